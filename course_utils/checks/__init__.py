@@ -1,0 +1,1 @@
+"""The exercise checks: one module a lesson, on the small base in `base`."""

@@ -1,0 +1,305 @@
+"""Every plot of the course, and each figure's text alternative.
+
+A ``plot_…`` function draws a `matplotlib.figure.Figure` and returns it; `show` puts a
+figure on the page together with `describe`, a text made of the plotted *data*. A reader
+who cannot see the picture reads that text; the tests compare it, so a figure whose data
+change is noticed, while another release of matplotlib is not.
+
+Maps are never rescaled in silence: each panel states the range of its colours.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from .images import fit_image, load_image
+
+SCALES = ("each", "shared")
+DPI = 80
+PANEL = 2.2  # inches a panel is wide
+
+
+# -- showing ---------------------------------------------------------------------------
+
+
+def show(figure: Figure) -> None:
+    """Display `figure` in a notebook, with its text alternative beneath it."""
+    from IPython.display import HTML, display
+    from matplotlib import pyplot
+
+    pyplot.close(figure)  # else a figure that pyplot made would be shown twice
+    words = describe(figure)
+    png = base64.b64encode(to_png(figure)).decode()
+    display(
+        {"image/png": png, "text/plain": words},
+        metadata={"image/png": {"alt": words}},
+        raw=True,
+    )
+    display(HTML(in_words(words)))
+
+
+def in_words(words: str) -> str:
+    """HTML that unfolds to `words`."""
+    return (
+        "<details style='color: gray'><summary>the figure in words</summary>"
+        f"{html.escape(words)}</details>"
+    )
+
+
+def to_png(figure: Figure, dpi: int = DPI) -> bytes:
+    """`figure` as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    return file.getvalue()
+
+
+# -- the text alternative --------------------------------------------------------------
+
+
+def describe(figure: Figure) -> str:
+    """What `figure` shows, in words and rounded numbers of its data.
+
+    Values are rounded so far that another processor or thread count gives the same
+    text; the place of a map's maximum and its rough layout make a changed map show.
+    """
+    panels = [_describe_axes(axes) for axes in figure.axes if not _is_colour_bar(axes)]
+    heading = figure.get_suptitle()
+    heading = f"“{heading}”. " if heading else ""
+    count = f"{len(panels)} panels" if len(panels) != 1 else "1 panel"
+    return f"{heading}{count}: " + " | ".join(panels)
+
+
+def _is_colour_bar(axes) -> bool:
+    return getattr(axes, "_colorbar", None) is not None
+
+
+def _describe_axes(axes) -> str:
+    parts = [f"“{axes.get_title()}”"] if axes.get_title() else []
+    labels = [axes.get_xlabel(), axes.get_ylabel()]
+    parts += [" by ".join(label for label in labels if label)] if any(labels) else []
+    parts += [_describe_image(image) for image in axes.images]
+    parts += [_describe_line(line) for line in axes.lines]
+    if axes.patches:
+        parts.append(_describe_bars(axes.patches))
+    for points in axes.collections:
+        parts.append(f"{len(points.get_offsets())} points")
+    return "; ".join(part.replace("\n", ", ") for part in parts) or "empty"
+
+
+def _describe_image(image) -> str:
+    values = np.asarray(np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan))
+    if values.ndim == 3:
+        values = values[..., :3] / (255 if values.max() > 1 else 1)
+        size = f"{values.shape[0]}×{values.shape[1]}"
+        return f"picture {size}, brightness {_layout(values.mean(axis=2), 1.0)}"
+    top = np.nanmax(np.abs(values))
+    row, column = np.unravel_index(np.nanargmax(np.abs(values)), values.shape)
+    return (
+        f"map {values.shape[0]}×{values.shape[1]}, mean {_number(np.nanmean(values))}, "
+        f"largest {_number(values[row, column])} at row {row}, column {column}, "
+        f"layout {_layout(np.abs(values), top)}"
+    )
+
+
+def _layout(values: np.ndarray, top: float) -> str:
+    """Means over a 3×3 grid in tenths of `top`, row by row: "001 491 013"."""
+    thirds = [np.array_split(rows, 3, axis=1) for rows in np.array_split(values, 3)]
+    share = [[np.nanmean(b) / (top or 1) if b.size else 0 for b in r] for r in thirds]
+    return " ".join("".join(str(min(int(s * 10), 9)) for s in row) for row in share)
+
+
+def _describe_line(line) -> str:
+    y = np.asarray(line.get_ydata(), float)
+    if y.size == 0:
+        return "empty line"
+    name = f"line “{line.get_label()}”" if line.get_label()[:1] != "_" else "line"
+    ends = f"from {_number(y[0])} to {_number(y[-1])}"
+    return f"{name} of {y.size} points, {ends}, mean {_number(np.nanmean(y))}"
+
+
+def _describe_bars(bars) -> str:
+    sizes = []
+    for bar in bars:
+        if hasattr(bar, "get_width") and hasattr(bar, "get_height"):
+            # A horizontal bar starts at x = 0 and tells by its width.
+            lies = bar.get_x() == 0 and bar.get_height() < 1
+            sizes.append(bar.get_width() if lies else bar.get_height())
+    if len(sizes) > 12:
+        return f"{len(sizes)} bars, sum {_number(sum(sizes))}"
+    return f"{len(sizes)} bars: " + ", ".join(map(_number, sizes))
+
+
+def _number(value: float) -> str:
+    """Two significant digits; rounding noise around zero is zero."""
+    return "0" if abs(value) < 1e-6 else f"{value:.2g}"
+
+
+# -- maps on a stated scale ------------------------------------------------------------
+
+
+def map_limits(maps: Sequence, scale: str = "each") -> list[float]:
+    """The value drawn in the strongest colour, for each map.
+
+    Args:
+        maps: N arrays or tensors (H, W).
+        scale: ``"each"`` is each map's own largest absolute value, ``"shared"`` the
+            largest of all, so that maps can be compared with one another.
+
+    Returns:
+        N positive numbers; 1 in place of 0, so that an all-zero map is drawn dark.
+
+    Example:
+        >>> map_limits([np.eye(2), 4 * np.eye(2)], scale="shared")
+        [4.0, 4.0]
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale: wants one of {', '.join(SCALES)}, not {scale!r}")
+    limits = [float(np.abs(to_array(m)).max()) for m in maps]
+    if scale == "shared":
+        limits = [max(limits)] * len(limits)
+    return [limit or 1.0 for limit in limits]
+
+
+def overlay(image, saliency, opacity: float = 0.8, cmap: str = "inferno") -> np.ndarray:
+    """A map laid over its picture, which shows through where the map is small.
+
+    Args:
+        image: a picture of any size; it is scaled and cropped to the map's.
+        saliency: (H, W) with H = W, not negative.
+        opacity: of the map at its maximum, 0 to 1.
+        cmap: a colour map of matplotlib.
+
+    Returns:
+        (H, W, 3) floats in [0, 1].
+    """
+    values = to_array(saliency) / map_limits([saliency])[0]
+    grey = np.asarray(fit_image(load_image(image), len(values)).convert("L")) / 255
+    colour = matplotlib.colormaps[cmap](values)[..., :3]
+    alpha = opacity * np.sqrt(values)[..., None]  # the root lifts the faint parts
+    return grey[..., None] * (1 - alpha) + colour * alpha
+
+
+def to_array(values) -> np.ndarray:
+    """A tensor (on any device) or array as NumPy floats."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values, dtype=float)
+
+
+# -- plots -----------------------------------------------------------------------------
+
+
+def plot_images(images: Sequence, titles: Sequence[str] | None = None) -> Figure:
+    """Pictures in a row.
+
+    Args:
+        images: PIL pictures, or arrays (H, W, 3).
+        titles: one a picture.
+    """
+    figure, axes = _grid(1, len(images))
+    for axis, image, title in zip(axes[0], images, _texts(titles, images), strict=True):
+        axis.imshow(image)
+        axis.set_title(title)
+    return figure
+
+
+def plot_maps(
+    images: Sequence,
+    maps: Sequence,
+    titles: Sequence[str] | None = None,
+    scale: str = "each",
+    cmap: str = "inferno",
+    overlaid: bool = False,
+) -> Figure:
+    """The 2×N panel: pictures above, their saliency maps below.
+
+    Args:
+        images: N pictures, scaled and cropped here to the size of their maps.
+        maps: (N, H, W), or N arrays (H, W); not negative.
+        titles: one a picture.
+        scale: ``"each"`` map its own range, stated below it, or one ``"shared"`` range
+            with one colour bar.
+        cmap: a colour map of matplotlib.
+        overlaid: lay each map over its picture.
+    """
+    figure, axes = _grid(2, len(images))
+    limits = map_limits(maps, scale)
+    rows = zip(axes.T, images, maps, limits, _texts(titles, images), strict=True)
+    for (top, bottom), image, saliency, limit, title in rows:
+        values = to_array(saliency)
+        top.imshow(fit_image(load_image(image), len(values)))
+        top.set_title(title)
+        if overlaid:
+            bottom.imshow(overlay(image, values, cmap=cmap))
+        else:
+            drawn = bottom.imshow(values, cmap=cmap, vmin=0, vmax=limit)
+        if scale == "each":
+            bottom.set_xlabel(f"0 to {limit:.2g}")
+    if scale == "shared" and not overlaid:
+        figure.colorbar(drawn, ax=axes[1, :], shrink=0.9, label="saliency")
+    return figure
+
+
+def plot_rows(
+    rows: Sequence[Sequence],
+    row_titles: Sequence[str],
+    titles: Sequence[str],
+    scale: str = "each",
+    cmap: str = "inferno",
+) -> Figure:
+    """A grid of pictures and maps: one row a method or a class, one column a picture.
+
+    Args:
+        rows: each a sequence of N pictures or of N maps (H, W).
+        row_titles, titles: one a row, one a column.
+        scale: of the maps: ``"each"`` its own, or one ``"shared"`` by all of a row.
+        cmap: a colour map of matplotlib.
+    """
+    figure, axes = _grid(len(rows), len(titles))
+    for row, (line, items) in enumerate(zip(axes, rows, strict=True)):
+        maps = [] if _is_picture(items[0]) else items
+        limits = map_limits(maps, scale) if len(maps) else [None] * len(items)
+        for axis, item, limit in zip(line, items, limits, strict=True):
+            if limit is None:
+                axis.imshow(item)
+                continue
+            axis.imshow(to_array(item), cmap=cmap, vmin=0, vmax=limit)
+            axis.set_xlabel(f"0 to {limit:.2g}")
+        line[0].set_ylabel(row_titles[row])
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title)
+    return figure
+
+
+def _is_picture(item) -> bool:
+    return isinstance(item, Image.Image) or np.ndim(item) == 3
+
+
+def _texts(titles: Sequence[str] | None, images: Sequence) -> Sequence[str]:
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(
+            f"titles: {len(images)} pictures want as many titles, not {len(titles)}"
+        )
+    return titles if titles is not None else [""] * len(images)
+
+
+def _grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """A figure of `rows` × `columns` panels without ticks."""
+    if columns == 0:
+        raise ValueError("images: there is nothing to plot")
+    size = (PANEL * columns + 0.4, (PANEL + 0.35) * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.title.set_fontsize(10)
+        for side in axis.spines.values():
+            side.set_visible(False)
+    return figure, axes

@@ -1,0 +1,209 @@
+r"""Gradient maps: how the score changes when a pixel does.
+
+The saliency of pixel $(i, j)$ for class $c$ is the largest slope of the class score
+over the colour channels (Simonyan, Vedaldi & Zisserman 2013, arXiv:1312.6034, sec. 3):
+
+$$ M_{ij} = \max_k \left| \frac{\partial S_c}{\partial I_{kij}} \right| . $$
+
+`vanilla_saliency` is that map; `input_gradient` is the signed derivative itself.
+
+At a ReLU the backward pass may follow one of three rules. With input $x$, and $g$ the
+gradient that arrives from above:
+
+========== ============================ ====================================
+rule       passes on                    source
+========== ============================ ====================================
+vanilla    $g \cdot [x > 0]$            the derivative
+deconvnet  $g \cdot [g > 0]$            Zeiler & Fergus 2014, arXiv:1311.2901
+guided     $g \cdot [x > 0][g > 0]$     Springenberg et al. 2015, arXiv:1412.6806
+========== ============================ ====================================
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from .targets import Targets, check_images, explaining, target_scores
+
+RULES = ("vanilla", "guided", "deconvnet")
+
+
+def vanilla_saliency(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
+    """Saliency maps: the largest absolute slope of the score over the colours.
+
+    Args:
+        model: a classifier, (N, 3, H, W) → (N, classes).
+        images: (N, 3, H, W), preprocessed.
+        targets: None, an int, N class indices, a `Unit` or a function (see
+            `target_scores`).
+
+    Returns:
+        (N, H, W), not negative, in score per unit of normalised pixel value.
+
+    Raises:
+        ValueError, TypeError: whatever does not fit, in one sentence.
+
+    Example:
+        >>> maps = vanilla_saliency(load_model(), torch.randn(2, 3, 224, 224))
+        >>> maps.shape
+        torch.Size([2, 224, 224])
+    """
+    return input_gradient(model, images, targets).abs().amax(dim=1)
+
+
+def guided_backprop(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
+    """Signed guided-backprop maps (N, 3, H, W); see `input_gradient`."""
+    return input_gradient(model, images, targets, rule="guided")
+
+
+def deconvnet(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
+    """Signed deconvnet maps (N, 3, H, W); see `input_gradient`."""
+    return input_gradient(model, images, targets, rule="deconvnet")
+
+
+def input_gradient(
+    model: nn.Module, images: Tensor, targets: Targets = None, rule: str = "vanilla"
+) -> Tensor:
+    """The derivative of each picture's score with respect to its pixels.
+
+    One backward pass serves the whole batch: each score depends on its own picture
+    only, so the gradient of the *sum* of the scores holds every single gradient.
+
+    Args:
+        model: a classifier, (N, 3, H, W) → (N, classes).
+        images: (N, 3, H, W), preprocessed; not changed.
+        targets: None, an int, N class indices, a `Unit` or a function (see
+            `target_scores`).
+        rule: how the backward pass goes through a ReLU: ``"vanilla"``, ``"guided"`` or
+            ``"deconvnet"``.
+
+    Returns:
+        (N, 3, H, W), signed, in score per unit of normalised pixel value.
+
+    Raises:
+        ValueError, TypeError: whatever does not fit, in one sentence; also a network
+            without ReLUs when `rule` would have to change them.
+
+    Warns:
+        UserWarning: where the score of a picture does not change at all with its pixels.
+
+    Example:
+        >>> input_gradient(load_model(), torch.randn(1, 3, 224, 224), 207).shape
+        torch.Size([1, 3, 224, 224])
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule: wants one of {', '.join(RULES)}, not {rule!r}")
+    with explaining(model):
+        check_images(model, images)
+        pixels = images.detach().clone().requires_grad_()
+        with relu_rule(rule) as relus:
+            # A network may work in place; the copy keeps the leaf from its hands.
+            scores = target_scores(model, pixels.clone(), targets)
+        if rule != "vanilla" and relus.met == 0:
+            raise ValueError(
+                f"rule: {rule!r} changes the backward pass of ReLUs, and "
+                f"{type(model).__name__} has none on the way to this score"
+            )
+        gradient = _gradient(scores, pixels)
+    dead = gradient.flatten(1).abs().amax(dim=1) == 0
+    if dead.any():
+        warnings.warn(
+            f"the gradient of picture {dead.nonzero()[0].item()} is zero at every pixel: "
+            "its score does not react to small changes (a dead ReLU on the way?)",
+            stacklevel=2,
+        )
+    return gradient
+
+
+def _gradient(scores: Tensor, pixels: Tensor) -> Tensor:
+    gradient = None
+    if scores.requires_grad:
+        (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            "targets: the score has no gradient to the pixels; the graph is cut, by "
+            "detach(), no_grad() or a step without a derivative such as argmax"
+        )
+    return gradient.detach()
+
+
+# -- the three rules -------------------------------------------------------------------
+
+
+class _RuledReLU(torch.autograd.Function):
+    """min(max(x, 0), top) forwards; backwards by `rule`, guided or deconvnet."""
+
+    @staticmethod
+    def forward(ctx, x, rule, top):
+        ctx.rule = rule
+        ctx.save_for_backward((x > 0) & (x < top))
+        return x.clamp(0, top)
+
+    @staticmethod
+    def backward(ctx, g):
+        (passed,) = ctx.saved_tensors
+        g = g.clamp(min=0)
+        return (g * passed if ctx.rule == "guided" else g), None, None
+
+
+# How each way of calling a ReLU is written: its input, where it saturates, in place or not.
+def _relu(input, inplace=False):
+    return input, float("inf"), inplace
+
+
+def _relu_(input):
+    return input, float("inf"), True
+
+
+def _relu6(input, inplace=False):
+    return input, 6.0, inplace
+
+
+def _hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    return (input, max_val, inplace) if min_val == 0 else None  # None: not a ReLU
+
+
+class _ReLUOverride(TorchFunctionMode):
+    """Answers every call of a ReLU, wherever a network makes it, and counts them.
+
+    Module hooks miss functional calls and fail on in-place ones; a function mode sees
+    both, and the network itself is never touched.
+    """
+
+    CALLS = {
+        **dict.fromkeys((F.relu, torch.relu, Tensor.relu), _relu),
+        **dict.fromkeys((F.relu_, torch.relu_, Tensor.relu_), _relu_),
+        F.relu6: _relu6,
+        F.hardtanh: _hardtanh,
+    }
+
+    def __init__(self, rule: str):
+        super().__init__()
+        self.rule, self.met = rule, 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        call = self.CALLS[func](*args, **kwargs) if func in self.CALLS else None
+        if call is None:
+            return func(*args, **kwargs)
+        self.met += 1
+        x, top, in_place = call
+        if in_place:
+            return x.copy_(_RuledReLU.apply(x.clone(), self.rule, top))
+        return _RuledReLU.apply(x, self.rule, top)
+
+
+@contextmanager
+def relu_rule(rule: str) -> Iterator[_ReLUOverride]:
+    """While open, ReLUs go backwards by `rule`; yields the override with its count."""
+    override = _ReLUOverride(rule)
+    if rule == "vanilla":
+        yield override
+    else:
+        with override:
+            yield override

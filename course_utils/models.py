@@ -1,0 +1,329 @@
+"""Networks: the bundled SqueezeNet, torchvision's classifiers, the learner's own.
+
+`load_model` returns a classifier ready to be explained: in evaluation mode and with
+frozen parameters, because the course asks for gradients with respect to *pictures*,
+never with respect to weights.
+
+The bundled network is the authors' own SqueezeNet v1.1 (Iandola et al. 2016,
+arXiv:1602.07360), trained on ImageNet; ``data/models/`` holds its provenance.
+"""
+
+import copy
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import nn
+
+DATA = Path(__file__).resolve().parent.parent / "data"
+BUNDLED = {"squeezenet1_1": DATA / "models" / "squeezenet1_1.safetensors"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One hidden unit of a network, to be explained in place of a class.
+
+    Attributes:
+        layer: module path such as ``"features.12"``, or a friendly name (see
+            `layer_path`) such as ``"fc3"`` or ``"conv5"``.
+        channel: index of the channel (or of the neuron, in a fully connected layer).
+        position: ``(row, column)`` in the layer's map; None takes the mean over all.
+
+    Example:
+        >>> Unit("features.12", channel=17)
+        Unit(layer='features.12', channel=17, position=None)
+    """
+
+    layer: str
+    channel: int
+    position: tuple[int, int] | None = None
+
+
+# -- loading ---------------------------------------------------------------------------
+
+
+def load_model(
+    name: str | nn.Module = "squeezenet1_1",
+    weights: str | Path | None = None,
+    device: str | torch.device | None = None,
+) -> nn.Module:
+    """Load an image classifier in evaluation mode with frozen parameters.
+
+    Args:
+        name: a torchvision classifier by name, or (with a checkpoint) a module.
+        weights: where the parameters come from:
+            ``"bundled"``: the file in ``data/models/``; needs no network.
+            ``"torchvision"``: torchvision's IMAGENET1K_V1, downloaded once, then cached.
+            ``"random"``: freshly drawn, the same at every call; for tests.
+            a path: a checkpoint of the network `name` (safetensors, or a state
+            dict saved by `torch.save`).
+            None: bundled where there is such a file, otherwise torchvision.
+        device: where to put the network; None leaves it on the CPU.
+
+    Returns:
+        The network. Given a module, a copy of it that holds the checkpoint; the module
+        itself stays as it was.
+
+    Raises:
+        ValueError: unknown network, or weights that are damaged or of another network.
+        FileNotFoundError: no checkpoint at that path.
+        ConnectionError: weights that are neither cached nor to be reached.
+
+    Example:
+        >>> model = load_model()
+        >>> model.training
+        False
+    """
+    if weights is None:
+        weights = "bundled" if name in BUNDLED else "torchvision"
+    if isinstance(name, nn.Module):
+        if weights in ("bundled", "torchvision", "random"):
+            raise ValueError(
+                f"weights: {weights!r} goes with the name of a network; with a module "
+                "of your own, give the path of its checkpoint"
+            )
+        model = _with_checkpoint(copy.deepcopy(name), Path(weights))
+    elif weights == "bundled":
+        model = _bundled(name)
+    elif weights == "torchvision":
+        model = _from_torchvision(name)
+    elif weights == "random":
+        model = _random(name)
+    else:
+        model = _from_checkpoint(name, Path(weights))
+    model = model.eval().requires_grad_(False)
+    return model if device is None else model.to(device)
+
+
+def _builder(name: str):
+    """Torchvision's constructor of the classifier `name`, or a helpful error."""
+    from torchvision import (
+        models,
+    )  # torchvision takes a second to import: only if asked
+
+    known = models.list_models(module=models)
+    if name not in known:
+        near = get_close_matches(str(name), known, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see list_models()"
+        raise ValueError(f"name: no classifier is called {name!r}; {hint}")
+    return models.get_model_builder(name)
+
+
+def list_models() -> list[str]:
+    """Names that `load_model` knows: every classifier of torchvision."""
+    from torchvision import models
+
+    return models.list_models(module=models)
+
+
+def _bundled(name: str) -> nn.Module:
+    _builder(name)  # an unknown name is the more helpful thing to be told first
+    if name not in BUNDLED:
+        raise ValueError(
+            f"weights: {name!r} is not bundled (only {', '.join(BUNDLED)} is); "
+            'weights="torchvision" downloads it once'
+        )
+    if not BUNDLED[name].exists():
+        raise FileNotFoundError(
+            f"weights: the file {BUNDLED[name]} is missing; course_utils needs the data "
+            "folder of the course's repository beside it"
+        )
+    return _from_checkpoint(name, BUNDLED[name])
+
+
+def _random(name: str, **arguments) -> nn.Module:
+    """The network `name` with weights that are the same at every call."""
+    build = _builder(name)
+    if name in ("googlenet", "inception_v3"):  # these two warn unless it is said
+        arguments["init_weights"] = True
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build(weights=None, **arguments)
+
+
+def _from_torchvision(name: str) -> nn.Module:
+    """Torchvision's IMAGENET1K_V1 weights: cached, or downloaded once."""
+    from torchvision import models
+
+    build = _builder(name)
+    versions = models.get_model_weights(name)
+    if "IMAGENET1K_V1" not in versions.__members__:
+        raise ValueError(f"weights: torchvision has no IMAGENET1K_V1 weights for {name!r}")
+    weights = versions["IMAGENET1K_V1"]
+    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    if not file.exists():
+        _download(weights.url, file, megabytes=weights.meta.get("_file_size"))
+    try:
+        return build(weights=weights, progress=False)
+    except Exception as error:
+        raise ValueError(
+            f"weights: {file} is damaged or holds another network; delete it and call "
+            f"load_model({name!r}) again to download it anew"
+        ) from error
+
+
+def _download(url: str, file: Path, megabytes: float | None) -> None:
+    """Fetch `url` to `file`, checked against the hash in its name; all or nothing."""
+    size = f" ({megabytes:.0f} MB)" if megabytes else ""
+    print(f"Downloading {file.name}{size}, once, to {file.parent} …", file=sys.stderr)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    digest = file.stem.rsplit("-", 1)[-1]
+    try:
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
+    except (OSError, RuntimeError) as error:
+        raise ConnectionError(
+            f"weights: {file.name} is not cached and could not be downloaded "
+            f"({error}); fetch {url} by other means and put the file at {file}"
+        ) from error
+
+
+# -- checkpoints -----------------------------------------------------------------------
+
+
+def _from_checkpoint(name: str, path: Path) -> nn.Module:
+    """The torchvision network `name`, sized and filled after the checkpoint."""
+    _builder(name)
+    state = _read_checkpoint(path)
+    # The last bias counts the classes: a fine-tuned network need not have 1000.
+    last_bias = [k for k, v in state.items() if k.endswith("bias") and v.ndim == 1]
+    classes = len(state[last_bias[-1]]) if last_bias else 1000
+    return _fill(_random(name, num_classes=classes), state, path, name)
+
+
+def _with_checkpoint(model: nn.Module, path: Path) -> nn.Module:
+    return _fill(model, _read_checkpoint(path), path, type(model).__name__)
+
+
+def _fill(model: nn.Module, state: dict, path: Path, name: str) -> nn.Module:
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        wanted, got = set(model.state_dict()), set(state)
+        off = sorted(wanted ^ got)[:3] or "the shapes of its tensors"
+        raise ValueError(
+            f"weights: {path.name} holds another network than {name} (they differ in {off})"
+        ) from error
+    return model
+
+
+def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+    """A state dict from a file; no code in the file is ever run."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights: there is no file {path}; give "
+            '"bundled", "torchvision", "random" or the path of a checkpoint'
+        )
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"weights: {path} is no checkpoint that can be read safely, or it is "
+            "truncated; save one with torch.save(model.state_dict(), path)"
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(
+        isinstance(v, torch.Tensor) for v in state.values()
+    ):
+        raise ValueError(f"weights: {path} holds no state dict (names → tensors)")
+    return {k.removeprefix("module."): v for k, v in state.items()}
+
+
+# -- classes ---------------------------------------------------------------------------
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """The 1000 ImageNet class names, in the order of the network's scores."""
+    text = (DATA / "models" / "imagenet_classes.json").read_text(encoding="utf-8")
+    return tuple(json.loads(text)["names"])
+
+
+def class_name(index: int, names: Sequence[str] | None = None) -> str:
+    """The name of class `index`; `names` are ImageNet's unless given.
+
+    Raises:
+        ValueError: no class has that index.
+
+    Example:
+        >>> class_name(207)
+        'golden retriever'
+    """
+    names = class_names() if names is None else names
+    index = int(index)
+    if not 0 <= index < len(names):
+        raise ValueError(f"index: there is no class {index}; 0 to {len(names) - 1}")
+    return names[index]
+
+
+def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[int, str]]:
+    """The classes whose name holds `word`, as ``(index, name)``, in index order.
+
+    Raises:
+        ValueError: no class holds the word; the sentence names the nearest ones.
+
+    Example:
+        >>> find_classes("panda")
+        [(387, 'lesser panda'), (388, 'giant panda')]
+    """
+    names = class_names() if names is None else names
+    wanted = " ".join(str(word).lower().replace("_", " ").split())
+    found = [(i, name) for i, name in enumerate(names) if wanted in name.lower()]
+    if found and wanted:
+        return found
+    lower = {part: n for n in names for part in (n.lower(), *n.lower().split())}
+    near = get_close_matches(wanted, lower, n=3)
+    hint = f"; near: {', '.join(dict.fromkeys(lower[n] for n in near))}" if near else ""
+    raise ValueError(f"word: no class name holds {word!r}{hint}")
+
+
+# -- layers ----------------------------------------------------------------------------
+
+
+def layer_path(model: nn.Module, layer: str) -> str:
+    """The module path of `layer`, which may be a path or a friendly name.
+
+    Friendly names count the convolutions (``conv1``, ``conv2``, …) and the fully
+    connected layers (``fc1``, …) of the network in the order of its modules; in
+    SqueezeNet ``fire2`` … ``fire9`` are the paper's names of its Fire modules.
+
+    Raises:
+        ValueError: the network has no such layer; the sentence names near ones.
+
+    Example:
+        >>> layer_path(load_model(), "fire9")
+        'features.12'
+    """
+    paths = {path for path, _ in model.named_modules() if path}
+    if layer in paths:
+        return layer
+    friendly = friendly_layers(model)
+    if layer in friendly:
+        return friendly[layer]
+    near = get_close_matches(str(layer), [*paths, *friendly], n=4)
+    hint = f"near: {', '.join(near)}" if near else "see friendly_layers(model)"
+    raise ValueError(f"layer: {type(model).__name__} has no layer called {layer!r}; {hint}")
+
+
+def friendly_layers(model: nn.Module) -> dict[str, str]:
+    """Friendly name → module path, in the order of the network's modules."""
+    kinds = {"Conv2d": ("conv", 1), "Linear": ("fc", 1), "Fire": ("fire", 2)}
+    counts = dict.fromkeys(kinds, 0)
+    layers = {}
+    for path, module in model.named_modules():
+        kind = type(module).__name__
+        if kind in kinds:
+            word, first = kinds[kind]
+            layers[f"{word}{first + counts[kind]}"] = path
+            counts[kind] += 1
+    return layers

@@ -1,0 +1,223 @@
+"""What is explained: from `targets` to one score per picture.
+
+Every method of the course asks how a *score* depends on a picture. This module says
+which score: of a class, of a hidden unit, or of any function of the network's outputs.
+It also holds the care that all methods share, so that each of them can be short: the
+checks of `model` and `images`, and `explaining`, which leaves a network as it was.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .models import Unit, layer_path
+
+Targets = None | int | Sequence[int] | Tensor | Unit | Callable[[Tensor], Tensor]
+
+
+@contextmanager
+def explaining(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, frozen parameters and gradients on; afterwards all as it was.
+
+    Batch norm in training mode would mix the pictures of a batch, and dropout would
+    make every map another one; so maps are computed in evaluation mode whatever the
+    mode of the network. Frozen parameters spare the backward pass half of its work and
+    leave every `.grad` alone.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: wants a torch.nn.Module, not {type(model).__name__}")
+    training = {module: module.training for module in model.modules()}
+    trainable = {p: p.requires_grad for p in model.parameters()}
+    try:
+        for module in training:
+            module.training = False
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+        for parameter, flag in trainable.items():
+            parameter.requires_grad_(flag)
+
+
+def check_images(model: nn.Module, images: Tensor) -> None:
+    """Refuse what is no batch of pictures for `model`, in one sentence.
+
+    Raises:
+        TypeError: no tensor, or not of the floating-point type of the network.
+        ValueError: not (N, C, H, W), empty, not finite, or on another device.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"images: wants a tensor (N, 3, H, W), not {type(images).__name__}; "
+            "preprocess() makes one"
+        )
+    if images.ndim != 4:
+        raise ValueError(
+            f"images: wants the shape (N, 3, H, W), not {tuple(images.shape)}"
+            + ("; images[None] adds the batch axis" if images.ndim == 3 else "")
+        )
+    if images.numel() == 0:
+        raise ValueError(f"images: the batch is empty, shape {tuple(images.shape)}")
+    if not images.is_floating_point():
+        raise TypeError(
+            f"images: wants floats, not {images.dtype}; preprocess() makes them"
+        )
+    if not torch.isfinite(images).all():
+        raise ValueError("images: holds NaN or infinite values")
+    weight = next(model.parameters(), images)
+    if weight.device != images.device:
+        raise ValueError(
+            f"images: are on {images.device}, the model on {weight.device}; "
+            f'move them by images.to("{weight.device}")'
+        )
+    if weight.dtype != images.dtype:
+        raise TypeError(f"images: are {images.dtype}, the model is {weight.dtype}")
+
+
+def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
+    """`targets` as a LongTensor (N,) for `count` pictures.
+
+    Raises:
+        TypeError: no whole numbers.
+        ValueError: another length than `count`.
+
+    Example:
+        >>> class_indices(207, count=2)
+        tensor([207, 207])
+    """
+    if isinstance(targets, (Tensor, np.ndarray, list, tuple, range)):
+        try:
+            given = torch.as_tensor(np.asarray(targets))
+        except (TypeError, ValueError):
+            given = None
+    elif isinstance(targets, (int, np.integer)):
+        given = torch.tensor(targets)
+    else:
+        given = None
+    if given is None or given.is_floating_point() or given.dtype == torch.bool:
+        came = getattr(targets, "dtype", None) or repr(targets)
+        raise TypeError(
+            "targets: wants None, a class index, one index per picture, a Unit or a "
+            f"function of the outputs, not {came}"
+        )
+    if given.ndim == 0:
+        given = given.expand(count)
+    if given.shape != (count,):
+        raise ValueError(
+            f"targets: {count} pictures want {count} classes, "
+            f"not {given.numel()} (shape {tuple(given.shape)})"
+        )
+    return given.long()
+
+
+def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
+    """The score of each picture that `targets` names.
+
+    Args:
+        model: a classifier, (N, C, H, W) → (N, classes).
+        images: (N, C, H, W), preprocessed.
+        targets: None, the top class of each picture; an int, the same class for all; N
+            class indices; a `Unit`; or a function of the outputs that gives (N,) scores.
+
+    Returns:
+        (N,) scores, still attached to the graph: before softmax, for classes.
+
+    Raises:
+        ValueError, TypeError: targets that do not fit the pictures or the network.
+    """
+    if isinstance(targets, Unit):
+        return _unit_scores(model, images, targets)
+    if callable(targets):
+        return _checked_scores(targets(_forward(model, images)), len(images))
+    if targets is not None:
+        targets = class_indices(targets, len(images))
+    outputs = _forward(model, images)
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+        raise ValueError(
+            "model: wants to give scores (N, classes), not "
+            f"{_shape(outputs)}; pass a function of the outputs as targets"
+        )
+    if targets is None:
+        targets = outputs.argmax(dim=1)
+    wrong = (targets < 0) | (targets >= outputs.shape[1])
+    if wrong.any():
+        raise ValueError(
+            f"targets: there is no class {targets[wrong][0].item()}; "
+            f"the model has the classes 0 to {outputs.shape[1] - 1}"
+        )
+    # One score per row, as outputs[range(N), targets]: lesson 03 looks at gather closely.
+    return outputs.gather(1, targets.to(outputs.device)[:, None])[:, 0]
+
+
+def _forward(model: nn.Module, images: Tensor):
+    try:
+        return model(images)
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"images: {type(model).__name__} could not take pictures of shape "
+            f"{tuple(images.shape)} ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def _unit_scores(model: nn.Module, images: Tensor, unit: Unit) -> Tensor:
+    scores = []
+
+    def read(module, inputs, output):
+        # Read at once: an in-place ReLU behind this layer would overwrite `output`.
+        scores.append(_read_unit(output, unit))
+
+    layer = model.get_submodule(layer_path(model, unit.layer))
+    hook = layer.register_forward_hook(read)
+    try:
+        _forward(model, images)
+    finally:
+        hook.remove()
+    if not scores:
+        raise ValueError(f"targets: the model never uses its layer {unit.layer!r}")
+    return scores[-1]
+
+
+def _read_unit(output, unit: Unit) -> Tensor:
+    if not isinstance(output, Tensor) or output.ndim not in (2, 4):
+        raise ValueError(
+            f"targets: layer {unit.layer!r} gives {_shape(output)}; a unit wants a "
+            "layer that gives (N, channels) or (N, channels, rows, columns)"
+        )
+    if not 0 <= unit.channel < output.shape[1]:
+        raise ValueError(
+            f"targets: layer {unit.layer!r} has the channels 0 to "
+            f"{output.shape[1] - 1}, not {unit.channel}"
+        )
+    values = output[:, unit.channel]
+    if unit.position is None:
+        return values.flatten(1).mean(dim=1) if values.ndim > 1 else values.clone()
+    if values.ndim == 1:
+        raise ValueError(f"targets: layer {unit.layer!r} has no positions, only channels")
+    row, column = unit.position
+    if not (0 <= row < values.shape[1] and 0 <= column < values.shape[2]):
+        raise ValueError(
+            f"targets: layer {unit.layer!r} has {values.shape[1]} rows and "
+            f"{values.shape[2]} columns, no position {unit.position}"
+        )
+    return values[:, row, column].clone()
+
+
+def _checked_scores(scores, count: int) -> Tensor:
+    if not isinstance(scores, Tensor) or scores.shape != (count,):
+        raise ValueError(
+            f"targets: the function gave {_shape(scores)}; "
+            f"it wants to give one score per picture, shape ({count},)"
+        )
+    return scores
+
+
+def _shape(value) -> str:
+    if isinstance(value, Tensor):
+        return f"shape {tuple(value.shape)}"
+    return type(value).__name__
