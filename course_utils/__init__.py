@@ -10,7 +10,7 @@ import importlib
 from .gradients import deconvnet, guided_backprop, input_gradient, vanilla_saliency
 from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
 from .models import Unit, class_name, class_names, find_classes, load_model
-from .samples import Samples, load_samples
+from .samples import Samples, load_samples, two_class_picture
 from .targets import target_scores
 
 __version__ = "0.1.0"
@@ -32,6 +32,7 @@ __all__ = [
     "load_samples",
     "preprocess",
     "target_scores",
+    "two_class_picture",
     "vanilla_saliency",
 ]
 

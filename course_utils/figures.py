@@ -17,7 +17,9 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from .images import fit_image, load_image
 
@@ -84,13 +86,28 @@ def _describe_axes(axes) -> str:
     parts = [f"“{axes.get_title()}”"] if axes.get_title() else []
     labels = [axes.get_xlabel(), axes.get_ylabel()]
     parts += [" by ".join(label for label in labels if label)] if any(labels) else []
-    parts += [_describe_image(image) for image in axes.images]
+    parts += [_describe_image(image) for image in axes.images if not axes.texts]
+    if axes.texts:
+        parts.append(_describe_texts(axes))
     parts += [_describe_line(line) for line in axes.lines]
-    if axes.patches:
+    if axes.patches and not axes.texts:
         parts.append(_describe_bars(axes.patches))
     for points in axes.collections:
         parts.append(f"{len(points.get_offsets())} points")
     return "; ".join(part.replace("\n", ", ") for part in parts) or "empty"
+
+
+def _describe_texts(axes) -> str:
+    """Written cells, row by row from above; marked ones in brackets."""
+    rows: dict[float, list[tuple[float, str]]] = {}
+    for text in axes.texts:
+        column, row = text.get_position()
+        marked = text.get_weight() == "bold"
+        words = f"[{text.get_text()}]" if marked else text.get_text()
+        rows.setdefault(row, []).append((column, words))
+    return "; ".join(
+        " ".join(words for _, words in sorted(rows[row])) for row in sorted(rows)
+    )
 
 
 def _describe_image(image) -> str:
@@ -98,21 +115,21 @@ def _describe_image(image) -> str:
     if values.ndim == 3:
         values = values[..., :3] / (255 if values.max() > 1 else 1)
         size = f"{values.shape[0]}×{values.shape[1]}"
-        return f"picture {size}, brightness {_layout(values.mean(axis=2), 1.0)}"
-    top = np.nanmax(np.abs(values))
+        return f"picture {size}, brightness {_layout(values.mean(axis=2), top=1.0)}"
     row, column = np.unravel_index(np.nanargmax(np.abs(values)), values.shape)
     return (
         f"map {values.shape[0]}×{values.shape[1]}, mean {_number(np.nanmean(values))}, "
         f"largest {_number(values[row, column])} at row {row}, column {column}, "
-        f"layout {_layout(np.abs(values), top)}"
+        f"layout {_layout(np.nan_to_num(np.abs(values)))}"
     )
 
 
-def _layout(values: np.ndarray, top: float) -> str:
-    """Means over a 3×3 grid in tenths of `top`, row by row: "001 491 013"."""
+def _layout(values: np.ndarray, top: float | None = None) -> str:
+    """Means over a 3×3 grid, row by row, 9 for `top` (or the largest): "001 491 013"."""
     thirds = [np.array_split(rows, 3, axis=1) for rows in np.array_split(values, 3)]
-    share = [[np.nanmean(b) / (top or 1) if b.size else 0 for b in r] for r in thirds]
-    return " ".join("".join(str(min(int(s * 10), 9)) for s in row) for row in share)
+    means = np.array([[b.mean() if b.size else 0 for b in row] for row in thirds])
+    digits = np.rint(9 * means / (top or means.max() or 1)).astype(int)
+    return " ".join("".join(map(str, row)) for row in digits)
 
 
 def _describe_line(line) -> str:
@@ -144,13 +161,19 @@ def _number(value: float) -> str:
 # -- maps on a stated scale ------------------------------------------------------------
 
 
-def map_limits(maps: Sequence, scale: str = "each") -> list[float]:
+def map_limits(
+    maps: Sequence, scale: str = "each", percentile: float = 99.5
+) -> list[float]:
     """The value drawn in the strongest colour, for each map.
+
+    A few pixels far above all others would leave the rest of a map in the dark, so the
+    range ends at a percentile; what lies above is drawn in the same strongest colour.
 
     Args:
         maps: N arrays or tensors (H, W).
-        scale: ``"each"`` is each map's own largest absolute value, ``"shared"`` the
-            largest of all, so that maps can be compared with one another.
+        scale: ``"each"`` takes each map's own percentile, ``"shared"`` the largest of
+            them for all, so that maps can be compared with one another.
+        percentile: of the absolute values of a map; 100 is its maximum.
 
     Returns:
         N positive numbers; 1 in place of 0, so that an all-zero map is drawn dark.
@@ -161,29 +184,47 @@ def map_limits(maps: Sequence, scale: str = "each") -> list[float]:
     """
     if scale not in SCALES:
         raise ValueError(f"scale: wants one of {', '.join(SCALES)}, not {scale!r}")
-    limits = [float(np.abs(to_array(m)).max()) for m in maps]
+    values = [np.abs(to_array(m)) for m in maps]
+    limits = [float(np.percentile(v, percentile, method="higher")) for v in values]
+    # A map that is zero almost everywhere still has a largest value to be drawn by.
+    limits = [limit or float(v.max()) for limit, v in zip(limits, values, strict=True)]
     if scale == "shared":
         limits = [max(limits)] * len(limits)
     return [limit or 1.0 for limit in limits]
 
 
-def overlay(image, saliency, opacity: float = 0.8, cmap: str = "inferno") -> np.ndarray:
+def range_text(limit: float) -> str:
+    """How a panel states its colours: the top colour stands for `limit` and above."""
+    return f"0 to {limit:.2g} and above"
+
+
+def overlay(
+    image, saliency, cmap: str = "inferno", limit: float | None = None
+) -> np.ndarray:
     """A map laid over its picture, which shows through where the map is small.
+
+    Single bright pixels cannot be made out on a photograph: `smooth` the map first.
 
     Args:
         image: a picture of any size; it is scaled and cropped to the map's.
         saliency: (H, W) with H = W, not negative.
-        opacity: of the map at its maximum, 0 to 1.
         cmap: a colour map of matplotlib.
+        limit: the value drawn in the strongest colour; by `map_limits` unless given.
 
     Returns:
         (H, W, 3) floats in [0, 1].
     """
-    values = to_array(saliency) / map_limits([saliency])[0]
+    values = to_array(saliency)
+    values = (values / (limit or map_limits([values])[0])).clip(0, 1)
     grey = np.asarray(fit_image(load_image(image), len(values)).convert("L")) / 255
     colour = matplotlib.colormaps[cmap](values)[..., :3]
-    alpha = opacity * np.sqrt(values)[..., None]  # the root lifts the faint parts
-    return grey[..., None] * (1 - alpha) + colour * alpha
+    opacity = 0.85 * values[..., None]
+    return grey[..., None] * (1 - opacity) + colour * opacity
+
+
+def smooth(saliency, sigma: float = 3.0) -> np.ndarray:
+    """A map (H, W) blurred by a Gaussian of standard deviation `sigma` pixels."""
+    return gaussian_filter(to_array(saliency), sigma)
 
 
 def to_array(values) -> np.ndarray:
@@ -203,10 +244,24 @@ def plot_images(images: Sequence, titles: Sequence[str] | None = None) -> Figure
         images: PIL pictures, or arrays (H, W, 3).
         titles: one a picture.
     """
-    figure, axes = _grid(1, len(images))
-    for axis, image, title in zip(axes[0], images, _texts(titles, images), strict=True):
-        axis.imshow(image)
+    panels = zip(images, _texts(titles, images), strict=True)
+    return plot_panels([(image, title, {}) for image, title in panels])
+
+
+def plot_panels(panels: Sequence[tuple], size: float = PANEL) -> Figure:
+    """Pictures and maps of any kind in a row.
+
+    Args:
+        panels: each ``(values, title, style)``: a picture or an array, its title, and
+            what `imshow` takes (``cmap``, ``vmin``, ``vmax``) with ``below``, a text.
+        size: width of a panel in inches.
+    """
+    figure, axes = _grid(1, len(panels), size)
+    for axis, (values, title, style) in zip(axes[0], panels, strict=True):
+        style = dict(style)
         axis.set_title(title)
+        axis.set_xlabel(style.pop("below", ""))
+        axis.imshow(values, **style)
     return figure
 
 
@@ -227,7 +282,7 @@ def plot_maps(
         scale: ``"each"`` map its own range, stated below it, or one ``"shared"`` range
             with one colour bar.
         cmap: a colour map of matplotlib.
-        overlaid: lay each map over its picture.
+        overlaid: smooth each map and lay it over its picture.
     """
     figure, axes = _grid(2, len(images))
     limits = map_limits(maps, scale)
@@ -237,13 +292,14 @@ def plot_maps(
         top.imshow(fit_image(load_image(image), len(values)))
         top.set_title(title)
         if overlaid:
-            bottom.imshow(overlay(image, values, cmap=cmap))
+            bottom.imshow(overlay(image, smooth(values), cmap))
         else:
             drawn = bottom.imshow(values, cmap=cmap, vmin=0, vmax=limit)
-        if scale == "each":
-            bottom.set_xlabel(f"0 to {limit:.2g}")
+        if scale == "each" and not overlaid:
+            bottom.set_xlabel(range_text(limit))
     if scale == "shared" and not overlaid:
-        figure.colorbar(drawn, ax=axes[1, :], shrink=0.9, label="saliency")
+        figure.set_figwidth(figure.get_figwidth() + 0.9)
+        figure.colorbar(drawn, ax=axes[1, :], aspect=12, label="saliency", extend="max")
     return figure
 
 
@@ -271,10 +327,41 @@ def plot_rows(
                 axis.imshow(item)
                 continue
             axis.imshow(to_array(item), cmap=cmap, vmin=0, vmax=limit)
-            axis.set_xlabel(f"0 to {limit:.2g}")
+            axis.set_xlabel(range_text(limit))
         line[0].set_ylabel(row_titles[row])
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title)
+    return figure
+
+
+def plot_table(
+    values,
+    marked: Sequence[tuple[int, int]] = (),
+    row_titles: Sequence[str] = (),
+    titles: Sequence[str] = (),
+) -> Figure:
+    """A small matrix with its numbers, some of its cells marked.
+
+    Args:
+        values: (rows, columns) numbers.
+        marked: (row, column) of the cells to frame.
+        row_titles, titles: one a row, one a column; none if empty.
+    """
+    values = to_array(values)
+    rows, columns = values.shape
+    figure = Figure(figsize=(0.75 * columns + 1.4, 0.45 * rows + 0.6), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(values, cmap="Blues", vmax=2 * np.abs(values).max() or 1, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        weight = "bold" if (row, column) in marked else "normal"
+        axis.text(column, row, f"{value:g}", ha="center", va="center", weight=weight)
+    for row, column in marked:
+        corner = (column - 0.47, row - 0.46)
+        axis.add_patch(Rectangle(corner, 0.94, 0.92, fill=False, ec="#c1440e", lw=2.5))
+    axis.set_xticks(range(len(titles)), titles)
+    axis.set_yticks(range(len(row_titles)), row_titles)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
     return figure
 
 
@@ -290,11 +377,11 @@ def _texts(titles: Sequence[str] | None, images: Sequence) -> Sequence[str]:
     return titles if titles is not None else [""] * len(images)
 
 
-def _grid(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+def _grid(rows: int, columns: int, panel: float = PANEL) -> tuple[Figure, np.ndarray]:
     """A figure of `rows` × `columns` panels without ticks."""
     if columns == 0:
         raise ValueError("images: there is nothing to plot")
-    size = (PANEL * columns + 0.4, (PANEL + 0.35) * rows)
+    size = (panel * columns + 0.4, (panel + 0.55) * rows)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:

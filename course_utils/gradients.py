@@ -90,7 +90,8 @@ def input_gradient(
             without ReLUs when `rule` would have to change them.
 
     Warns:
-        UserWarning: where the score of a picture does not change at all with its pixels.
+        UserWarning: where the score of a picture does not change at all with its pixels,
+            or its gradient is not finite.
 
     Example:
         >>> input_gradient(load_model(), torch.randn(1, 3, 224, 224), 207).shape
@@ -104,20 +105,30 @@ def input_gradient(
         with relu_rule(rule) as relus:
             # A network may work in place; the copy keeps the leaf from its hands.
             scores = target_scores(model, pixels.clone(), targets)
-        if rule != "vanilla" and relus.met == 0:
-            raise ValueError(
-                f"rule: {rule!r} changes the backward pass of ReLUs, and "
-                f"{type(model).__name__} has none on the way to this score"
-            )
-        gradient = _gradient(scores, pixels)
-    dead = gradient.flatten(1).abs().amax(dim=1) == 0
-    if dead.any():
-        warnings.warn(
-            f"the gradient of picture {dead.nonzero()[0].item()} is zero at every pixel: "
-            "its score does not react to small changes (a dead ReLU on the way?)",
-            stacklevel=2,
-        )
+            if rule != "vanilla" and relus.met == 0:
+                raise ValueError(
+                    f"rule: {rule!r} changes the backward pass of ReLUs, and "
+                    f"{type(model).__name__} has none on the way to this score"
+                )
+            # Still under the rule: checkpointed layers run forwards once more here.
+            gradient = _gradient(scores, pixels)
+    _warn_of_useless(gradient)
     return gradient
+
+
+def _warn_of_useless(gradient: Tensor) -> None:
+    largest = gradient.flatten(1).abs().amax(dim=1)
+    for useless, words in (
+        (
+            largest == 0,
+            "is zero at every pixel: its score does not react to small changes "
+            "(a dead ReLU on the way?)",
+        ),
+        (~torch.isfinite(largest), "holds NaN or infinite values"),
+    ):
+        if useless.any():
+            first = useless.nonzero()[0].item()
+            warnings.warn(f"the gradient of picture {first} {words}", stacklevel=3)
 
 
 def _gradient(scores: Tensor, pixels: Tensor) -> Tensor:
@@ -168,6 +179,10 @@ def _hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
     return (input, max_val, inplace) if min_val == 0 else None  # None: not a ReLU
 
 
+def _hardtanh_(input, min_val=-1.0, max_val=1.0):
+    return _hardtanh(input, min_val, max_val, inplace=True)
+
+
 class _ReLUOverride(TorchFunctionMode):
     """Answers every call of a ReLU, wherever a network makes it, and counts them.
 
@@ -180,6 +195,7 @@ class _ReLUOverride(TorchFunctionMode):
         **dict.fromkeys((F.relu_, torch.relu_, Tensor.relu_), _relu_),
         F.relu6: _relu6,
         F.hardtanh: _hardtanh,
+        F.hardtanh_: _hardtanh_,
     }
 
     def __init__(self, rule: str):

@@ -5,22 +5,24 @@ with the mean and standard deviation of ImageNet's training pictures,
 ``x = (rgb - mean) / std``. `preprocess` does that; `deprocess` is its inverse.
 """
 
+import http.client
 import io
-import urllib.error
+import string
+import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_PIXELS = 64_000_000  # 8000 × 8000; decoded as RGB that is 192 MB of memory
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 200 * 1024 * 1024  # of a file, which may hold them uncompressed
 URL_TIMEOUT = 20  # seconds
 
 # -- loading ---------------------------------------------------------------------------
@@ -48,7 +50,7 @@ def load_image(source) -> Image.Image:
         (3, 2)
     """
     if isinstance(source, Image.Image):
-        return _to_rgb(source, "the picture")
+        return _to_rgb(_loaded(source, "the picture"), "the picture")
     if isinstance(source, (np.ndarray, torch.Tensor)):
         return _to_rgb(_from_array(source), "the array")
     data, name = _read(source)
@@ -58,17 +60,22 @@ def load_image(source) -> Image.Image:
 def _read(source) -> tuple[bytes, str]:
     """The bytes of `source`, and how to call it in a message."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source), "these bytes"
+        return bytes(source), "the data"
     if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
         return _fetch(source), source
     if isinstance(source, (str, Path)):
         return _read_file(Path(source).expanduser()), str(source)
     if hasattr(source, "read"):
-        return source.read(), getattr(source, "name", "the open file")
+        data, name = source.read(), str(getattr(source, "name", "the open file"))
+        if isinstance(data, str):
+            raise TypeError(f'source: {name} gives text; open it with the mode "rb"')
+        return bytes(data), name
     uploads = uploaded_files(source)
     if uploads:
         name, data = uploads[-1]
         return data, name
+    if isinstance(source, (tuple, list, dict)) and not source:
+        raise ValueError("source: nothing has been uploaded yet")
     raise TypeError(
         "source: wants a path, a URL, bytes, an upload, a PIL image or an array, "
         f"not {type(source).__name__}"
@@ -81,30 +88,38 @@ def uploaded_files(value) -> list[tuple[str, bytes]]:
     Version 7 holds a dict of dicts by file name, version 8 a tuple of dicts.
     """
     if isinstance(value, dict):
-        items = [{"name": name, **item} for name, item in value.items()]
+        pairs = list(value.items())
     else:
         items = value if isinstance(value, (tuple, list)) else ()
+        pairs = [(i.get("name"), i) for i in items if isinstance(i, dict)]
     return [
-        (item["name"], bytes(item["content"]))
-        for item in items
-        if isinstance(item, dict) and {"name", "content"} <= item.keys()
+        (str(name), bytes(item["content"]))
+        for name, item in pairs
+        if isinstance(item, dict) and "content" in item
     ]
 
 
 def _read_file(path: Path) -> bytes:
-    if path.is_dir():
+    try:
+        folder, file = path.is_dir(), path.is_file()
+    except OSError:  # a text too long to be a path
+        folder = file = False
+    if folder:
         raise IsADirectoryError(f"source: {path} is a folder, not a picture")
-    if not path.exists():
-        raise FileNotFoundError(f"source: there is no file {path}")
+    if not file:
+        raise FileNotFoundError(f"source: there is no file {str(path):.200}")
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"source: {path} is larger than {MAX_BYTES >> 20} MB")
     return path.read_bytes()
 
 
 def _fetch(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"User-Agent": "course_utils"})
+    address = urllib.parse.quote(url, safe=string.punctuation)  # blanks, accents
+    request = urllib.request.Request(address, headers={"User-Agent": "course_utils"})
     try:
         with urllib.request.urlopen(request, timeout=URL_TIMEOUT) as answer:
             data = answer.read(MAX_BYTES + 1)
-    except (OSError, ValueError, urllib.error.URLError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ConnectionError(f"source: {url} could not be fetched ({error})") from error
     if len(data) > MAX_BYTES:
         raise ValueError(f"source: {url} is larger than {MAX_BYTES >> 20} MB")
@@ -115,19 +130,25 @@ def _decode(data: bytes, name: str) -> Image.Image:
     """Decode a file's bytes, but only once its size is known to be bearable."""
     if not data:
         raise ValueError(f"source: {name} is empty")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whatever is wrong is raised here
+        try:
             image = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise _too_large(name) from error
-    except UnidentifiedImageError as error:
-        raise ValueError(f"source: {name} is no picture that can be read") from error
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(name, image.size)
+        except Image.DecompressionBombError as error:
+            raise _too_large(name) from error
+        except Exception as error:  # Pillow's readers raise many kinds
+            raise ValueError(
+                f"source: {name} is no picture that can be read, or its head is damaged"
+            ) from error
+        if image.width * image.height > MAX_PIXELS:
+            raise _too_large(name, image.size)
+        return _loaded(image, name)
+
+
+def _loaded(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
-    except Exception as error:  # Pillow's decoders raise many kinds
+    except Exception as error:
         raise ValueError(f"source: {name} is damaged or truncated") from error
     return image
 
@@ -141,13 +162,17 @@ def _too_large(name: str, size: tuple[int, int] | None = None) -> ValueError:
 
 
 def _from_array(array) -> Image.Image:
-    array = array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
+    if isinstance(array, torch.Tensor):
+        array = array.detach().cpu()
+        array = (array.float() if array.is_floating_point() else array).numpy()
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        last = array.ndim == 3 and array.shape[0] == 3
         raise ValueError(
             "source: an array wants the shape (H, W), (H, W, 3) or (H, W, 4), "
             f"not {tuple(array.shape)}"
+            + ("; permute or transpose (1, 2, 0) puts the colours last" if last else "")
         )
     if array.size == 0:
         raise ValueError(f"source: the array is empty, shape {tuple(array.shape)}")
@@ -177,7 +202,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         raise ValueError(f"source: {name} has no pixels, size {image.size}")
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
@@ -230,13 +255,20 @@ def fit_box(
 
 def _fitted_size(image_size, size: int, fit: str) -> tuple[int, int]:
     """Width and height after scaling, before the crop (as torchvision's Resize)."""
+    if not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"size: wants a whole number of pixels from 1, not {size!r}")
     if fit == "stretch":
         return size, size
     if fit != "crop":
         raise ValueError(f'fit: wants "crop" or "stretch", not {fit!r}')
     width, height = image_size
     short = min(width, height)
-    return int(size * width / short), int(size * height / short)
+    fitted = int(size * width / short), int(size * height / short)
+    if fitted[0] * fitted[1] > MAX_PIXELS:
+        raise ValueError(
+            f'fit: a picture of {width}×{height} is too long for "crop"; use "stretch"'
+        )
+    return fitted
 
 
 def _crop_corner(image_size, size: int) -> tuple[int, int]:
@@ -271,13 +303,8 @@ def preprocess(
         >>> preprocess(Image.new("RGB", (300, 200), "white")).shape
         torch.Size([1, 3, 224, 224])
     """
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"size: wants a whole number of pixels from 1, not {size!r}")
     mean, std = _statistics(mean, std)
-    pictures = _as_list(images)
-    if not pictures:
-        raise ValueError("images: the list is empty; give at least one picture")
-    arrays = [np.asarray(fit_image(load_image(p), size, fit)) for p in pictures]
+    arrays = [np.asarray(fit_image(p, size, fit)) for p in _each_loaded(images)]
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
     return ((batch - mean) / std).contiguous()
 
@@ -307,8 +334,12 @@ def deprocess(
         raise ValueError(
             f"images: wants a tensor (3, H, W) or (N, 3, H, W), not {_describe(images)}"
         )
-    if images.shape[-3] != 3:
-        raise ValueError(f"images: wants 3 channels, not shape {tuple(images.shape)}")
+    if images.shape[-3] != 3 or images.numel() == 0:
+        raise ValueError(
+            f"images: wants 3 channels of one pixel or more, not {_describe(images)}"
+        )
+    if not torch.isfinite(images).all():
+        raise ValueError("images: holds NaN or infinite values")
     mean, std = _statistics(mean, std)
     batch = images.detach().cpu().float().reshape(-1, *images.shape[-3:]) * std + mean
     if rescale:
@@ -321,24 +352,42 @@ def deprocess(
 
 
 def _statistics(mean, std) -> tuple[torch.Tensor, torch.Tensor]:
-    mean, std = torch.as_tensor(mean).float(), torch.as_tensor(std).float()
-    for name, value in (("mean", mean), ("std", std)):
-        if value.shape != (3,) or not torch.isfinite(value).all():
-            raise ValueError(f"{name}: wants three finite numbers, not {value.tolist()}")
-    if (std <= 0).any():
-        raise ValueError(f"std: wants three positive numbers, not {std.tolist()}")
-    return mean.view(1, 3, 1, 1), std.view(1, 3, 1, 1)
+    return _three(mean, "mean", lowest=-torch.inf), _three(std, "std", lowest=0)
 
 
-def _as_list(images) -> list:
-    """One picture or many, as a list of pictures."""
+def _three(values, name: str, lowest: float) -> torch.Tensor:
+    """`values` as a tensor (1, 3, 1, 1) of finite numbers above `lowest`."""
+    try:
+        three = torch.as_tensor(values, dtype=torch.float32, device="cpu")
+    except (TypeError, ValueError, RuntimeError):
+        three = torch.empty(0)
+    if three.shape != (3,) or not (torch.isfinite(three) & (three > lowest)).all():
+        kind = "positive" if lowest == 0 else "finite"
+        raise ValueError(f"{name}: wants three {kind} numbers, not {values!r}")
+    return three.view(1, 3, 1, 1)
+
+
+def _each_loaded(images) -> Iterator[Image.Image]:
+    """Load one picture or many; an error tells which of them it is about."""
     if isinstance(images, (np.ndarray, torch.Tensor)):
-        return list(images) if images.ndim == 4 else [images]
-    if isinstance(images, (list, tuple)) and not uploaded_files(images):
-        return list(images)
-    return [images]
+        pictures = list(images) if images.ndim == 4 else [images]
+    elif uploads := uploaded_files(images):
+        pictures = [{name: {"content": data}} for name, data in uploads]
+    elif isinstance(images, (list, tuple)):
+        pictures = list(images)
+    else:
+        pictures = [images]
+    if not pictures:
+        raise ValueError("images: there are none; give at least one picture")
+    for number, picture in enumerate(pictures):
+        try:
+            yield load_image(picture)
+        except (OSError, TypeError, ValueError) as error:
+            which = f"images[{number}]:" if len(pictures) > 1 else "images:"
+            raise type(error)(str(error).replace("source:", which, 1)) from error
 
 
 def _describe(value) -> str:
     shape = getattr(value, "shape", None)
-    return f"shape {tuple(shape)}" if shape is not None else type(value).__name__
+    kind = type(value).__name__
+    return f"{kind} of shape {tuple(shape)}" if shape is not None else kind

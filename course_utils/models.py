@@ -9,7 +9,9 @@ arXiv:1602.07360), trained on ImageNet; ``data/models/`` holds its provenance.
 """
 
 import copy
+import http.client
 import json
+import operator
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,6 +49,7 @@ class Unit:
 # -- loading ---------------------------------------------------------------------------
 
 
+@torch.inference_mode(False)  # tensors made in inference mode take no gradients, ever
 def load_model(
     name: str | nn.Module = "squeezenet1_1",
     weights: str | Path | None = None,
@@ -79,37 +82,55 @@ def load_model(
         >>> model.training
         False
     """
-    if weights is None:
-        weights = "bundled" if name in BUNDLED else "torchvision"
+    if not isinstance(name, (str, nn.Module)):
+        raise TypeError(
+            f"name: wants the name of a network or a module, not {type(name).__name__}"
+        )
+    if not isinstance(weights, (str, Path, type(None))):
+        raise TypeError(
+            'weights: wants "bundled", "torchvision", "random" or the path of a '
+            f"checkpoint, not {type(weights).__name__}"
+        )
+    device = _device(device)
     if isinstance(name, nn.Module):
-        if weights in ("bundled", "torchvision", "random"):
+        if weights in (None, "bundled", "torchvision", "random"):
             raise ValueError(
                 f"weights: {weights!r} goes with the name of a network; with a module "
                 "of your own, give the path of its checkpoint"
             )
         model = _with_checkpoint(copy.deepcopy(name), Path(weights))
-    elif weights == "bundled":
+    elif weights == "bundled" or (weights is None and name in BUNDLED):
         model = _bundled(name)
-    elif weights == "torchvision":
+    elif weights == "torchvision" or weights is None:
         model = _from_torchvision(name)
     elif weights == "random":
         model = _random(name)
     else:
         model = _from_checkpoint(name, Path(weights))
-    model = model.eval().requires_grad_(False)
-    return model if device is None else model.to(device)
+    return model.eval().requires_grad_(False).to(device)
+
+
+def _device(device: str | torch.device | None) -> torch.device | None:
+    """The device, once it has been seen to work."""
+    try:
+        return torch.empty(0, device=device).device if device is not None else None
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device: {device!r} cannot be used here ({reason})") from error
 
 
 def _builder(name: str):
     """Torchvision's constructor of the classifier `name`, or a helpful error."""
-    from torchvision import (
-        models,
-    )  # torchvision takes a second to import: only if asked
+    from torchvision import models  # takes a second to import: only when it is needed
 
     known = models.list_models(module=models)
     if name not in known:
-        near = get_close_matches(str(name), known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see list_models()"
+        near = get_close_matches(str(name).lower(), known, n=3)
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else "course_utils.models.list_models() lists them"
+        )
         raise ValueError(f"name: no classifier is called {name!r}; {hint}")
     return models.get_model_builder(name)
 
@@ -142,7 +163,7 @@ def _random(name: str, **arguments) -> nn.Module:
     if name in ("googlenet", "inception_v3"):  # these two warn unless it is said
         arguments["init_weights"] = True
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would touch CUDA's too
         return build(weights=None, **arguments)
 
 
@@ -159,6 +180,7 @@ def _from_torchvision(name: str) -> nn.Module:
     if not file.exists():
         _download(weights.url, file, megabytes=weights.meta.get("_file_size"))
     try:
+        _read_checkpoint(file)  # refuses code, which torchvision's own reader would run
         return build(weights=weights, progress=False)
     except Exception as error:
         raise ValueError(
@@ -171,11 +193,11 @@ def _download(url: str, file: Path, megabytes: float | None) -> None:
     """Fetch `url` to `file`, checked against the hash in its name; all or nothing."""
     size = f" ({megabytes:.0f} MB)" if megabytes else ""
     print(f"Downloading {file.name}{size}, once, to {file.parent} …", file=sys.stderr)
-    file.parent.mkdir(parents=True, exist_ok=True)
     digest = file.stem.rsplit("-", 1)[-1]
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise ConnectionError(
             f"weights: {file.name} is not cached and could not be downloaded "
             f"({error}); fetch {url} by other means and put the file at {file}"
@@ -187,12 +209,18 @@ def _download(url: str, file: Path, megabytes: float | None) -> None:
 
 def _from_checkpoint(name: str, path: Path) -> nn.Module:
     """The torchvision network `name`, sized and filled after the checkpoint."""
-    _builder(name)
+    model = _random(name)
     state = _read_checkpoint(path)
-    # The last bias counts the classes: a fine-tuned network need not have 1000.
-    last_bias = [k for k, v in state.items() if k.endswith("bias") and v.ndim == 1]
-    classes = len(state[last_bias[-1]]) if last_bias else 1000
-    return _fill(_random(name, num_classes=classes), state, path, name)
+    arguments = {}
+    # The last parameter counts the classes: a fine-tuned network need not have 1000,
+    last, parameter = list(model.named_parameters())[-1]
+    if last in state and state[last].shape[:1] not in ((), parameter.shape[:1]):
+        arguments["num_classes"] = len(state[last])
+    # nor the auxiliary heads that GoogLeNet and Inception have for their training.
+    if hasattr(model, "aux_logits") and not any(k.lower().startswith("aux") for k in state):
+        arguments["aux_logits"] = False
+    model = _random(name, **arguments) if arguments else model
+    return _fill(model, state, path, name)
 
 
 def _with_checkpoint(model: nn.Module, path: Path) -> nn.Module:
@@ -213,6 +241,7 @@ def _fill(model: nn.Module, state: dict, path: Path, name: str) -> nn.Module:
 
 def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     """A state dict from a file; no code in the file is ever run."""
+    path = path.expanduser()
     if not path.is_file():
         raise FileNotFoundError(
             f"weights: there is no file {path}; give "
@@ -230,10 +259,11 @@ def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
             f"weights: {path} is no checkpoint that can be read safely, or it is "
             "truncated; save one with torch.save(model.state_dict(), path)"
         ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for key in ("state_dict", "model_state_dict"):  # beside an optimizer's, an epoch …
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(
-        isinstance(v, torch.Tensor) for v in state.values()
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
     ):
         raise ValueError(f"weights: {path} holds no state dict (names → tensors)")
     return {k.removeprefix("module."): v for k, v in state.items()}
@@ -254,13 +284,17 @@ def class_name(index: int, names: Sequence[str] | None = None) -> str:
 
     Raises:
         ValueError: no class has that index.
+        TypeError: no whole number.
 
     Example:
         >>> class_name(207)
         'golden retriever'
     """
     names = class_names() if names is None else names
-    index = int(index)
+    try:
+        index = operator.index(index)
+    except TypeError as error:
+        raise TypeError(f"index: wants a whole number, not {index!r}") from error
     if not 0 <= index < len(names):
         raise ValueError(f"index: there is no class {index}; 0 to {len(names) - 1}")
     return names[index]
@@ -278,7 +312,8 @@ def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[in
     """
     names = class_names() if names is None else names
     wanted = " ".join(str(word).lower().replace("_", " ").split())
-    found = [(i, name) for i, name in enumerate(names) if wanted in name.lower()]
+    plain = [name.lower().replace("_", " ") for name in names]
+    found = [(i, names[i]) for i, name in enumerate(plain) if wanted in name]
     if found and wanted:
         return found
     lower = {part: n for n in names for part in (n.lower(), *n.lower().split())}

@@ -132,3 +132,32 @@ def _known(known: dict[str, dict], name: str, kind: str) -> dict:
     near = dict.fromkeys(parts[p] for p in get_close_matches(str(name), parts, n=3))
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {[*known]}"
     raise ValueError(f"names: no picture of {kind} is called {name!r}; {hint}")
+
+
+def two_class_picture(
+    pair: tuple[str, str] = ("rainbow_lorikeet", "german_shepherd"),
+    centres: tuple[float, float] = (0.46, 0.795),
+    size: int = 224,
+) -> Image.Image:
+    """Two photographs side by side: a picture of two classes, each in its own half.
+
+    Args:
+        pair: names of the left and the right photograph.
+        centres: where each one's half is centred, as a share of its width.
+        size: side of the square picture in pixels.
+    """
+    picture = Image.new("RGB", (size, size))
+    photos = load_samples(names=pair).images
+    for side, (photo, centre) in enumerate(zip(photos, centres, strict=True)):
+        half = _upright_half(photo, centre).resize((size // 2, size))
+        picture.paste(half, (side * (size // 2), 0))
+    return picture
+
+
+def _upright_half(photo: Image.Image, centre: float) -> Image.Image:
+    """The largest crop twice as high as wide, centred at `centre` if it fits there."""
+    width = min(photo.width, photo.height / 2)
+    left = min(max(centre * photo.width - width / 2, 0), photo.width - width)
+    top = (photo.height - 2 * width) / 2
+    box = (left, top, left + width, top + 2 * width)
+    return photo.crop(tuple(round(edge) for edge in box))

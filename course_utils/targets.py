@@ -6,8 +6,9 @@ It also holds the care that all methods share, so that each of them can be short
 checks of `model` and `images`, and `explaining`, which leaves a network as it was.
 """
 
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from .models import Unit, layer_path
 
 Targets = None | int | Sequence[int] | Tensor | Unit | Callable[[Tensor], Tensor]
+WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 @contextmanager
@@ -68,8 +70,6 @@ def check_images(model: nn.Module, images: Tensor) -> None:
         raise TypeError(
             f"images: wants floats, not {images.dtype}; preprocess() makes them"
         )
-    if not torch.isfinite(images).all():
-        raise ValueError("images: holds NaN or infinite values")
     weight = next(model.parameters(), images)
     if weight.device != images.device:
         raise ValueError(
@@ -77,7 +77,12 @@ def check_images(model: nn.Module, images: Tensor) -> None:
             f'move them by images.to("{weight.device}")'
         )
     if weight.dtype != images.dtype:
-        raise TypeError(f"images: are {images.dtype}, the model is {weight.dtype}")
+        raise TypeError(
+            f"images: are {images.dtype}, the model is {weight.dtype}; "
+            f"turn them into its type by images.to({weight.dtype})"
+        )
+    if not torch.isfinite(images).all():
+        raise ValueError("images: holds NaN or infinite values")
 
 
 def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
@@ -91,17 +96,14 @@ def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
         >>> class_indices(207, count=2)
         tensor([207, 207])
     """
-    if isinstance(targets, (Tensor, np.ndarray, list, tuple, range)):
-        try:
+    given = None
+    if isinstance(targets, Tensor):  # on any device
+        given = targets
+    elif isinstance(targets, (int, np.integer, np.ndarray, list, tuple, range)):
+        with suppress(TypeError, ValueError, OverflowError):
             given = torch.as_tensor(np.asarray(targets))
-        except (TypeError, ValueError):
-            given = None
-    elif isinstance(targets, (int, np.integer)):
-        given = torch.tensor(targets)
-    else:
-        given = None
-    if given is None or given.is_floating_point() or given.dtype == torch.bool:
-        came = getattr(targets, "dtype", None) or repr(targets)
+    if given is None or given.dtype not in WHOLE_NUMBERS:
+        came = getattr(targets, "dtype", None) or reprlib.repr(targets)
         raise TypeError(
             "targets: wants None, a class index, one index per picture, a Unit or a "
             f"function of the outputs, not {came}"
@@ -110,8 +112,8 @@ def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
         given = given.expand(count)
     if given.shape != (count,):
         raise ValueError(
-            f"targets: {count} pictures want {count} classes, "
-            f"not {given.numel()} (shape {tuple(given.shape)})"
+            f"targets: wants one class for each of {count} pictures, "
+            f"not {given.numel()} in the shape {tuple(given.shape)}"
         )
     return given.long()
 
@@ -130,6 +132,7 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
 
     Raises:
         ValueError, TypeError: targets that do not fit the pictures or the network.
+        RuntimeError: a network that cannot take these pictures.
     """
     if isinstance(targets, Unit):
         return _unit_scores(model, images, targets)
@@ -138,9 +141,9 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
     if targets is not None:
         targets = class_indices(targets, len(images))
     outputs = _forward(model, images)
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2:
+    if not isinstance(outputs, Tensor) or outputs.shape[:-1] != (len(images),):
         raise ValueError(
-            "model: wants to give scores (N, classes), not "
+            f"model: wants to give scores (N, classes), N = {len(images)}, not "
             f"{_shape(outputs)}; pass a function of the outputs as targets"
         )
     if targets is None:
@@ -158,10 +161,11 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
 def _forward(model: nn.Module, images: Tensor):
     try:
         return model(images)
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines() or [type(error).__name__]
         raise RuntimeError(
             f"images: {type(model).__name__} could not take pictures of shape "
-            f"{tuple(images.shape)} ({str(error).splitlines()[0]})"
+            f"{tuple(images.shape)} ({reason[0]})"
         ) from error
 
 
@@ -180,7 +184,7 @@ def _unit_scores(model: nn.Module, images: Tensor, unit: Unit) -> Tensor:
         hook.remove()
     if not scores:
         raise ValueError(f"targets: the model never uses its layer {unit.layer!r}")
-    return scores[-1]
+    return _checked_scores(scores[-1], len(images), f"layer {unit.layer!r}")
 
 
 def _read_unit(output, unit: Unit) -> Tensor:
@@ -208,11 +212,11 @@ def _read_unit(output, unit: Unit) -> Tensor:
     return values[:, row, column].clone()
 
 
-def _checked_scores(scores, count: int) -> Tensor:
+def _checked_scores(scores, count: int, giver: str = "the function") -> Tensor:
     if not isinstance(scores, Tensor) or scores.shape != (count,):
         raise ValueError(
-            f"targets: the function gave {_shape(scores)}; "
-            f"it wants to give one score per picture, shape ({count},)"
+            f"targets: {giver} gives {_shape(scores)}; "
+            f"one score per picture is wanted, shape ({count},)"
         )
     return scores
 

@@ -37,7 +37,8 @@ PACKAGE, VERSION = "ndf", "0.1.4"
 PICKLE = "ndf/example_models/weights/squeezenet_weights.pkl"
 PICKLE_SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
 
-# Original layer -> torchvision module. Pooling layers take the numbers in between.
+# Where the original layers stand in torchvision's network; pooling fills the gaps.
+ENDS = {"conv1": "features.0", "conv10": "classifier.1"}
 FIRES = dict(zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True))
 CAFFE_MEAN_RGB = torch.tensor([123.0, 117.0, 104.0], dtype=torch.float64)
 IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64)
@@ -94,8 +95,8 @@ def read_layers(data: bytes) -> Layers:
 
 def torchvision_name(layer: str) -> str:
     """Translate a layer's name: `fire2/squeeze1x1` becomes `features.3.squeeze`."""
-    if layer in (ends := {"conv1": "features.0", "conv10": "classifier.1"}):
-        return ends[layer]
+    if layer in ENDS:
+        return ENDS[layer]
     fire, part = layer.split("/")
     index = FIRES[int(fire.removeprefix("fire"))]
     return f"features.{index}.{part.replace('squeeze1x1', 'squeeze')}"
@@ -200,8 +201,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path, help="the package, unpacked or not")
-    parser.add_argument("--reference", action="store_true", help=REFERENCE.name)
+    parser.add_argument("source", type=Path, help="package or pickle")
+    parser.add_argument(
+        "--reference", action="store_true", help=f"write {REFERENCE.name} instead"
+    )
     arguments = parser.parse_args()
     layers = read_layers(read_pickle(arguments.source))
 

@@ -1,0 +1,81 @@
+# The commands of the course; `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+COLAB := .venv-colab
+LAB_READY := $(VENV)/lab-ready
+TEST_READY := $(VENV)/test-ready
+COLAB_READY := $(COLAB)/ready
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+NBVAL := pytest -q -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=120
+
+.DEFAULT_GOAL := help
+.PHONY: help lab lessons address test test-offline test-processors clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
+
+# -- the course ------------------------------------------------------------------------
+
+lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
+	@echo "The course opens in your browser; if it does not, open the address below."
+	@$(VENV)/bin/python -m jupyterlab $(AS_ROOT) --log-level=WARN \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
+	@$(VENV)/bin/python tools/lessons.py $(ONLY)
+
+address: $(TEST_READY) ## change the course's public address everywhere to URL=…
+	@$(VENV)/bin/python tools/address.py $(URL)
+
+# -- tests -----------------------------------------------------------------------------
+
+test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on Colab's pins
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/python -m pytest -m "not browser"
+	$(VENV)/bin/python -m $(NBVAL) notebooks
+	$(VENV)/bin/python -m pytest -m browser
+	$(COLAB)/bin/python -m $(NBVAL) notebooks
+	$(COLAB)/bin/python -m pytest -m "not browser" $(wildcard tests/test_labs*.py tests/test_checks*.py)
+
+test-offline: $(TEST_READY) $(COLAB_READY) ## the same without any network
+	unshare -rn sh -c "ip link set lo up && $(MAKE) test"
+
+test-processors: $(TEST_READY) ## run the lessons as on other processors
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m $(NBVAL) notebooks
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(VENV)/bin/python -m $(NBVAL) notebooks
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(VENV)/bin/python -m $(NBVAL) notebooks
+
+clean: ## remove what these commands made: environments, build, caches
+	rm -rf $(VENV) $(COLAB) build *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# -- environments, made anew when their requirements change ----------------------------
+
+define MAKE_ENVIRONMENT
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+	"The course needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@$(@D)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(@D) || { echo \
+	"Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+endef
+
+$(LAB_READY): pyproject.toml
+	$(MAKE_ENVIRONMENT)
+	@echo "Installing the course, once. PyTorch is large: this can take some minutes."
+	$(VENV)/bin/python -m pip install -e '.[lab]'
+	@touch $@
+
+$(TEST_READY): pyproject.toml
+	$(MAKE_ENVIRONMENT)
+	$(VENV)/bin/python -m pip install -q -e '.[lab,test]'
+	@touch $@ $(LAB_READY)
+
+# Colab's releases first; the other packages, and the course, come by path.
+$(COLAB_READY): private PYTHON := $(VENV)/bin/python
+$(COLAB_READY): tools/colab_env.txt $(TEST_READY)
+	$(MAKE_ENVIRONMENT)
+	$(COLAB)/bin/python -m pip install -q --no-deps -r tools/colab_env.txt
+	@$(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0], "$(CURDIR)", sep="\n")' \
+		> "$$($(COLAB)/bin/python -c 'import site; print(site.getsitepackages()[0])')/course.pth"
+	@touch $@

@@ -1,0 +1,9 @@
+"""For all tests: the scripts in tools/ can be imported, and figures need no screen."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+os.environ["MPLBACKEND"] = "Agg"

@@ -1,0 +1,210 @@
+"""Run the lessons and save them as they are committed: executed, formatted, clean.
+
+    python tools/lessons.py            every lesson
+    python tools/lessons.py 03 07      those two
+
+Each lesson runs in a fresh kernel. Its file is written only when every cell ran, and
+running it twice gives the same bytes: what differs from run to run (the time, the ids of
+live widgets) is not saved.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from address import ROOT, colab_link, read_address
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+NOTEBOOKS = ROOT / "notebooks"
+TIMEOUT = 600  # seconds a cell may take
+WIDGET = "application/vnd.jupyter.widget-view+json"
+METADATA = {
+    "kernelspec": {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python"},
+}
+
+# The text of every lesson's setup cell; ADDRESS stands for the course's address.
+SETUP_CELL = """\
+# Setup: silent where the course is installed; on Google Colab it fetches the course once.
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+if importlib.util.find_spec("course_utils") is None:
+    home = Path.cwd().parent  # a clone of the course, if this notebook lies in one
+    if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ:
+        repo = os.environ.get("COURSE_REPO", "ADDRESS")
+        home = Path(os.environ.get("COURSE_HOME", "/content/" + Path(repo).name))
+        if not (home / "course_utils").is_dir():
+            subprocess.run(["git", "clone", "-q", "--depth=1", repo, home], check=True)
+    if not (home / "course_utils").is_dir():
+        raise SystemExit("The course is not installed: run `make lab` in its folder.")
+    sys.path.insert(0, str(home))"""
+
+Notebook = nbformat.NotebookNode
+
+
+def setup_cell() -> str:
+    """The text of the setup cell, with the course's address."""
+    return SETUP_CELL.replace("ADDRESS", read_address())
+
+
+def lesson_paths(only: list[str] | None = None) -> list[Path]:
+    """The lessons in reading order, or those whose names start with one of `only`."""
+    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    for start in only or []:
+        if not any(path.name.startswith(start) for path in paths):
+            raise SystemExit(f"no lesson's name starts with {start!r}")
+    return [p for p in paths if not only or p.name.startswith(tuple(only))]
+
+
+def read_lesson(path: Path) -> Notebook:
+    """The notebook in a file, its sources and outputs as single strings."""
+    return nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
+
+
+# -- before it runs --------------------------------------------------------------------
+
+
+def prepare(path: Path) -> Notebook:
+    """Read a lesson; give it its setup cell, its Colab link, stable ids and our format."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    raw.update(nbformat=4, nbformat_minor=5, metadata=METADATA)
+    name_cells(raw["cells"])
+    lesson = nbformat.reads(json.dumps(raw), as_version=4)
+    link = re.compile(r"https://colab\.research\.google\.com/github/[^)\s]*")
+    own = colab_link(path.name, read_address())
+    for cell in lesson.cells:
+        cell.source = cell.source.strip("\n")
+        if cell.id == "setup":
+            cell.source = setup_cell()
+        elif cell.cell_type == "markdown":
+            cell.source = link.sub(own, cell.source)
+    return format_code(lesson, path)
+
+
+def format_code(lesson: Notebook, path: Path) -> Notebook:
+    """The lesson with its code formatted by ruff, as files of the course are."""
+    command = ["ruff", "format", "--stdin-filename", str(path), "-"]
+    run = subprocess.run(
+        [sys.executable, "-m", *command],
+        input=nbformat.writes(lesson),
+        capture_output=True,
+        text=True,
+    )
+    if run.returncode:
+        raise SystemExit(f"{path.name}: ruff cannot read a cell\n{run.stderr}")
+    return nbformat.reads(run.stdout, as_version=4)
+
+
+def name_cells(cells: list[dict]) -> None:
+    """Give a name to each cell that has none, or a random one of Jupyter's making."""
+    taken = {cell["id"] for cell in cells if is_named(cell)}
+    for cell in cells:
+        if not is_named(cell):
+            stem = words_of("".join(cell["source"])) or cell["cell_type"]
+            numbered = (f"{stem}-{n}" for n in range(2, len(cells) + 2))
+            cell["id"] = next(i for i in (stem, *numbered) if i not in taken)
+            taken.add(cell["id"])
+
+
+def is_named(cell: dict) -> bool:
+    """Whether a person chose the cell's id: words, not hexadecimal digits."""
+    return not re.fullmatch(r"|[0-9a-f]{8}(-[0-9a-f-]{27})?", cell.get("id", ""))
+
+
+def words_of(source: str) -> str:
+    """The first words of a cell's heading, or of its text: `the-map-of-a-cat`."""
+    lines = [line for line in source.splitlines() if line.strip()]
+    headings = [line for line in lines if line.startswith("#")]
+    first = (headings or lines or [""])[0].lower()
+    return "-".join(re.findall(r"[a-z0-9]+", first)[:5])[:48]
+
+
+# -- running ---------------------------------------------------------------------------
+
+
+def execute(lesson: Notebook, name: str) -> None:
+    """Run every cell in a fresh kernel, where a learner would: in notebooks/."""
+    client = NotebookClient(
+        lesson,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        store_widget_state=False,
+        coalesce_streams=True,
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    )
+    # Without it the debugger writes a warning about frozen modules to stderr.
+    environment = dict(os.environ, PYDEVD_DISABLE_FILE_VALIDATION="1")
+    try:
+        client.execute(env=environment)
+    except CellExecutionError as error:
+        failed = next(c for c in lesson.cells if c.get("outputs") and has_error(c))
+        raise SystemExit(f"{name}: cell `{failed.id}` failed\n{error}") from None
+
+
+def has_error(cell: Notebook) -> bool:
+    """Whether running the cell ended in an exception."""
+    return any(output.output_type == "error" for output in cell.outputs)
+
+
+# -- after it ran ----------------------------------------------------------------------
+
+
+def clean(lesson: Notebook) -> None:
+    """Keep what a reader sees; drop what differs from run to run."""
+    lesson.metadata = nbformat.from_dict(METADATA)
+    for cell in lesson.cells:
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        for output in cell.get("outputs", []):
+            # A saved view of a widget that no longer runs shows an error in JupyterLab;
+            # without it the reader sees the lab's still picture until the cell is run.
+            output.get("data", {}).pop(WIDGET, None)
+
+
+def save(lesson: Notebook, path: Path) -> None:
+    """Write the lesson whole or not at all."""
+    nbformat.validate(lesson)
+    draft = path.with_suffix(".ipynb.draft")
+    draft.write_text(nbformat.writes(lesson) + "\n", encoding="utf-8")
+    draft.replace(path)
+
+
+def run_lesson(path: Path) -> str:
+    """Run one lesson and save it; return a line that says how it went."""
+    start = time.perf_counter()
+    lesson = prepare(path)
+    execute(lesson, path.name)
+    clean(lesson)
+    save(lesson, path)
+    seconds, size = time.perf_counter() - start, path.stat().st_size / 1024
+    return f"{path.name:32} {seconds:5.1f} s {size:6.0f} KB"
+
+
+def main() -> None:
+    """Read the command line and run the lessons it names."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("only", nargs="*", help="starts of lesson names, such as 03")
+    for path in lesson_paths(parser.parse_args().only):
+        print(run_lesson(path), flush=True)
+
+
+if __name__ == "__main__":
+    main()
