@@ -9,6 +9,9 @@ COLAB_READY := $(COLAB)/ready
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 NBVAL := pytest -q -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=120
 
+# Keeps a kernel's debugger from warning about frozen modules.
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help lab lessons address test test-offline test-processors clean
 

@@ -1,45 +1,34 @@
 """Helpers of the course *Saliency maps, hands on*.
 
-One module a topic, named after its lesson. Everything of the public contract can be
-imported from here; what draws or asks (figures, labs, checks) is a module of its own,
-loaded when it is first used.
+One module a topic, named after its lesson. Every public name can be imported from here;
+its module is loaded when the name is first used, so that ``import course_utils`` is
+instant and works even where torch is still missing (see `check_environment`).
 """
 
 import importlib
 
-from .gradients import deconvnet, guided_backprop, input_gradient, vanilla_saliency
-from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
-from .models import Unit, class_name, class_names, find_classes, load_model
-from .samples import Samples, load_samples, two_class_picture
-from .targets import target_scores
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
-    "Samples",
-    "Unit",
-    "class_name",
-    "class_names",
-    "deconvnet",
-    "deprocess",
-    "find_classes",
-    "guided_backprop",
-    "input_gradient",
-    "load_image",
-    "load_model",
-    "load_samples",
-    "preprocess",
-    "target_scores",
-    "two_class_picture",
-    "vanilla_saliency",
-]
+_MODULES = {
+    "environment": ("check_environment",),
+    "gradients": ("deconvnet", "guided_backprop", "input_gradient", "vanilla_saliency"),
+    "images": ("IMAGENET_MEAN", "IMAGENET_STD", "deprocess", "load_image", "preprocess"),
+    "models": ("Unit", "class_name", "class_names", "find_classes", "load_model"),
+    "samples": ("Samples", "load_samples", "two_class_picture"),
+    "targets": ("target_scores",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-_ON_DEMAND = ("checks", "figures", "labs")
+__all__ = sorted(_HOME)  # noqa: PLE0605 - the names stand in _MODULES, once
 
 
 def __getattr__(name: str):
-    if name in _ON_DEMAND:
-        return importlib.import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value  # the next look-up finds it without asking here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

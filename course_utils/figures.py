@@ -25,7 +25,7 @@ from .images import fit_image, load_image
 
 SCALES = ("each", "shared")
 DPI = 80
-PANEL = 2.2  # inches a panel is wide
+PANEL = 1.8  # inches a panel is wide
 
 
 # -- showing ---------------------------------------------------------------------------
@@ -38,7 +38,7 @@ def show(figure: Figure) -> None:
 
     pyplot.close(figure)  # else a figure that pyplot made would be shown twice
     words = describe(figure)
-    png = base64.b64encode(to_png(figure)).decode()
+    png = base64.b64encode(lighten(to_png(figure))).decode()
     display(
         {"image/png": png, "text/plain": words},
         metadata={"image/png": {"alt": words}},
@@ -59,6 +59,18 @@ def to_png(figure: Figure, dpi: int = DPI) -> bytes:
     """`figure` as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    return file.getvalue()
+
+
+def lighten(png: bytes) -> bytes:
+    """A PNG with a palette of 256 colours, dithered: a quarter of the size."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
+    colours = np.array(palette.getpalette()).reshape(-1, 3)
+    colours[colours.sum(axis=1).argmax()] = 255  # the page stays white
+    palette.putpalette(colours.ravel().tolist())
+    file = io.BytesIO()
+    image.quantize(palette=palette).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
@@ -112,15 +124,24 @@ def _describe_texts(axes) -> str:
 
 def _describe_image(image) -> str:
     values = np.asarray(np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan))
-    if values.ndim == 3:
-        values = values[..., :3] / (255 if values.max() > 1 else 1)
-        size = f"{values.shape[0]}×{values.shape[1]}"
-        return f"picture {size}, brightness {_layout(values.mean(axis=2), top=1.0)}"
-    row, column = np.unravel_index(np.nanargmax(np.abs(values)), values.shape)
+    if values.ndim == 2:
+        return describe_map(values)
+    values = values[..., :3] / (255 if values.max() > 1 else 1)
+    size = f"{values.shape[0]}×{values.shape[1]}"
+    words = f"picture {size}, brightness {_layout(values.mean(axis=2), top=1.0)}"
+    # An overlay is labelled with the map that it was made of.
+    label = image.get_label()
+    return f"{words}, with {label}" if label and label[0] != "_" else words
+
+
+def describe_map(values: np.ndarray) -> str:
+    """A map (H, W) in words: its mean, its largest value and where that lies."""
+    size = np.abs(np.nan_to_num(values))
+    row, column = np.unravel_index(size.argmax(), size.shape)
     return (
-        f"map {values.shape[0]}×{values.shape[1]}, mean {_number(np.nanmean(values))}, "
+        f"map {size.shape[0]}×{size.shape[1]}, mean {_number(np.nanmean(values))}, "
         f"largest {_number(values[row, column])} at row {row}, column {column}, "
-        f"layout {_layout(np.nan_to_num(np.abs(values)))}"
+        f"layout {_layout(size)}"
     )
 
 
@@ -261,8 +282,30 @@ def plot_panels(panels: Sequence[tuple], size: float = PANEL) -> Figure:
         style = dict(style)
         axis.set_title(title)
         axis.set_xlabel(style.pop("below", ""))
-        axis.imshow(values, **style)
+        axis.imshow(np.asarray(values), **style)
     return figure
+
+
+def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Figure:
+    """One photograph, its map, and the smoothed map laid over it.
+
+    Args:
+        image: a picture of any size; it is scaled and cropped to the map's.
+        saliency: (H, W) with H = W, not negative.
+        title: of the photograph.
+        cmap: a colour map of matplotlib.
+    """
+    values, smoothed = to_array(saliency), smooth(saliency)
+    limit, smooth_limit = map_limits([values, smoothed])
+    style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
+    photo = fit_image(load_image(image), len(values))
+    laid_over = overlay(image, smoothed, cmap, smooth_limit)
+    panels = [
+        (photo, title, {}),
+        (values, "saliency map", style),
+        (laid_over, "smoothed, laid over it", {"below": range_text(smooth_limit)}),
+    ]
+    return plot_panels(panels, size=2.6)
 
 
 def plot_maps(
@@ -285,17 +328,18 @@ def plot_maps(
         overlaid: smooth each map and lay it over its picture.
     """
     figure, axes = _grid(2, len(images))
+    maps = [smooth(m) if overlaid else to_array(m) for m in maps]
     limits = map_limits(maps, scale)
     rows = zip(axes.T, images, maps, limits, _texts(titles, images), strict=True)
-    for (top, bottom), image, saliency, limit, title in rows:
-        values = to_array(saliency)
-        top.imshow(fit_image(load_image(image), len(values)))
+    for (top, bottom), image, values, limit, title in rows:
+        top.imshow(np.asarray(fit_image(load_image(image), len(values))))
         top.set_title(title)
         if overlaid:
-            bottom.imshow(overlay(image, smooth(values), cmap))
+            drawn = bottom.imshow(overlay(image, values, cmap, limit))
+            drawn.set_label(describe_map(values))
         else:
             drawn = bottom.imshow(values, cmap=cmap, vmin=0, vmax=limit)
-        if scale == "each" and not overlaid:
+        if scale == "each" or overlaid:
             bottom.set_xlabel(range_text(limit))
     if scale == "shared" and not overlaid:
         figure.set_figwidth(figure.get_figwidth() + 0.9)
@@ -324,7 +368,7 @@ def plot_rows(
         limits = map_limits(maps, scale) if len(maps) else [None] * len(items)
         for axis, item, limit in zip(line, items, limits, strict=True):
             if limit is None:
-                axis.imshow(item)
+                axis.imshow(np.asarray(item))
                 continue
             axis.imshow(to_array(item), cmap=cmap, vmin=0, vmax=limit)
             axis.set_xlabel(range_text(limit))
@@ -381,7 +425,7 @@ def _grid(rows: int, columns: int, panel: float = PANEL) -> tuple[Figure, np.nda
     """A figure of `rows` × `columns` panels without ticks."""
     if columns == 0:
         raise ValueError("images: there is nothing to plot")
-    size = (panel * columns + 0.4, (panel + 0.55) * rows)
+    size = (panel * columns + 0.4, (panel + 0.3) * rows + 0.25)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:

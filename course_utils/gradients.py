@@ -19,6 +19,7 @@ guided     $g \cdot [x > 0][g > 0]$     Springenberg et al. 2015, arXiv:1412.680
 ========== ============================ ====================================
 """
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ def input_gradient(
     Raises:
         ValueError, TypeError: whatever does not fit, in one sentence; also a network
             without ReLUs when `rule` would have to change them.
+        RuntimeError: a network that fails, forwards or backwards.
 
     Warns:
         UserWarning: where the score of a picture does not change at all with its pixels,
@@ -105,36 +107,39 @@ def input_gradient(
         with relu_rule(rule) as relus:
             # A network may work in place; the copy keeps the leaf from its hands.
             scores = target_scores(model, pixels.clone(), targets)
-            if rule != "vanilla" and relus.met == 0:
-                raise ValueError(
-                    f"rule: {rule!r} changes the backward pass of ReLUs, and "
-                    f"{type(model).__name__} has none on the way to this score"
-                )
-            # Still under the rule: checkpointed layers run forwards once more here.
-            gradient = _gradient(scores, pixels)
+        if rule != "vanilla" and relus.met == 0:
+            raise ValueError(
+                f"rule: {rule!r} changes the backward pass of ReLUs, and "
+                f"{type(model).__name__} has none on the way to this score"
+            )
+        gradient = _gradient(scores, pixels)
     _warn_of_useless(gradient)
     return gradient
 
 
 def _warn_of_useless(gradient: Tensor) -> None:
     largest = gradient.flatten(1).abs().amax(dim=1)
-    for useless, words in (
-        (
-            largest == 0,
-            "is zero at every pixel: its score does not react to small changes "
-            "(a dead ReLU on the way?)",
-        ),
-        (~torch.isfinite(largest), "holds NaN or infinite values"),
-    ):
-        if useless.any():
-            first = useless.nonzero()[0].item()
-            warnings.warn(f"the gradient of picture {first} {words}", stacklevel=3)
+    for picture, value in enumerate(largest.tolist()):
+        if value == 0:
+            words = (
+                "is zero at every pixel: its score does not react to small changes "
+                "(a dead ReLU on the way?)"
+            )
+        elif not math.isfinite(value):
+            words = "holds NaN or infinite values"
+        else:
+            continue
+        warnings.warn(f"the gradient of picture {picture} {words}", stacklevel=3)
 
 
 def _gradient(scores: Tensor, pixels: Tensor) -> Tensor:
     gradient = None
     if scores.requires_grad:
-        (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+        try:
+            (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise RuntimeError(f"model: its backward pass failed ({reason})") from error
     if gradient is None:
         raise ValueError(
             "targets: the score has no gradient to the pixels; the graph is cut, by "

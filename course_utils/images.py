@@ -115,8 +115,8 @@ def _read_file(path: Path) -> bytes:
 
 def _fetch(url: str) -> bytes:
     address = urllib.parse.quote(url, safe=string.punctuation)  # blanks, accents
-    request = urllib.request.Request(address, headers={"User-Agent": "course_utils"})
     try:
+        request = urllib.request.Request(address, headers={"User-Agent": "course_utils"})
         with urllib.request.urlopen(request, timeout=URL_TIMEOUT) as answer:
             data = answer.read(MAX_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -211,12 +211,12 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """16-bit integers (65535 is white) or floats (1 or 255 is white) to mode L."""
-    values = np.asarray(image, dtype=np.float64)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
     if image.mode == "F":
-        values = values * (255 if np.nanmax(values) <= 1 else 1)
+        values = values * (255 if values.max() <= 1 else 1)
     else:
         values = values / 257
-    return Image.fromarray(np.nan_to_num(values).clip(0, 255).round().astype(np.uint8))
+    return Image.fromarray(values.clip(0, 255).round().astype(np.uint8))
 
 
 # -- pictures ↔ tensors ----------------------------------------------------------------

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -44,6 +45,15 @@ class Unit:
     layer: str
     channel: int
     position: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.channel, Integral):
+            raise TypeError(f"channel: wants a whole number, not {self.channel!r}")
+        if self.position is not None and not (
+            isinstance(self.position, Sequence)
+            and [isinstance(p, Integral) for p in self.position] == [True, True]
+        ):
+            raise TypeError(f"position: wants (row, column), not {self.position!r}")
 
 
 # -- loading ---------------------------------------------------------------------------
@@ -346,7 +356,7 @@ def layer_path(model: nn.Module, layer: str) -> str:
     if layer in friendly:
         return friendly[layer]
     near = get_close_matches(str(layer), [*paths, *friendly], n=4)
-    hint = f"near: {', '.join(near)}" if near else "see friendly_layers(model)"
+    hint = f"near: {', '.join(near)}" if near else "friendly_layers(model) lists them"
     raise ValueError(f"layer: {type(model).__name__} has no layer called {layer!r}; {hint}")
 
 

@@ -20,11 +20,11 @@ from lessons import WIDGET, is_named, lesson_paths, read_lesson, setup_cell
 CODE_LINES, CODE_WIDTH = 15, 88
 WORDS = range(700, 2501)
 PICTURES = 400_000  # bytes of PNG in a lesson; 300,000 is the aim
-DIFFICULTY = r"\b(easy|medium|hard)\b"
+DIFFICULTY = "●○○|●●○|●●●"
 
 # What a lesson must hold, and how to recognise it in its Markdown.
 PARTS = {
-    "objectives": r"^#+ .*\bObjectives",
+    "objectives": r"^## What you will be able to do$",
     "the time it takes": r"\bTime\b.*?\d+ min",
     "what to know before": r"\bBefore\b|\bPrerequisites\b",
     "pitfalls": r"^#+ .*\bPitfalls",
@@ -268,7 +268,7 @@ def test_holds_every_part(full_lesson, part):
 
 
 def test_summary_answers_the_objectives(full_lesson):
-    objectives = items(full_lesson.section("Objectives"))
+    objectives = items(full_lesson.section("What you will be able to do"))
     assert objectives in range(3, 6), "list 3 to 5 objectives"
     answers = items(full_lesson.section("Summary"))
     assert answers == objectives, "the summary's list answers the objectives one for one"
@@ -305,7 +305,7 @@ def test_exercises_are_complete(full_lesson):
     for name in names:
         around = order.index(name)
         told = [c.source for c in full_lesson.cells[:around] if c.cell_type == "markdown"]
-        assert re.search(DIFFICULTY, told[-1], re.IGNORECASE), f"{name}: how difficult?"
+        assert re.search(DIFFICULTY, told[-1]), f"{name}: how difficult?"
         assert re.search(r"\d+ min", told[-1]), f"{name}: how many minutes?"
         following = [f"{name}-check", f"{name}-solution"]
         assert order[around + 1 : around + 3] == following, f"{name}: then its check"

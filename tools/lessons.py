@@ -10,7 +10,6 @@ live widgets) is not saved.
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -36,23 +35,23 @@ METADATA = {
 
 # The text of every lesson's setup cell; ADDRESS stands for the course's address.
 SETUP_CELL = """\
-# Setup: silent where the course is installed; on Google Colab it fetches the course once.
-import importlib.util
+# Setup: silent where the course is installed; on Google Colab it fetches it once.
 import os
 import subprocess
 import sys
-from pathlib import Path
+from importlib.util import find_spec
 
-if importlib.util.find_spec("course_utils") is None:
-    home = Path.cwd().parent  # a clone of the course, if this notebook lies in one
+if find_spec("course_utils") is None:
+    repo = "ADDRESS"
+    home = os.path.abspath("..")  # the course, if this notebook lies in a copy of it
     if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ:
-        repo = os.environ.get("COURSE_REPO", "ADDRESS")
-        home = Path(os.environ.get("COURSE_HOME", "/content/" + Path(repo).name))
-        if not (home / "course_utils").is_dir():
+        repo = os.environ.get("COURSE_REPO", repo)
+        home = os.environ.get("COURSE_HOME", "/content/" + os.path.basename(repo))
+        if not os.path.isdir(home):
             subprocess.run(["git", "clone", "-q", "--depth=1", repo, home], check=True)
-    if not (home / "course_utils").is_dir():
-        raise SystemExit("The course is not installed: run `make lab` in its folder.")
-    sys.path.insert(0, str(home))"""
+    sys.path.insert(0, home)
+    if find_spec("course_utils") is None:
+        raise SystemExit("The course is not installed: run `make lab` in its folder.")"""
 
 Notebook = nbformat.NotebookNode
 
@@ -149,10 +148,8 @@ def execute(lesson: Notebook, name: str) -> None:
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(NOTEBOOKS)}},
     )
-    # Without it the debugger writes a warning about frozen modules to stderr.
-    environment = dict(os.environ, PYDEVD_DISABLE_FILE_VALIDATION="1")
     try:
-        client.execute(env=environment)
+        client.execute()
     except CellExecutionError as error:
         failed = next(c for c in lesson.cells if c.get("outputs") and has_error(c))
         raise SystemExit(f"{name}: cell `{failed.id}` failed\n{error}") from None

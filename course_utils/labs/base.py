@@ -16,7 +16,7 @@ import ipywidgets as widgets
 import traitlets
 from matplotlib.figure import Figure
 
-from ..figures import describe, in_words, to_png
+from ..figures import describe, in_words, lighten, to_png
 from ..models import class_names, find_classes
 
 WIDE = widgets.Layout(width="320px")
@@ -111,7 +111,7 @@ class Lab:
         display(
             {
                 "application/vnd.jupyter.widget-view+json": view,
-                "image/png": base64.b64encode(self.picture.value).decode(),
+                "image/png": base64.b64encode(lighten(self.picture.value)).decode(),
                 "text/plain": words,
             },
             metadata={"image/png": {"alt": words}},

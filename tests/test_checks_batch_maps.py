@@ -1,0 +1,164 @@
+"""The checks of lesson 03: right answers pass, mistakes get the sentence that helps."""
+
+import pytest
+import torch
+
+from course_utils import vanilla_saliency
+from course_utils.checks import batch_maps as check
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+
+
+def gather(scores, labels):
+    return scores.gather(1, labels[:, None])
+
+
+def gradient(model, images, total):
+    pixels = images.clone().requires_grad_()
+    total(model(pixels)).backward()
+    return pixels.grad
+
+
+def maps_by(total=None, reduce=lambda g: g.abs().amax(dim=1)):
+    """An answer to exercise 2 with one step exchanged."""
+
+    def answer(model, images, labels):
+        score = total or (lambda scores, labels: gather(scores, labels).sum())
+        return reduce(gradient(model, images, lambda scores: score(scores, labels)))
+
+    return answer
+
+
+def accumulating(model, images, labels):
+    images.requires_grad_()
+    gather(model(images), labels).sum().backward()
+    return images.grad.abs().amax(dim=1)
+
+
+def leaves_training_mode(model, images, labels):
+    model.train()
+    return vanilla_saliency(model, images, labels)
+
+
+def hard_wired(model, images, labels):
+    pixels = images.clone().requires_grad_()
+    gather(model(pixels), labels)[:, 0].backward(torch.ones(5))
+    return pixels.grad.abs().amax(dim=1)
+
+
+def stops_in_torch(model, images, labels):
+    return model(images).gather(1, labels)
+
+
+WRONG_SCORES = {
+    "softmax mixes": lambda s, y: gather(s.softmax(1), y)[:, 0],
+    "logarithms": lambda s, y: gather(s.log_softmax(1), y)[:, 0],
+    "largest score of each row": lambda s, y: s.amax(dim=1),
+    "every label in every row": lambda s, y: s[:, y],
+    "is a column": gather,
+    "lost its batch axis": lambda s, y: gather(s, y).squeeze(),
+    "Row n should give": lambda s, y: s[:, 0],
+    "stopped at": lambda s, y: s.gather(1, y)[:, 0],
+    "yours is a list": lambda s, y: [1.0],
+    "yours is (2,)": lambda s, y: s[0, :2],
+    "NaN": lambda s, y: s[:, 0] / 0 * 0,
+}
+WRONG_MAPS = {
+    "No absolute value": maps_by(reduce=lambda g: g.amax(dim=1)),
+    "after the maximum": maps_by(reduce=lambda g: g.amax(dim=1).abs()),
+    "softmax probability": maps_by(lambda s, y: gather(s.softmax(1), y).sum()),
+    "sum of all classes": maps_by(lambda s, y: s.sum()),
+    "N times too small": maps_by(lambda s, y: gather(s, y).mean()),
+    "cross-entropy": maps_by(
+        lambda s, y: torch.nn.functional.cross_entropy(s, y, reduction="sum")
+    ),
+    "top class": maps_by(lambda s, y: s.amax(dim=1).sum()),
+    "mean over the colours": maps_by(reduce=lambda g: g.abs().mean(dim=1)),
+    "sum over the colours": maps_by(reduce=lambda g: g.abs().sum(dim=1)),
+    "colours are still apart": maps_by(reduce=lambda g: g.abs()),
+    "wrong axis": maps_by(reduce=lambda g: g.abs().amax(dim=-1)),
+    "colours are axis 1": maps_by(reduce=lambda g: g.abs().amax(dim=0)),
+    "batch axis is gone": maps_by(reduce=lambda g: g.abs().amax(dim=1).squeeze()),
+    "twice the map": accumulating,
+    "training mode": leaves_training_mode,
+    "Mismatch in shape": hard_wired,
+    "stopped at": stops_in_torch,
+}
+
+
+def rows_of(slopes_of):
+    def answer(model, images, labels):
+        pixels = images.clone().requires_grad_()
+        rows = slopes_of(gather(model(pixels), labels)[:, 0], pixels)
+        return torch.stack([row.abs().flatten(1).amax(dim=1) for row in rows])
+
+    return answer
+
+
+def each(scores, pixels):
+    return [torch.autograd.grad(s, pixels, retain_graph=True)[0] for s in scores]
+
+
+def piled_up(scores, pixels):
+    rows = []
+    for score in scores:
+        score.backward(retain_graph=True)
+        rows.append(pixels.grad.clone())
+    return rows
+
+
+def switches_mode(model, images, labels):
+    model.eval()
+    return rows_of(each)(model, images, labels)
+
+
+def without_abs(model, images, labels):
+    pixels = images.clone().requires_grad_()
+    rows = each(gather(model(pixels), labels)[:, 0], pixels)
+    return torch.stack([row.flatten(1).amax(dim=1) for row in rows])
+
+
+WRONG_TABLES = {
+    "All rows are the same": rows_of(
+        lambda scores, pixels: [torch.autograd.grad(scores.sum(), pixels)[0]] * len(scores)
+    ),
+    "rows above it": rows_of(piled_up),
+    "exchanged": lambda *a: rows_of(each)(*a).T,
+    "No absolute value": without_abs,
+    "evaluation mode": switches_mode,
+    "entry (n, m)": lambda m, x, y: torch.eye(len(x)),
+    "stopped at": rows_of(lambda s, x: [torch.autograd.grad(i, x)[0] for i in s]),
+}
+
+RIGHT = {
+    check.class_scores: lambda s, y: s[torch.arange(len(s)), y],
+    check.saliency_maps: maps_by(),
+    check.dependence: rows_of(each),
+}
+MISTAKES = {
+    check.class_scores: WRONG_SCORES,
+    check.saliency_maps: WRONG_MAPS,
+    check.dependence: WRONG_TABLES,
+}
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+def test_a_right_answer_passes(exercise):
+    verdict = exercise(RIGHT[exercise])
+    assert verdict.state == PASSED, verdict
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_a_stub_is_not_tried_yet(exercise, nothing):
+    assert exercise(lambda *arguments: nothing).state == NOT_TRIED
+
+
+@pytest.mark.parametrize(
+    ("exercise", "sentence"),
+    [(exercise, sentence) for exercise in MISTAKES for sentence in MISTAKES[exercise]],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence):
+    verdict = exercise(MISTAKES[exercise][sentence])
+    assert verdict.state == WRONG, verdict
+    assert sentence in verdict.message

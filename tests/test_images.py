@@ -1,0 +1,533 @@
+"""Pictures in and out: every kind of file, and exactly torchvision's preprocessing."""
+
+import http.server
+import io
+import socket
+import struct
+import threading
+import zlib
+
+import numpy as np
+import pytest
+import torch
+import toys
+from PIL import Image
+from torchvision import transforms
+
+from course_utils import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    deprocess,
+    images,
+    load_image,
+    preprocess,
+)
+from course_utils.images import fit_box, fit_image, uploaded_files
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def noise(width=40, height=30, seed=0):
+    generator = np.random.default_rng(seed)
+    return Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def encoded(image, kind="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def same(image, other):
+    return np.array_equal(np.asarray(image), np.asarray(other))
+
+
+# -- from where ------------------------------------------------------------------------
+
+PIXELS = np.asarray(noise())
+DATA = encoded(noise())
+SOURCES = {
+    "path": lambda path: path,
+    "text": lambda path: str(path),
+    "bytes": lambda path: DATA,
+    "bytearray": lambda path: bytearray(DATA),
+    "memoryview": lambda path: memoryview(DATA),
+    "file in memory": lambda path: io.BytesIO(DATA),
+    "open file": lambda path: path.open("rb"),
+    "PIL, opened": lambda path: Image.open(path),
+    "PIL, loaded": lambda path: noise(),
+    "array": lambda path: PIXELS,
+    "array of floats": lambda path: PIXELS / 255,
+    "array of 16 bits": lambda path: PIXELS * np.uint16(257),
+    "array, not contiguous": lambda path: PIXELS[:, ::-1].copy()[:, ::-1],
+    "tensor": lambda path: torch.from_numpy(PIXELS.copy()),
+    "tensor in a graph": lambda path: torch.tensor(PIXELS / 255).requires_grad_(),
+    "ipywidgets 7": lambda path: {"a.png": {"metadata": {"size": 9}, "content": DATA}},
+    "ipywidgets 8": lambda path: (
+        {"name": "a.png", "type": "image/png", "content": memoryview(DATA)},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_every_source_gives_the_same_picture(kind, tmp_path):
+    path = tmp_path / "with a blank.png"
+    path.write_bytes(DATA)
+    image = load_image(SOURCES[kind](path))
+    assert image.mode == "RGB"
+    assert same(image, noise())
+
+
+def test_path_may_begin_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    noise().save(tmp_path / "mine.png")
+    assert same(load_image("~/mine.png"), noise())
+
+
+def test_the_picture_given_stays_as_it_was():
+    given = Image.new("LA", (4, 3), (10, 20))
+    given.getexif()[274] = 6
+    before = given.mode, given.size, given.tobytes()
+    load_image(given).putpixel((0, 0), RED)
+    assert (given.mode, given.size, given.tobytes()) == before
+    given = noise()
+    load_image(given).putpixel((0, 0), RED)
+    assert same(given, noise())
+
+
+def test_the_last_of_several_uploads_is_the_picture():
+    files = tuple({"name": f"{i}.png", "content": encoded(noise(seed=i))} for i in range(3))
+    assert same(load_image(files), noise(seed=2))
+    assert [name for name, _ in uploaded_files(files)] == ["0.png", "1.png", "2.png"]
+
+
+def test_values_that_are_no_upload_hold_no_files():
+    for value in ((), {}, None, "a.png", ({"name": "a.png"},), {"a.png": 3}, [3]):
+        assert uploaded_files(value) == []
+
+
+# -- over a network --------------------------------------------------------------------
+
+
+class Answers(http.server.BaseHTTPRequestHandler):
+    """A server with a picture, an odd name, a missing page, and nonsense."""
+
+    def do_GET(self):  # noqa: N802
+        if self.path == "/nonsense":
+            self.wfile.write(b"what?\r\n")
+            return
+        known = ("/a.png", "/caf%C3%A9%20au%20lait.png?size=1&x=%20")
+        self.send_response(200 if self.path in known else 404)
+        self.end_headers()
+        self.wfile.write(DATA)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("page", ["/a.png", "/café au lait.png?size=1&x=%20"])
+def test_url(server, page):
+    assert same(load_image(server + page), noise())
+
+
+def test_url_without_a_picture(server):
+    for page, reason in (("/missing.png", "404"), ("/nonsense", "what")):
+        match = f"^source: {server}{page} could not be fetched .*{reason}"
+        with pytest.raises(ConnectionError, match=match):
+            load_image(server + page)
+
+
+def test_url_of_too_large_a_file(server, monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    with pytest.raises(ValueError, match="^source: http.*is larger than"):
+        load_image(server + "/a.png")
+
+
+def test_url_that_cannot_be_reached(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = "http://{}:{}/a.png".format(*closed.getsockname())
+    with pytest.raises(ConnectionError, match=f"^source: {address} could not be fetched"):
+        load_image(address)
+
+
+@pytest.mark.parametrize("address", ["http://", "http://[::1", "https://a b.invalid:x/"])
+def test_url_that_is_none(address):
+    with pytest.raises(
+        ConnectionError, match=r"^source: http.* could not be fetched \(.+\)"
+    ):
+        load_image(address)
+
+
+# -- every mode ------------------------------------------------------------------------
+
+TABLE = Image.new("P", (4, 3), 1)
+TABLE.putpalette([0, 255, 0, 255, 0, 0])
+TABLE_SEEN_THROUGH = TABLE.copy()
+TABLE_SEEN_THROUGH.putpixel((0, 0), 0)
+TABLE_SEEN_THROUGH.info["transparency"] = 0
+
+MODES = {
+    "1": (Image.new("1", (4, 3), 1), WHITE),
+    "L": (Image.new("L", (4, 3), 90), (90, 90, 90)),
+    "LA": (Image.new("LA", (4, 3), (0, 51)), (204, 204, 204)),
+    "LA, clear": (Image.new("LA", (4, 3), (7, 0)), WHITE),
+    "P": (TABLE, RED),
+    "PA": (TABLE.convert("PA"), RED),
+    "RGB": (Image.new("RGB", (4, 3), RED), RED),
+    "RGBA": (Image.new("RGBA", (4, 3), (255, 0, 0, 51)), (255, 204, 204)),
+    "RGBA, clear": (Image.new("RGBA", (4, 3), (0, 0, 0, 0)), WHITE),
+    "RGBa": (Image.new("RGBA", (4, 3), (255, 0, 0, 51)).convert("RGBa"), (255, 204, 204)),
+    "RGBX": (Image.new("RGBX", (4, 3), (*RED, 0)), RED),
+    "CMYK": (Image.new("CMYK", (4, 3), (0, 255, 255, 0)), RED),
+    "YCbCr": (Image.new("RGB", (4, 3), RED).convert("YCbCr"), RED),
+    "HSV": (Image.new("RGB", (4, 3), RED).convert("HSV"), RED),
+    "LAB": (Image.new("LAB", (4, 3), (255, 128, 128)), WHITE),
+    "I;16": (Image.new("I;16", (4, 3), 128 * 257), (128, 128, 128)),
+    "I;16B": (Image.new("I;16B", (4, 3), 128 * 257), (128, 128, 128)),
+    "I": (Image.new("I", (4, 3), 65535), WHITE),
+    "I, beyond": (Image.new("I", (4, 3), 1 << 20), WHITE),
+    "F, to 1": (Image.new("F", (4, 3), 1.0), WHITE),
+    "F, to 255": (Image.new("F", (4, 3), 128.0), (128, 128, 128)),
+    "F, NaN": (Image.new("F", (4, 3), float("nan")), (0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_becomes_rgb(mode):
+    given, colour = MODES[mode]
+    image = load_image(given)
+    assert (image.mode, image.size) == ("RGB", (4, 3))
+    assert np.abs(np.asarray(image, int) - colour).max() <= 1
+
+
+FILES = {
+    "PNG, grey": ("PNG", Image.new("L", (4, 3), 90), {}, (90, 90, 90)),
+    "PNG, 1 bit": ("PNG", Image.new("1", (4, 3), 1), {}, WHITE),
+    "PNG, 16 bits": ("PNG", Image.new("I;16", (4, 3), 90 * 257), {}, (90, 90, 90)),
+    "PNG, alpha": ("PNG", Image.new("RGBA", (4, 3), (255, 0, 0, 51)), {}, (255, 204, 204)),
+    "PNG, clear colour": (
+        *("PNG", Image.new("RGB", (4, 3), RED)),
+        *({"transparency": RED}, WHITE),
+    ),
+    "PNG, clear grey": ("PNG", Image.new("L", (4, 3), 7), {"transparency": 7}, WHITE),
+    "PNG, palette": ("PNG", TABLE, {}, RED),
+    "PNG, clear entry": ("PNG", TABLE, {"transparency": 1}, WHITE),
+    "PNG, alpha entries": ("PNG", TABLE, {"transparency": b"\0\x33"}, (255, 204, 204)),
+    "GIF": ("GIF", TABLE, {}, RED),
+    "GIF, clear entry": ("GIF", TABLE, {"transparency": 1}, WHITE),
+    "JPEG, grey": ("JPEG", Image.new("L", (4, 3), 90), {}, (90, 90, 90)),
+    "JPEG, CMYK": ("JPEG", Image.new("CMYK", (4, 3), (0, 255, 255, 0)), {}, RED),
+    "TIFF, 16 bits": ("TIFF", Image.new("I;16", (4, 3), 90 * 257), {}, (90, 90, 90)),
+    "TIFF, floats": ("TIFF", Image.new("F", (4, 3), 0.5), {}, (128, 128, 128)),
+    "TIFF, CMYK": ("TIFF", Image.new("CMYK", (4, 3), (0, 255, 255, 0)), {}, RED),
+    "WebP, alpha": (
+        *("WEBP", Image.new("RGBA", (4, 3), (255, 0, 0, 51))),
+        *({"lossless": True}, (255, 204, 204)),
+    ),
+    "BMP": ("BMP", Image.new("RGB", (4, 3), RED), {}, RED),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_every_kind_of_file_becomes_rgb(kind):
+    form, given, options, colour = FILES[kind]
+    image = load_image(encoded(given, form, **options))
+    assert (image.mode, image.size) == ("RGB", (4, 3))
+    assert np.abs(np.asarray(image, int) - colour).max() <= 2
+
+
+def test_only_the_transparent_part_turns_white():
+    image = load_image(TABLE_SEEN_THROUGH)
+    assert image.getpixel((0, 0)) == WHITE
+    assert image.getpixel((1, 0)) == RED
+
+
+# What a camera stores for each EXIF orientation, so that turning it gives the original.
+STORED = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_exif_orientation_is_undone(orientation, kind):
+    # One block of eight pixels a colour, so that JPEG keeps them apart.
+    colours = np.array([[RED, WHITE, (0, 0, 255)], [(0, 255, 0), (0, 0, 0), RED]], np.uint8)
+    upright = colours.repeat(16, axis=0).repeat(16, axis=1)
+    stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
+    exif = Image.Exif()
+    exif[274] = orientation
+    options = {"subsampling": 0} if kind == "JPEG" else {}
+    image = load_image(encoded(stored, kind, exif=exif, **options))
+    assert image.size == (48, 32)
+    assert np.abs(np.asarray(image, int) - upright).max() < 9
+
+
+def test_orientation_of_a_16_bit_picture_is_undone():
+    stored = Image.fromarray(np.array([[0, 65535, 0]], np.uint16))
+    exif = Image.Exif()
+    exif[274] = 6
+    image = load_image(encoded(stored, "TIFF", exif=exif))
+    assert image.size == (1, 3)
+    assert image.getpixel((0, 1)) == WHITE
+
+
+def test_a_broken_exif_tag_is_no_reason_to_refuse_the_picture():
+    broken = encoded(noise(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert load_image(broken).size == (40, 30)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full((3, 4), 128, np.uint8),
+        np.full((3, 4, 1), 128, np.uint8),
+        np.full((3, 4, 3), 128, np.uint8),
+        np.full((3, 4, 4), (128, 128, 128, 255), np.uint8),
+        np.full((3, 4), 128 * 257, np.uint16),
+        np.full((3, 4), 128 / 255),
+        np.full((3, 4, 3), 128 / 255, np.float32),
+        np.full((3, 4), 0.5, np.float16),
+        torch.full((3, 4), 128 / 255),
+        torch.full((3, 4), 0.5, dtype=torch.bfloat16),
+    ],
+    ids=lambda values: f"{values.dtype} {tuple(values.shape)}",
+)
+def test_every_kind_of_array(values):
+    image = load_image(values)
+    assert (image.mode, image.size) == ("RGB", (4, 3))
+    assert image.getpixel((3, 2)) == (128, 128, 128)
+
+
+def test_boolean_array_is_black_and_white():
+    image = load_image(np.array([[True, False]]))
+    assert [image.getpixel((x, 0)) for x in (0, 1)] == [WHITE, (0, 0, 0)]
+
+
+# -- what is no picture ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "ICO"])
+def test_truncated_at_any_place(kind, recwarn):
+    whole = encoded(noise(), kind)
+    places = range(1, len(whole) * 9 // 10, max(1, len(whole) // 30))
+    for place in places:
+        with pytest.raises(ValueError, match="^source: the data is (damaged|no picture)"):
+            load_image(whole[:place])
+    assert not recwarn
+
+
+def test_truncated_picture_that_pillow_has_opened_already():
+    opened = Image.open(io.BytesIO(encoded(noise(), "JPEG")[:-500]))
+    with pytest.raises(ValueError, match="^source: the picture is damaged or truncated"):
+        load_image(opened)
+
+
+def png_that_claims(width, height):
+    """A small file whose head promises an enormous picture."""
+
+    def chunk(kind, body):
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + body + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [8001, 11000, 60000])
+def test_decompression_bomb(side, recwarn):
+    with pytest.raises(
+        ValueError, match="^source: the data has .* pixels; at most 64 million"
+    ):
+        load_image(png_that_claims(side, side))
+    assert not recwarn
+
+
+def test_too_large_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    path = tmp_path / "large.png"
+    path.write_bytes(DATA)
+    with pytest.raises(ValueError, match="^source: .*large.png is larger than"):
+        load_image(path)
+
+
+# -- preprocess ------------------------------------------------------------------------
+
+
+def by_torchvision(image, size):
+    return transforms.Compose(
+        [
+            transforms.Resize(size),
+            transforms.CenterCrop(size),
+            transforms.ToTensor(),
+            transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD),
+        ]
+    )(image)
+
+
+@pytest.mark.parametrize(
+    "size_of_picture",
+    [(301, 200), (200, 301), (224, 224), (225, 224), (97, 131), (640, 427), (50, 50)],
+    ids=lambda size: "{}x{}".format(*size),
+)
+@pytest.mark.parametrize("size", [224, 97])
+def test_preprocess_is_exactly_torchvisions(size_of_picture, size):
+    image = noise(*size_of_picture)
+    assert torch.equal(preprocess(image, size)[0], by_torchvision(image, size))
+
+
+def test_stretch_scales_both_sides():
+    image = noise(50, 31)
+    stretched = np.asarray(image.resize((24, 24), Image.Resampling.BILINEAR)) / 255
+    right = (stretched - IMAGENET_MEAN) / IMAGENET_STD
+    batch = preprocess(image, 24, fit="stretch")
+    assert np.allclose(batch[0].permute(1, 2, 0), right, atol=1e-6)
+
+
+def test_one_picture_or_many():
+    one, other = noise(), noise(31, 50, seed=1)
+    assert preprocess(one, 8).shape == (1, 3, 8, 8)
+    both = torch.cat([preprocess(one, 8), preprocess(other, 8)])
+    for many in ([one, other], (one, np.asarray(other)), [encoded(one), encoded(other)]):
+        assert torch.equal(preprocess(many, 8), both)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+def test_array_of_pictures(kind):
+    pair = np.stack([np.asarray(noise()), np.asarray(noise(seed=1))])
+    assert torch.equal(preprocess(kind(pair), 8), preprocess([noise(), noise(seed=1)], 8))
+
+
+@pytest.mark.parametrize("version", [7, 8])
+def test_every_upload_is_a_picture(version):
+    files = {f"{i}.png": {"content": encoded(noise(seed=i))} for i in range(2)}
+    if version == 8:
+        files = tuple({"name": name, **file} for name, file in files.items())
+    assert torch.equal(preprocess(files, 8), preprocess([noise(), noise(seed=1)], 8))
+
+
+def test_statistics_of_ones_own():
+    batch = preprocess(
+        Image.new("RGB", (9, 9), (51, 102, 255)), 4, (0.2, 0, 1), [1, 0.5, 2]
+    )
+    assert torch.allclose(batch[0, :, 0, 0], torch.tensor([0.0, 0.8, 0.0]), atol=1e-7)
+
+
+def test_batch_is_of_single_precision_and_contiguous():
+    batch = preprocess(noise(), 8)
+    assert batch.dtype == torch.float32
+    assert batch.is_contiguous()
+
+
+def test_the_message_says_which_picture_is_bad():
+    with pytest.raises(ValueError, match=r"^images\[1\]: the data is no picture"):
+        preprocess([noise(), b"no picture"])
+    with pytest.raises(FileNotFoundError, match="^images: there is no file nothing.png"):
+        preprocess("nothing.png")
+
+
+# -- deprocess -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+def test_deprocess_inverts_preprocess(fit):
+    image = noise(61, 47)
+    (back,) = deprocess(preprocess(image, 32, fit=fit))
+    assert same(back, fit_image(image, 32, fit))
+
+
+def test_deprocess_inverts_with_statistics_of_ones_own():
+    statistics = {"mean": (0.1, 0.5, 0.9), "std": (1.0, 0.1, 3.0)}
+    (back,) = deprocess(preprocess(noise(), 16, **statistics), **statistics)
+    assert same(back, fit_image(noise(), 16))
+
+
+def test_every_grey_level_survives():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    (back,) = deprocess(preprocess(levels, 16))
+    assert same(back.convert("L"), levels)
+
+
+def test_deprocess_gives_a_picture_for_one_and_a_list_for_a_batch():
+    assert deprocess(torch.zeros(3, 4, 5)).size == (5, 4)
+    assert [p.size for p in deprocess(torch.zeros(1, 3, 4, 5))] == [(5, 4)]
+    assert len(deprocess(torch.zeros(3, 3, 4, 5))) == 3
+
+
+def test_deprocess_clips_what_lies_outside():
+    picture = deprocess(torch.tensor([-99.0, 0.0, 99.0]).view(3, 1, 1))
+    assert picture.getpixel((0, 0)) == (0, 116, 255)
+
+
+def test_rescale_spans_black_to_white_picture_by_picture():
+    batch = toys.batch() * torch.tensor([0.1, 30]).view(2, 1, 1, 1)
+    for picture in deprocess(batch, rescale=True):
+        assert (np.asarray(picture).min(), np.asarray(picture).max()) == (0, 255)
+
+
+def test_rescale_of_a_flat_picture_is_flat_and_never_zero_by_zero(recwarn):
+    grey = preprocess(Image.new("RGB", (4, 4), (90, 90, 90)), 4)
+    flat = torch.ones(1, 3, 4, 4) * grey[:, :, :1, :1]
+    (picture,) = deprocess(flat, rescale=True, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    assert len(set(np.asarray(picture).ravel().tolist())) <= 2
+    (picture,) = deprocess(
+        torch.zeros(1, 3, 4, 4), rescale=True, mean=(0, 0, 0), std=(1, 1, 1)
+    )
+    assert not np.asarray(picture).any()
+    assert not recwarn
+
+
+def test_deprocess_leaves_its_input_alone():
+    batch = toys.batch().requires_grad_()
+    before = batch.detach().clone()
+    deprocess(batch, rescale=True)
+    assert torch.equal(batch, before)
+    assert batch.requires_grad
+
+
+def test_deprocess_takes_other_types_of_numbers():
+    for dtype in (torch.float64, torch.float16, torch.int64):
+        assert deprocess(torch.zeros(3, 2, 2, dtype=dtype)).getpixel((0, 0)) == (
+            124,
+            116,
+            104,
+        )
+
+
+# -- boxes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit", ["crop", "stretch"])
+@pytest.mark.parametrize("size", [(500, 375), (375, 500), (300, 300), (900, 224)])
+@pytest.mark.parametrize("share", [(0.3, 0.25, 0.6, 0.7), (0.0, 0.1, 0.5, 1.0)])
+def test_box_lies_where_the_painted_box_lies(size, share, fit):
+    x0, y0, x1, y1 = (round(s * side) for s, side in zip(share, size * 2, strict=True))
+    painted = Image.new("RGB", size)
+    painted.paste(WHITE, (x0, y0, x1, y1))
+    bright = np.asarray(fit_image(painted, 224, fit).convert("L")) > 127
+    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    seen = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    box = fit_box((x0, y0, x1, y1), size, 224, fit)
+    assert np.abs(np.subtract(box, seen)).max() <= 1
+
+
+def test_box_outside_of_the_crop_is_clipped_to_its_border():
+    assert fit_box((0, 0, 100, 100), (1000, 100), 50) == (0, 0, 0, 50)
