@@ -56,9 +56,9 @@ def in_words(words: str) -> str:
 
 
 def to_png(figure: Figure, dpi: int = DPI) -> bytes:
-    """`figure` as the bytes of a PNG file."""
+    """`figure` as the bytes of a PNG file, made quickly rather than small."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(file, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
     return file.getvalue()
 
 
@@ -327,7 +327,8 @@ def plot_maps(
         cmap: a colour map of matplotlib.
         overlaid: smooth each map and lay it over its picture.
     """
-    figure, axes = _grid(2, len(images))
+    right = 0.9 if scale == "shared" and not overlaid else 0.05  # for the colour bar
+    figure, axes = _grid(2, len(images), right=right)
     maps = [smooth(m) if overlaid else to_array(m) for m in maps]
     limits = map_limits(maps, scale)
     rows = zip(axes.T, images, maps, limits, _texts(titles, images), strict=True)
@@ -342,8 +343,10 @@ def plot_maps(
         if scale == "each" or overlaid:
             bottom.set_xlabel(range_text(limit))
     if scale == "shared" and not overlaid:
-        figure.set_figwidth(figure.get_figwidth() + 0.9)
-        figure.colorbar(drawn, ax=axes[1, :], aspect=12, label="saliency", extend="max")
+        last = axes[1, -1].get_position()
+        place = (last.x1 + 0.02, last.y0, 0.02, last.height)
+        bar = figure.add_axes(place)
+        figure.colorbar(drawn, cax=bar, label="saliency", extend="max")
     return figure
 
 
@@ -362,7 +365,7 @@ def plot_rows(
         scale: of the maps: ``"each"`` its own, or one ``"shared"`` by all of a row.
         cmap: a colour map of matplotlib.
     """
-    figure, axes = _grid(len(rows), len(titles))
+    figure, axes = _grid(len(rows), len(titles), left=0.3)
     for row, (line, items) in enumerate(zip(axes, rows, strict=True)):
         maps = [] if _is_picture(items[0]) else items
         limits = map_limits(maps, scale) if len(maps) else [None] * len(items)
@@ -421,14 +424,24 @@ def _texts(titles: Sequence[str] | None, images: Sequence) -> Sequence[str]:
     return titles if titles is not None else [""] * len(images)
 
 
-def _grid(rows: int, columns: int, panel: float = PANEL) -> tuple[Figure, np.ndarray]:
-    """A figure of `rows` × `columns` panels without ticks."""
+def _grid(
+    rows: int, columns: int, panel: float = PANEL, left: float = 0.05, right: float = 0.05
+) -> tuple[Figure, np.ndarray]:
+    """A figure of `rows` × `columns` square panels without ticks.
+
+    Each panel's place is worked out here, in inches: a layout engine would draw every
+    figure twice, and a lab should answer at once.
+    """
     if columns == 0:
         raise ValueError("images: there is nothing to plot")
-    size = (panel * columns + 0.4, (panel + 0.3) * rows + 0.25)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
+    title, below, gap = 0.3, 0.27, 0.1
+    width = left + columns * (panel + gap) - gap + right
+    height = title + rows * (panel + below)
+    figure, axes = Figure(figsize=(width, height)), np.empty((rows, columns), object)
+    for row, column in np.ndindex(rows, columns):
+        x, y = left + column * (panel + gap), height - title - row * (panel + below) - panel
+        place = (x / width, y / height, panel / width, panel / height)
+        axis = axes[row, column] = figure.add_axes(place)
         axis.set(xticks=[], yticks=[])
         axis.title.set_fontsize(10)
         for side in axis.spines.values():

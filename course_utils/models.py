@@ -219,18 +219,18 @@ def _download(url: str, file: Path, megabytes: float | None) -> None:
 
 def _from_checkpoint(name: str, path: Path) -> nn.Module:
     """The torchvision network `name`, sized and filled after the checkpoint."""
-    model = _random(name)
+    with torch.device("meta"):
+        shapes = _random(name)  # costs nothing: names and shapes without values
     state = _read_checkpoint(path)
     arguments = {}
     # The last parameter counts the classes: a fine-tuned network need not have 1000,
-    last, parameter = list(model.named_parameters())[-1]
-    if last in state and state[last].shape[:1] not in ((), parameter.shape[:1]):
+    last = list(shapes.state_dict())[-1]
+    if last in state and state[last].ndim:
         arguments["num_classes"] = len(state[last])
     # nor the auxiliary heads that GoogLeNet and Inception have for their training.
-    if hasattr(model, "aux_logits") and not any(k.lower().startswith("aux") for k in state):
-        arguments["aux_logits"] = False
-    model = _random(name, **arguments) if arguments else model
-    return _fill(model, state, path, name)
+    if hasattr(shapes, "aux_logits"):
+        arguments["aux_logits"] = any(key.lower().startswith("aux") for key in state)
+    return _fill(_random(name, **arguments), state, path, name)
 
 
 def _with_checkpoint(model: nn.Module, path: Path) -> nn.Module:

@@ -215,7 +215,7 @@ def test_saved_lesson_shows_all_its_pictures(open_notebook, name):
     )
     page = open_notebook(name)
     expect(page.locator(".jp-OutputArea-output img")).to_have_count(count)
-    save_screenshot(page.locator("body"), name)
+    save_screenshot(page, name)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("00")])
@@ -224,7 +224,7 @@ def test_first_lesson_runs_and_shows_a_figure(run_notebook, name):
     figure = page.locator(".jp-OutputArea-output img").first
     figure.scroll_into_view_if_needed()
     assert figure.evaluate("image => image.naturalWidth") > 100
-    save_screenshot(page.locator("body"), f"{name}-ran")
+    save_screenshot(page, f"{name}-ran")
 
 
 @pytest.mark.parametrize("name", WITH_LAB)
@@ -242,6 +242,6 @@ def test_every_control_of_the_lab_redraws_it(run_notebook, name):
     save_screenshot(lab, f"{name}-lab-touched")
 
 
-def save_screenshot(what: Locator, name: str) -> None:
+def save_screenshot(what: Page | Locator, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     what.screenshot(path=SCREENSHOTS / f"{name}.png")
