@@ -10,10 +10,25 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = {
+    "attention": ("centre_surround", "popout_display", "spectral_residual"),
+    "class_visualization": ("Visualization", "visualize_class"),
     "environment": ("check_environment",),
-    "gradients": ("deconvnet", "guided_backprop", "input_gradient", "vanilla_saliency"),
+    "gradients": (
+        "deconvnet",
+        "guided_backprop",
+        "input_gradient",
+        "layer_gradient",
+        "vanilla_saliency",
+    ),
     "images": ("IMAGENET_MEAN", "IMAGENET_STD", "deprocess", "load_image", "preprocess"),
-    "models": ("Unit", "class_name", "class_names", "find_classes", "load_model"),
+    "models": (
+        "Unit",
+        "class_name",
+        "class_names",
+        "find_classes",
+        "load_model",
+        "summarize",
+    ),
     "samples": ("Samples", "load_samples", "two_class_picture"),
     "targets": ("target_scores",),
 }

@@ -101,8 +101,8 @@ def spectral_residual(
 ) -> np.ndarray:
     """What is left of a picture when the expected part of its spectrum is taken out.
 
-    Hou & Zhang, CVPR 2007, equations 6 to 8 in spirit: the log amplitude minus its local
-    mean, back with the old phase, squared, smoothed. Theirs is a map of the intensity;
+    Hou & Zhang (CVPR 2007, section 2): the log amplitude minus its local mean, back with
+    the old phase, squared, smoothed. Theirs is a map of the intensity;
     ``channels="colour"`` adds up the maps of the intensity and of two opponent colours,
     each divided by its sum, and is our extension.
 
@@ -110,8 +110,8 @@ def spectral_residual(
         image: anything that `load_image` takes, such as a PIL picture or an array
             (H, W) or (H, W, 3), `uint8` or float in [0, 1].
         channels: ``"intensity"`` or ``"colour"``.
-        size: pixels of the side to which the picture is scaled first; it decides how
-            large the things are that are found. 64 in the paper.
+        size: pixels of the longer side to which the picture is scaled first; it decides
+            how large the things are that are found. 64 in the paper.
         average: side of the mean filter, in frequencies.
         sigma: of the last Gaussian, in pixels of the scaled picture.
 
@@ -127,17 +127,17 @@ def spectral_residual(
     """
     if channels not in ("intensity", "colour"):
         raise ValueError(f'channels: wants "intensity" or "colour", not {channels!r}')
-    _check_number(size, "size", 8)
-    _check_number(average, "average", 1)
+    _check_number(size, "size", 8, 1024, whole=True)
+    _check_number(average, "average", 1, size, whole=True)
     _check_number(sigma, "sigma", 0)
     image = load_image(image)
-    small = image.resize((size, size), Image.Resampling.BOX)
+    small = _scaled(image, size)
     wanted = FEATURES[:1] if channels == "intensity" else FEATURES[:2]
-    total = np.zeros((size, size))
+    total = 0.0
     for plane in np.concatenate(list(feature_maps(small, wanted).values())):
-        if np.ptp(plane) > 1e-9:  # an even channel has nothing to tell
-            surprise = _residual(plane, average, sigma)
-            total += surprise / surprise.sum()
+        surprise = _residual(plane, average, sigma)
+        # An even channel has nothing to tell; its rounding noise must not be blown up.
+        total = total + surprise / surprise.sum() * (np.ptp(plane) > 1e-9)
     return _fitted(total, image.size)
 
 
@@ -184,10 +184,8 @@ def centre_surround(
     for centre in centres:
         _check_number(centre, "centres", 0)
     image = load_image(image)
-    share = WORKING / max(image.size)
-    small = image.resize([max(1, round(share * side)) for side in image.size])
     total = 0.0
-    for planes in feature_maps(small, features).values():
+    for planes in feature_maps(_scaled(image, WORKING), features).values():
         conspicuous = sum(
             promote_lonely_peaks(_contrast(plane, centre, ratio))
             for plane in planes
@@ -198,7 +196,8 @@ def centre_surround(
 
 
 def _contrast(plane: np.ndarray, centre: float, ratio: float) -> np.ndarray:
-    return abs(gaussian_filter(plane, centre) - gaussian_filter(plane, ratio * centre))
+    fine = gaussian_filter(plane, centre, truncate=3)
+    return abs(fine - gaussian_filter(plane, ratio * centre, truncate=3))
 
 
 def promote_lonely_peaks(values: np.ndarray, reach: int = 9) -> np.ndarray:
@@ -222,6 +221,12 @@ def promote_lonely_peaks(values: np.ndarray, reach: int = 9) -> np.ndarray:
     peaks = scaled[(scaled == maximum_filter(scaled, reach)) & (scaled > 0)]
     others = np.sort(peaks)[:-1]
     return scaled * (1 - (others.mean() if others.size else 0)) ** 2
+
+
+def _scaled(image: Image.Image, size: int) -> Image.Image:
+    """The picture with `size` pixels on its longer side."""
+    sides = [max(1, round(size * side / max(image.size))) for side in image.size]
+    return image.resize(sides, Image.Resampling.BOX)
 
 
 def _fitted(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -260,7 +265,8 @@ def popout_display(
     items: int = 36,
     seed: int = 0,
     place: tuple[int, int] | None = None,
-    odd: str | float | None = None,
+    colour: str | None = None,
+    tilt: float | None = None,
     size: int = 224,
 ) -> PopoutDisplay:
     """Draw a display in which one item differs from all others.
@@ -269,15 +275,17 @@ def popout_display(
     items do not fill the grid, random cells stay empty.
 
     Args:
-        kind: ``"colour"``: dots, blue but for one; ``"orientation"``: upright bars but
-            for one.
+        kind: ``"colour"``: blue dots, one of another colour; ``"orientation"``: white
+            upright bars, one of them tilted.
         items: from 4 to 100.
         seed: of the random numbers; the same seed draws the same display.
         place: (row, column) of the odd one's cell; None draws it at random. The grid has
-            the smallest number of rows that holds the items.
-        odd: what is odd: a colour that Pillow knows (default a red of the same intensity
-            as the blue), or a tilt in degrees, clockwise (default 45).
-        size: side of the picture in pixels, from 64.
+            as many rows as columns, just enough to hold the items.
+        colour: of the odd one, as Pillow understands it, such as ``"red"`` or
+            ``"#d23c3c"``. None: among dots a red whose intensity, (r + g + b) / 3, is
+            that of the blue; among bars white.
+        tilt: of the odd bar, in degrees clockwise; None is 45.
+        size: side of the picture in pixels, from 64 to 2048.
 
     Raises:
         ValueError: an argument out of its range.
@@ -289,43 +297,60 @@ def popout_display(
     if kind not in KINDS:
         raise ValueError(f"kind: wants one of {', '.join(KINDS)}, not {kind!r}")
     _check_number(items, "items", 4, 100, whole=True)
-    _check_number(size, "size", 64, 4096, whole=True)
-    rows = int(np.ceil(np.sqrt(items)))
+    _check_number(size, "size", 64, 2048, whole=True)
+    rows = grid_rows(items)
     random = np.random.default_rng(seed)
     cells = [divmod(int(c), rows) for c in random.permutation(rows * rows)]
-    shifts = random.uniform(-0.14, 0.14, (rows * rows, 2))
     odd_cell = cells[0] if place is None else _checked_place(place, rows)
-    others = [cell for cell in cells if cell != odd_cell][: items - 1]
-    image = _drawn(kind, odd, [odd_cell, *others], shifts, size / rows, size)
+    cells = [odd_cell, *(cell for cell in cells if cell != odd_cell)][:items]
+    shifts = random.uniform(-0.14, 0.14, (items, 2))
+    corners = [_item(kind, 0)] * items
+    corners[0] = _item(kind, _checked_tilt(45 if tilt is None else tilt))
+    image = _drawn(np.add(cells, 0.5) + shifts, corners, _fills(kind, colour), size, rows)
     row, column = odd_cell
     edges = (column, row, column + 1, row + 1)
     return PopoutDisplay(image, tuple(round(e * size / rows, 2) for e in edges), items)
 
 
-def _drawn(kind, odd, cells, shifts, cell: float, size: int) -> Image.Image:
-    """The items in their `cells`, the odd one first, drawn large and scaled down."""
-    fine = 4
-    image = Image.new("RGB", (fine * size, fine * size), "#808080")
-    pen = ImageDraw.Draw(image)
-    for number, (position, shift) in enumerate(zip(cells, shifts, strict=False)):
-        y, x = (np.array(position) + 0.5 + shift) * cell * fine
-        if kind == "colour":
-            colour = _checked_colour(RED if odd is None else odd) if number == 0 else BLUE
-            reach = 0.25 * cell * fine
-            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=colour)
-        else:
-            tilt = _checked_tilt(45 if odd is None else odd) if number == 0 else 0
-            pen.polygon(_bar(x, y, tilt, 0.33 * cell * fine), fill="white")
-    return image.resize((size, size), Image.Resampling.BOX)
+def grid_rows(items: int) -> int:
+    """Rows (and columns) of the grid that holds so many items."""
+    return int(np.ceil(np.sqrt(items)))
 
 
-def _bar(x: float, y: float, tilt: float, reach: float) -> list[tuple[float, float]]:
-    """The corners of a bar around (x, y), upright for `tilt` 0, `reach` half its length."""
+def _item(kind: str, tilt: float) -> np.ndarray:
+    """The outline of an item, (corners, 2) as (row, column), in units of its cell."""
+    if kind == "colour":
+        angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+        return 0.25 * np.stack([np.sin(angle), np.cos(angle)], axis=1)
     angle = np.deg2rad(tilt)
-    along = reach * np.array([np.sin(angle), -np.cos(angle)])
-    across = 0.22 * reach * np.array([np.cos(angle), np.sin(angle)])
-    corners = (along + across, along - across, -along - across, across - along)
-    return [tuple(np.array([x, y]) + corner) for corner in corners]
+    along = 0.33 * np.array([-np.cos(angle), np.sin(angle)])
+    across = 0.075 * np.array([np.sin(angle), np.cos(angle)])
+    signs = ((1, 1), (1, -1), (-1, -1), (-1, 1))
+    return np.array([a * along + b * across for a, b in signs])
+
+
+def _fills(kind: str, colour: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The colours of the odd one and of the others."""
+    others = BLUE if kind == "colour" else "white"
+    odd = RED if kind == "colour" else "white"
+    try:
+        odd = ImageColor.getrgb(odd if colour is None else colour)[:3]
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(
+            f"colour: wants one such as 'red' or '#d23c3c', not {colour!r}"
+        ) from None
+    return odd, ImageColor.getrgb(others)
+
+
+def _drawn(centres, corners, fills, size: int, rows: int) -> Image.Image:
+    """The outlines around their centres, the odd one first; drawn large, scaled down."""
+    fine = 4 * size
+    image = Image.new("RGB", (fine, fine), "#808080")
+    pen = ImageDraw.Draw(image)
+    for number, (centre, outline) in enumerate(zip(centres, corners, strict=True)):
+        points = (centre + outline)[:, ::-1] * fine / rows
+        pen.polygon([tuple(point) for point in points], fill=fills[number > 0])
+    return image.resize((size, size), Image.Resampling.BOX)
 
 
 # -- what came, what is wanted ---------------------------------------------------------
@@ -343,22 +368,14 @@ def _checked_place(place, rows: int) -> tuple[int, int]:
     return row, column
 
 
-def _checked_colour(odd) -> tuple[int, ...]:
-    try:
-        return ImageColor.getrgb(odd)[:3]
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(
-            f"odd: wants a colour such as 'red' or '#d23c3c', not {odd!r}"
-        ) from None
-
-
-def _checked_tilt(odd) -> float:
-    _check_number(odd, "odd", -180, 180)
-    return float(odd)
+def _checked_tilt(tilt) -> float:
+    _check_number(tilt, "tilt", -180, 180)
+    return float(tilt)
 
 
 def _check_names(names, argument: str, known: tuple[str, ...]) -> None:
-    if isinstance(names, str) or not len(names) or set(names) - set(known):
+    listed = isinstance(names, (list, tuple, set)) and len(names) > 0
+    if not (listed and all(name in known for name in names)):
         raise ValueError(f"{argument}: wants some of {', '.join(known)}, not {names!r}")
 
 

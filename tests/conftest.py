@@ -7,3 +7,5 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 os.environ["MPLBACKEND"] = "Agg"
+
+from in_browser import browser, open_notebook, run_notebook, server  # noqa: E402, F401

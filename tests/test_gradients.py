@@ -33,14 +33,23 @@ MAPS = {
 every_rule = pytest.mark.parametrize("rule", RULES)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """These networks and pictures are so small that threads only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @cache
 def bundled():
     return load_model()
 
 
 @cache
-def photographs():
-    return preprocess(load_samples(7).images)
+def photographs(size=112):
+    return preprocess(load_samples(7).images, size)
 
 
 def captum_gradient(model, images, targets):
@@ -140,7 +149,7 @@ def test_gradient_is_the_slope_measured_by_finite_differences():
 
 def test_gradient_of_a_photograph_agrees_with_finite_differences():
     model = load_model().double()
-    image = photographs()[:1, :, 64:160, 64:160].double()
+    image = photographs()[:1].double()
     gradient = input_gradient(model, image, 207)
     for flat in gradient.abs().flatten().topk(5).indices.tolist():
         nudge = torch.zeros_like(image)
@@ -155,7 +164,7 @@ def test_gradient_of_a_photograph_agrees_with_finite_differences():
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7])
 def test_saliency_of_photographs_agrees_with_captum(count):
-    model, images = bundled(), photographs()[:count]
+    model, images = bundled(), photographs(224)[:count]
     targets = model(images).argmax(dim=1)
     right = captum_gradient(model, images, targets)
     assert toys.relative_error(input_gradient(model, images), right) < 1e-4
@@ -174,14 +183,14 @@ def test_a_batch_gives_the_maps_of_its_pictures_one_by_one(name):
 
 @pytest.mark.parametrize("name", MAPS)
 def test_a_batch_in_single_precision_differs_by_no_more_than_a_flipped_neuron(name):
-    method, model, images = MAPS[name], bundled(), photographs()
+    method, model, images = MAPS[name], bundled(), photographs()[:4]
     alone = torch.cat([method(model, image[None]) for image in images])
     assert toys.relative_error(method(model, images), alone) < 0.01
 
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("vgg19", 48), ("mobilenet_v3_large", 64), ("efficientnet_b0", 64), ("swin_t", 64)],
+    [("vgg19", 32), ("mobilenet_v3_large", 64), ("efficientnet_b0", 64)],
 )
 def test_vanilla_agrees_with_captum_on_a_random_network(name, size):
     model, images = load_model(name, "random"), toys.batch(2, size)
@@ -309,15 +318,11 @@ def test_hardtanh_with_another_floor_is_no_relu():
         guided_backprop(model, toys.batch(), 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "method"), [("vit_b_16", guided_backprop), ("convnext_tiny", deconvnet)]
-)
-def test_network_without_relus_is_refused_where_the_rule_needs_them(name, method):
-    model = load_model(name, "random")
-    with pytest.raises(
-        ValueError, match=r"^rule: '\w+' changes the backward pass of ReLUs"
-    ):
-        method(model, toys.batch(1, 224), 0)
+def test_network_without_relus_is_refused_where_the_rule_needs_them():
+    model, images = load_model("vit_b_16", "random"), toys.batch(1, 224)
+    for method in (guided_backprop, deconvnet):
+        with pytest.raises(ValueError, match=r"^rule: '\w+' changes the .* of ReLUs"):
+            method(model, images, 0)
 
 
 def test_relus_go_back_to_normal_after_the_rule():

@@ -274,9 +274,15 @@ def test_summary_answers_the_objectives(full_lesson):
     assert answers == objectives, "the summary's list answers the objectives one for one"
 
 
+def words(markdown: str) -> int:
+    """How many words are read without unfolding an answer: no code, no formulas."""
+    text = re.sub(r"</summary>.*?</details>", "</summary>", markdown, flags=re.DOTALL)
+    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]*>", " ", without_code(text))
+    return len(re.findall(r"[^\W\d_]+", html.unescape(text)))
+
+
 def test_length_in_words(full_lesson):
-    prose = re.sub(r"<[^>]*>", " ", without_code(full_lesson.markdown))
-    count = len(re.findall(r"[^\W\d_]+", html.unescape(prose)))
+    count = words(full_lesson.markdown)
     assert count in WORDS, f"a lesson has {WORDS[0]} to {WORDS[-1]} words"
 
 

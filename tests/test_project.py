@@ -16,7 +16,7 @@ FILES = [path for path in text_files() if path.name != "test_project.py"]
 OURS_ALONE = {
     "a path of one machine": r"(?<![\w.~])/(?:home|root|Users|work|tmp)/\w|[A-Z]:\\\w",
     "a package index": r"(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|anaconda\.org"
-    r"|download\.pytorch\.org|deb\.debian\.org)",
+    r"|download\.pytorch\.org/whl|deb\.debian\.org)",
     "a conflict that git left": r"^(?:<{7}|>{7}) ",
 }
 

@@ -169,8 +169,8 @@ def clean(lesson: Notebook) -> None:
     for cell in lesson.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
         for output in cell.get("outputs", []):
-            # A saved view of a widget that no longer runs shows an error in JupyterLab;
-            # without it the reader sees the lab's still picture until the cell is run.
+            # A widget has a random id, and nothing behind it once its kernel is gone:
+            # the reader sees the still picture of a lab until its cell is run.
             output.get("data", {}).pop(WIDGET, None)
 
 

@@ -10,13 +10,15 @@ import base64
 import html
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ipywidgets as widgets
 import traitlets
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ..figures import describe, in_words, lighten, to_png
+from ..images import load_image, uploaded_files
 from ..models import class_names, find_classes
 
 WIDE = widgets.Layout(width="320px")
@@ -48,7 +50,9 @@ class Lab:
 
     def __init__(self, **controls: widgets.Widget):
         self.controls = controls
-        self.picture = widgets.Image(format="png", layout={"max_width": "100%"})
+        self.picture = widgets.Image(
+            format="png", layout={"max_width": "100%", "align_self": "flex-start"}
+        )
         self.status = widgets.HTML()
         self.alternative = widgets.HTML()
         self.failed = False
@@ -175,3 +179,66 @@ class ClassPicker(widgets.HBox):
 
     def _chosen(self, change=None) -> None:
         self.value = self.choice.value
+
+
+class PicturePicker(widgets.HBox):
+    """Choose a picture from a list, or upload one; `value` is its name.
+
+    An upload joins the list under its file's name. One that is no picture changes
+    nothing: `error` says what is wrong with it.
+
+    Args:
+        pictures: name → picture.
+        value: the name chosen at first; the first one unless given.
+        label: the description in front of the list.
+
+    Attributes:
+        pictures: name → picture, uploads among them.
+    """
+
+    value = traitlets.Unicode()
+    error = traitlets.Unicode()
+
+    def __init__(
+        self,
+        pictures: Mapping[str, Image.Image],
+        value: str | None = None,
+        label: str = "photograph",
+    ):
+        self.pictures = dict(pictures)
+        self.choice = widgets.Dropdown(
+            options=[*self.pictures],
+            value=value or next(iter(self.pictures)),
+            description=label,
+            style=LABEL,
+            layout={"width": "330px"},
+        )
+        self.upload = widgets.FileUpload(
+            accept="image/*", description="Upload a picture", layout={"width": "150px"}
+        )
+        super().__init__([self.choice, self.upload], value=self.choice.value)
+        self.choice.observe(self._chosen, names="value")
+        self.upload.observe(self._uploaded, names="value")
+
+    def _chosen(self, change) -> None:
+        self.value = change.new
+
+    def _uploaded(self, change) -> None:
+        self.error = ""
+        files = uploaded_files(change.new)
+        if not files:
+            return
+        name, data = files[-1]
+        try:
+            picture = load_image({name: {"content": data}})
+        except ValueError as error:
+            self.error = str(error).removeprefix("source: ")
+            return
+        taken = [name, *(f"{name} ({n})" for n in range(2, len(self.pictures) + 3))]
+        name = next(text for text in taken if text not in self.pictures)
+        self.pictures[name] = picture
+        self.choice.unobserve(self._chosen, names="value")  # the list is between two states
+        self.choice.options = [*self.pictures]
+        self.choice.value = name
+        self.choice.observe(self._chosen, names="value")
+        self.value = name

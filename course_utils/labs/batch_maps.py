@@ -80,7 +80,7 @@ class BatchMapsLab(Lab):
             style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
             drawn = overlay(picture, values, cmap, limit) if overlaid else values
             panels.append((drawn, f"{word}: {class_name(index)}", style))
-        return plot_panels(panels, size=2.6), (
+        return plot_panels(panels, size=3.0), (
             f"{_standing(scores, classes.values())}. "
             f"Correlation of the two maps: {alike:.2f}."
         )

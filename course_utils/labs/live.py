@@ -1,0 +1,191 @@
+"""The base of labs that compute for longer than two seconds.
+
+The computation runs in a thread of its own, so the notebook and the stop button stay
+alive; now and then it reports how far it has come, and the picture grows.
+"""
+
+import html
+import threading
+import time
+from collections.abc import Callable
+
+import ipywidgets as widgets
+from matplotlib.figure import Figure
+
+from ..figures import describe, in_words, to_png
+from .base import Lab
+
+SHARE = 0.2  # of the time may go into drawing while it computes
+PAUSE = 0.3  # seconds between two pictures at the least
+
+
+class LiveLab(Lab):
+    """A lab with a start and a stop button and a bar that says how far it is.
+
+    A subclass draws the state at rest (`draw`, as any lab), computes (`compute`) and
+    draws what a computation has come to (`draw_result`):
+
+    >>> class Count(LiveLab):
+    ...     title = "Counting up"
+    ...     def __init__(self):
+    ...         super().__init__(top=widgets.IntSlider(100, 1, 1000))
+    ...     def draw(self, top):
+    ...         return self.draw_result(0, top=top)
+    ...     def compute(self, report, top):
+    ...         for number in range(1, top + 1):
+    ...             if not report(number, top, result=number):
+    ...                 break
+    ...         return number
+    ...     def draw_result(self, result, top):
+    ...         figure = Figure()
+    ...         figure.subplots().bar(["n"], [result])
+    ...         return figure, f"counted to {result}"
+
+    A control that is changed while nothing has been computed yet redraws the state at
+    rest. Once there is a result it stays on the screen, whatever is changed, until the
+    next start. `stop` keeps what there is.
+
+    Attributes:
+        result: what the last computation came to, also when it was stopped; None before.
+        running: whether one is under way.
+        start_button, stop_button, bar, counter: the widgets beside the controls.
+    """
+
+    start_label = "start"
+
+    def __init__(self, **controls: widgets.Widget):
+        self.result, self.running = None, False
+        self._thread, self._stop, self._lock = None, threading.Event(), threading.Lock()
+        self.start_button = widgets.Button(
+            description=self.start_label, icon="play", button_style="primary"
+        )
+        self.stop_button = widgets.Button(description="stop", icon="stop", disabled=True)
+        self.bar = widgets.FloatProgress(
+            min=0, max=1, layout={"width": "260px"}, style={"bar_color": "#c1440e"}
+        )
+        self.counter = widgets.HTML()
+        self.start_button.on_click(lambda _: self.start())
+        self.stop_button.on_click(lambda _: self.stop())
+        super().__init__(**controls)
+        buttons = widgets.HBox(
+            [self.start_button, self.stop_button, self.bar, self.counter],
+            layout={"flex_flow": "row wrap", "align_items": "center"},
+        )
+        first, *rest = self.widget.children
+        self.widget.children = (first, buttons, *rest)
+
+    # -- what a subclass writes --------------------------------------------------------
+
+    def compute(self, report: Callable[..., bool], **values):
+        """The long computation for the controls' `values`; returns its result.
+
+        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is what
+        there is so far, `words` a few words for the counter. It gives False once the
+        stop button was pressed; return then what there is.
+        """
+        raise NotImplementedError
+
+    def draw_result(self, result, **values) -> tuple[Figure, str]:
+        """The figure of a result (also of one under way), and a sentence about it."""
+        raise NotImplementedError
+
+    # -- running -----------------------------------------------------------------------
+
+    def start(self) -> bool:
+        """Begin to compute in the background; False if a computation is under way."""
+        with self._lock:
+            if self.running:
+                return False
+            self.running = True
+            values = {name: control.value for name, control in self.controls.items()}
+            self._stop.clear()
+            self.start_button.disabled, self.stop_button.disabled = True, False
+            self.bar.value, self.bar.bar_style, self.counter.value = 0, "", ""
+            self._say("Running …")
+            self._thread = threading.Thread(target=self._run, args=(values,), daemon=True)
+            self._thread.start()
+        return True
+
+    def stop(self) -> None:
+        """Ask the computation to end with what it has; nothing if none is under way."""
+        if self.running:
+            self._stop.set()
+            self.stop_button.disabled = True
+
+    def wait(self, seconds: float = 60) -> bool:
+        """Wait until the computation has ended; False if it has not within `seconds`."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return not self.running
+
+    def _run(self, values: dict) -> None:
+        report = _Report(self, values)
+        try:
+            self.result = self.compute(report, **values)
+            report.draw(self.result)
+            report.count()
+            ended = "Stopped after" if self._stop.is_set() else "Done:"
+            self._say(f"{ended} {report.counted}. {report.sentence}")
+            self.bar.bar_style = "" if self._stop.is_set() else "success"
+        except Exception as error:
+            self.bar.bar_style = "danger"
+            self._say(f"{error}", error=True)
+        finally:
+            self.running = False
+            self.start_button.disabled, self.stop_button.disabled = False, True
+
+    def refresh(self) -> None:
+        """Draw the state at rest, but never over a result."""
+        if self.running:
+            return
+        if self.result is None:
+            super().refresh()
+        else:
+            self._say(f"Press {self.start_label} to compute with the changed controls.")
+
+    def _show(self, figure: Figure) -> None:
+        self.picture.value = to_png(figure)
+        self.words = describe(figure)
+        self.alternative.value = in_words(self.words)
+
+
+class _Report:
+    """How far a computation has come: moves the bar, and draws when it is time to."""
+
+    def __init__(self, lab: LiveLab, values: dict):
+        self.lab, self.values = lab, values
+        self.begun = self.shown = time.perf_counter()
+        self.pause, self.sentence = PAUSE, ""
+        self.step, self.steps, self.words = 0, 0, ""
+
+    def __call__(self, step: int, steps: int, result=None, words: str = "") -> bool:
+        """Note one step; False once the lab was asked to stop."""
+        self.step, self.steps, self.words = step, steps, words
+        if result is not None:
+            self.lab.result = result
+        if time.perf_counter() - self.shown > self.pause:
+            self.count()
+            if result is not None:
+                self.draw(result)
+            self.shown = time.perf_counter()
+        return not self.lab._stop.is_set()
+
+    @property
+    def counted(self) -> str:
+        """Steps and seconds since the start, in words."""
+        seconds = time.perf_counter() - self.begun
+        return f"{self.step} of {self.steps} steps in {seconds:.1f} s"
+
+    def count(self) -> None:
+        """Move the bar and the words beside it."""
+        self.lab.bar.value = self.step / max(self.steps, 1)
+        text = ", ".join(part for part in (self.counted, self.words) if part)
+        self.lab.counter.value = html.escape(text)
+
+    def draw(self, result) -> None:
+        """Put the result on the screen; drawing must not eat up the time to compute."""
+        start = time.perf_counter()
+        figure, self.sentence = self.lab.draw_result(result, **self.values)
+        self.lab._show(figure)
+        self.lab.seconds = time.perf_counter() - start
+        self.pause = max(PAUSE, self.lab.seconds / SHARE)

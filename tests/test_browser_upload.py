@@ -1,0 +1,49 @@
+"""A learner's own file, uploaded in a real JupyterLab by a real browser."""
+
+import io
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.installed]
+
+REDRAWN = "([image, old]) => image.src !== old && image.complete && image.naturalWidth"
+
+
+def red_picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200), (220, 30, 30)).save(file, "PNG")
+    return file.getvalue()
+
+
+def upload(lab: Locator, name: str, kind: str, content: bytes) -> None:
+    """Choose a file as a learner does: the button, then the browser's own dialogue."""
+    with lab.page.expect_file_chooser() as chooser:
+        lab.get_by_role("button", name="Upload a picture").click()
+    chooser.value.set_files({"name": name, "mimeType": kind, "buffer": content})
+
+
+def test_an_upload_is_shown_and_a_broken_one_keeps_the_picture(run_notebook):
+    page = run_notebook("02_vanilla_saliency")
+    lab = page.locator(".course-lab")
+    picture = lab.locator("img")
+    picture.scroll_into_view_if_needed()
+    before = picture.get_attribute("src")
+
+    upload(lab, "mine.png", "image/png", red_picture())
+    page.wait_for_function(REDRAWN, arg=[picture.element_handle(), before])
+    expect(lab.locator(".lab-error")).to_have_count(0)
+    chosen = lab.locator("select").first.evaluate("list => list.selectedOptions[0].text")
+    assert chosen == "mine.png"
+
+    shown = picture.get_attribute("src")
+    upload(lab, "notes.txt", "text/plain", b"these are no pixels")
+    expect(lab.locator(".lab-error")).to_contain_text(
+        "The picture stays as it was: notes.txt is no picture that can be read"
+    )
+    assert picture.get_attribute("src") == shown
+
+    lab.locator("select").first.select_option("koala")  # and on it goes
+    page.wait_for_function(REDRAWN, arg=[picture.element_handle(), shown])
+    expect(lab.locator(".lab-error")).to_have_count(0)

@@ -1,0 +1,194 @@
+"""The checks of lesson 05: right answers pass, mistakes get the sentence that helps."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_utils import deconvnet, guided_backprop, input_gradient, layer_gradient
+from course_utils.checks import guided_backprop as check
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+
+# -- exercise 1 ------------------------------------------------------------------------
+
+
+def rule_of(x, g, rule):
+    g = g if rule == "deconvnet" else g * (x > 0)
+    return g if rule == "vanilla" else g.clamp(min=0)
+
+
+WRONG_RULES = {
+    "pass on what the vanilla rule does": lambda x, g, rule: g * (x > 0),
+    "pass on what the guided rule does": lambda x, g, rule: rule_of(x, g, "guided"),
+    "the mask alone": lambda x, g, rule: (x > 0).float(),
+    "not x >= 0": lambda x, g, rule: rule_of(x + 0.5, g, rule),
+    "the forward result": lambda x, g, rule: x.clamp(min=0),
+    "not its absolute value": lambda x, g, rule: rule_of(x, g.abs(), rule),
+    "You multiply by x": lambda x, g, rule: rule_of(x, g, rule) * x,
+    "try your function on the 4×4": lambda x, g, rule: g + x,
+    "shape should be (5, 6)": lambda x, g, rule: g[x > 0],
+    "stopped at": lambda x, g, rule: F.relu(x).backward(g),
+}
+
+# -- exercise 2 ------------------------------------------------------------------------
+
+
+def guided_map(network, images, target):
+    return guided_backprop(network, images, target)
+
+
+def by_hooks(network, images, target, remove=False, inplace=None):
+    """What everyone writes, with and without cleaning up."""
+    handles = []
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = module.inplace if inplace is None else inplace
+            clamp = lambda m, came, g: (came[0].clamp(min=0),)  # noqa: E731
+            handles.append(module.register_full_backward_hook(clamp))
+    pixels = images.clone().requires_grad_()
+    network(pixels)[:, target].sum().backward()
+    for handle in handles if remove else ():
+        handle.remove()
+    return pixels.grad
+
+
+def unhooked(network, images, target):
+    """Hooks, taken off again, and in-place ReLUs put back: functional ones are missed."""
+    flags = {m: m.inplace for m in network.modules() if isinstance(m, nn.ReLU)}
+    result = by_hooks(network, images, target, remove=True, inplace=False)
+    for module, flag in flags.items():
+        module.inplace = flag
+    return result
+
+
+def replaces_relu(network, images, target):
+    result = guided_backprop(network, images, target)
+    F.relu = nn.Identity()
+    return result
+
+
+def exchanges_modules(network, images, target):
+    result = guided_backprop(network, images, target)
+    if isinstance(network.relu, nn.ReLU):
+        network.relu = nn.Hardtanh(0, 9)
+        network.relu.inplace = True
+    return result
+
+
+def trains(network, images, target):
+    network.train()
+    return guided_backprop(network, images, target)
+
+
+def never_refuses(network, images, target):
+    try:
+        return guided_backprop(network, images, target)
+    except ValueError:
+        return input_gradient(network, images, target)
+
+
+def refuses_oddly(network, images, target):
+    try:
+        return guided_backprop(network, images, target)
+    except ValueError as error:
+        raise KeyError from error
+
+
+WRONG_MAPS = {
+    "modified inplace": lambda *a: by_hooks(*a, remove=True),
+    "leaves hooks behind": lambda *a: by_hooks(*a, inplace=False),
+    "sets inplace to False": lambda *a: by_hooks(*a, remove=True, inplace=False),
+    "F.relu your map is the plain gradient": unhooked,
+    "in place your map is the plain gradient": input_gradient,
+    "deconvnet rule": deconvnet,
+    "out of the finished gradient": lambda *a: input_gradient(*a).clamp(min=0),
+    "Right until the end": lambda *a: guided_map(*a).clamp(min=0),
+    "keep their signs": lambda *a: guided_map(*a).abs(),
+    "sum of all classes": lambda n, x, t: guided_map(n, x, lambda s: s.sum(dim=1)),
+    "before softmax": lambda n, x, t: guided_map(n, x, lambda s: s.softmax(dim=1)[:, t]),
+    "compare your rule": lambda *a: 2 * guided_map(*a),
+    "leaves PyTorch's own relu replaced": replaces_relu,
+    "exchanges a module": exchanges_modules,
+    "training mode": trains,
+    "returns a map in silence": never_refuses,
+    "stops with KeyError": refuses_oddly,
+    "shape should be": lambda *a: guided_map(*a).abs().amax(dim=1),
+}
+
+# -- exercise 3 ------------------------------------------------------------------------
+
+
+def alike(change=lambda g: g.flatten(1), product=torch.cosine_similarity, rule=None):
+    def answer(model, images, classes, layers, asked):
+        rows = []
+        for layer in layers:
+            a, b = (
+                change(layer_gradient(model, images, c, layer, rule or asked))
+                for c in classes
+            )
+            rows.append(product(a, b))
+        return torch.stack(rows)
+
+    return answer
+
+
+def centred(gradient):
+    flat = gradient.flatten(1)
+    return flat - flat.mean(dim=1, keepdim=True)
+
+
+WRONG_COSINES = {
+    "cosines of the vanilla gradients": alike(rule="vanilla"),
+    "cosines of the guided gradients": alike(rule="guided"),
+    "absolute values first": alike(lambda g: g.abs().flatten(1)),
+    "the inner product": alike(product=lambda a, b: (a * b).sum(dim=1)),
+    "That is the correlation": alike(centred),
+    "another order": lambda *a: alike()(*a).flip(0),
+    "Every row is the same": lambda m, x, c, layers, r: alike()(
+        m, x, c, [layers[0]] * 2, r
+    ),
+    "The cosines are not right": lambda *a: 1 - alike()(*a),
+    "Rows and columns": lambda *a: alike()(*a).T,
+    "pictures are mixed": alike(
+        lambda g: g.flatten(), lambda a, b: torch.cosine_similarity(a, b, dim=0)
+    ),
+    "Stack the rows": lambda *a: list(alike()(*a)),
+    "shape should be (2, 3)": lambda *a: alike()(*a).flatten(),
+    "stopped at": alike(lambda g: g),
+}
+
+RIGHT = {
+    check.pass_on: rule_of,
+    check.guided_map: guided_map,
+    check.alike_by_layer: alike(),
+}
+MISTAKES = {
+    check.pass_on: WRONG_RULES,
+    check.guided_map: WRONG_MAPS,
+    check.alike_by_layer: WRONG_COSINES,
+}
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+def test_a_right_answer_passes(exercise):
+    verdict = exercise(RIGHT[exercise])
+    assert verdict.state == PASSED, verdict
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_a_stub_is_not_tried_yet(exercise, nothing):
+    assert exercise(lambda *arguments: nothing).state == NOT_TRIED
+
+
+@pytest.mark.parametrize(
+    ("exercise", "sentence"),
+    [(exercise, sentence) for exercise in MISTAKES for sentence in MISTAKES[exercise]],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence):
+    relu = F.relu
+    verdict = exercise(MISTAKES[exercise][sentence])
+    assert verdict.state == WRONG, verdict
+    assert sentence in verdict.message
+    assert F.relu is relu

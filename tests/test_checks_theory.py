@@ -1,0 +1,148 @@
+"""The checks of lesson 01: right answers pass, mistakes get the sentence that helps."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from course_utils.checks import theory as check
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+
+
+def blurred(formula):
+    """An answer to exercise 1 from the plane, its fine blur and its coarse one."""
+    return lambda plane, c, s: formula(
+        plane, gaussian_filter(plane, c), gaussian_filter(plane, s)
+    )
+
+
+WRONG_CONTRASTS = {
+    "The sign is still there: a dark": blurred(lambda p, f, c: f - c),
+    "centre and surround are exchanged": blurred(lambda p, f, c: c - f),
+    "You square": blurred(lambda p, f, c: (f - c) ** 2),
+    "centre is not blurred": blurred(lambda p, f, c: abs(p - c)),
+    "surround is missing": blurred(lambda p, f, c: abs(p - f)),
+    "blur of the fine one": lambda p, c, s: abs(
+        gaussian_filter(p, c) - gaussian_filter(gaussian_filter(p, c), s)
+    ),
+    "widths are subtracted": lambda p, c, s: gaussian_filter(p, s - c),
+    "subtract two blurs": blurred(lambda p, f, c: f * c),
+    "yours is a float": lambda p, c, s: 1.0,
+    "yours is (3, 3)": lambda p, c, s: np.ones((3, 3)),
+    "stopped at": lambda p, c, s: gaussian_filter(p, "wide"),
+}
+
+
+def differences(formula, values=lambda slopes: slopes):
+    """An answer to exercise 2 from the scores above, below and at the image."""
+
+    def answer(score, image, step):
+        slopes = torch.zeros_like(image)
+        for place in np.ndindex(*image.shape):
+            up, down = image.clone(), image.clone()
+            up[place] += step
+            down[place] -= step
+            slopes[place] = formula(score(up), score(down), score(image), step)
+        return values(slopes)
+
+    return answer
+
+
+def central(up, down, here, h):
+    return (up - down) / (2 * h)
+
+
+def piled(score, image, step):
+    up, down, slopes = image.clone(), image.clone(), torch.zeros_like(image)
+    for place in np.ndindex(*image.shape):
+        up[place] += step
+        down[place] -= step
+        slopes[place] = (score(up) - score(down)) / (2 * step)
+    return slopes
+
+
+def changes_the_image(score, image, step):
+    slopes = differences(central)(score, image, step)
+    image += 1
+    return slopes
+
+
+WRONG_DIFFERENCES = {
+    "Twice too large": differences(lambda u, d, x, h: (u - d) / h),
+    "Not divided": differences(lambda u, d, x, h: u - d),
+    "forward difference": differences(lambda u, d, x, h: (u - x) / h),
+    "backward difference": differences(lambda u, d, x, h: (x - d) / h),
+    "turned round": differences(lambda u, d, x, h: (d - u) / (2 * h)),
+    "absolute value": differences(central, torch.abs),
+    "pile up": piled,
+    "Every colour": differences(central, lambda s: s.amax(0)),
+    "caller's image": changes_the_image,
+    "The shape is right": differences(lambda u, d, x, h: x),
+    "yours is a float": lambda score, image, step: 1.0,
+}
+
+
+def slopes_by(formula):
+    return lambda g, s, c: formula(s.softmax(0), g, c)
+
+
+def mean_of(p, g):
+    return (p[:, None, None] * g).sum(0)
+
+
+WRONG_SLOPES = {
+    "slopes of the score": slopes_by(lambda p, g, c: g[c]),
+    "other classes pull": slopes_by(lambda p, g, c: p[c] * g[c]),
+    "p (1 − p)": slopes_by(lambda p, g, c: p[c] * (1 - p[c]) * g[c]),
+    "log p": slopes_by(lambda p, g, c: g[c] - mean_of(p, g)),
+    "wrong sign": slopes_by(lambda p, g, c: p[c] * (g[c] + mean_of(p, g))),
+    "1 / C": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
+    "k = c belongs": slopes_by(lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])),
+    "not weighted": slopes_by(lambda p, g, c: p[c] * (g[c] - g.sum(0))),
+    "pick `target`": slopes_by(lambda p, g, c: p[:, None, None] * (g - mean_of(p, g))),
+    "the values are not": slopes_by(lambda p, g, c: 0 * g[c]),
+    "stopped at": slopes_by(lambda p, g, c: p * g),
+}
+
+RIGHT = {
+    check.contrast: blurred(lambda p, f, c: abs(f - c)),
+    check.numerical_gradient: differences(central),
+    check.probability_slopes: slopes_by(lambda p, g, c: p[c] * (g[c] - mean_of(p, g))),
+}
+MISTAKES = {
+    check.contrast: WRONG_CONTRASTS,
+    check.numerical_gradient: WRONG_DIFFERENCES,
+    check.probability_slopes: WRONG_SLOPES,
+}
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+def test_a_right_answer_passes(exercise):
+    verdict = exercise(RIGHT[exercise])
+    assert verdict.state == PASSED, verdict
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_a_stub_is_not_tried_yet(exercise, nothing):
+    assert exercise(lambda *arguments: nothing).state == NOT_TRIED
+
+
+@pytest.mark.parametrize(
+    ("exercise", "sentence"),
+    [(exercise, sentence) for exercise in MISTAKES for sentence in MISTAKES[exercise]],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence):
+    verdict = exercise(MISTAKES[exercise][sentence])
+    assert verdict.state == WRONG, verdict
+    assert sentence in verdict.message
+
+
+def test_the_formula_of_exercise_3_is_the_gradient_of_a_softmax():
+    pixels = torch.randn(6, requires_grad=True, generator=torch.Generator().manual_seed(0))
+    weights = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    scores = weights @ pixels
+    (slope,) = torch.autograd.grad(scores.softmax(0)[2], pixels)
+    answer = RIGHT[check.probability_slopes](weights[..., None], scores.detach(), 2)
+    assert torch.allclose(slope, answer[:, 0], atol=1e-6)

@@ -1,0 +1,356 @@
+"""visualize_class: it climbs, repeats, stops, saves, and leaves the network alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from toys import Busy, Linear
+
+import course_utils
+from course_utils import Unit, load_model, preprocess, visualize_class
+from course_utils import class_visualization as cv
+from course_utils.class_visualization import CS231N, judge
+
+SIZE = 32
+QUICK = {"steps": 4, "size": SIZE}
+RECIPES = {"default": {}, "CS231n": CS231N, "pixel": {"parametrization": "pixel"}}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+@pytest.fixture
+def busy():
+    """A network in training mode, with gradients of its own under way."""
+    network = Busy().train()
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return network
+
+
+def state(network):
+    """All that a run must leave alone."""
+    return [
+        [m.training for m in network.modules()],
+        [(p.requires_grad, p.tolist(), p.grad.tolist()) for p in network.parameters()],
+        [b.tolist() for b in network.buffers()],
+        [len(m._forward_hooks) for m in network.modules()],
+        torch.get_rng_state().tolist(),
+        torch.is_grad_enabled(),
+    ]
+
+
+def recipe(name):
+    return pytest.param(RECIPES[name], id=name)
+
+
+every_recipe = pytest.mark.parametrize("settings", [recipe(n) for n in RECIPES])
+
+
+# -- it climbs -------------------------------------------------------------------------
+
+
+@every_recipe
+def test_the_class_becomes_the_top_class(model, settings):
+    run = visualize_class(model, 483, steps=40, size=96, **settings)
+    assert judge(model, run.pixels, 483).rank == 1
+    assert run.history[-1] > run.history[0]
+    assert len(run.history) == 40
+    assert run.image.size == (96, 96)
+    assert run.image.mode == "RGB"
+
+
+def test_on_a_linear_score_pixels_go_where_the_weight_points():
+    weight = torch.zeros(1, 3, SIZE, SIZE)
+    weight[0, :, :16], weight[0, :, 16:] = 1, -1
+    run = visualize_class(
+        Linear(weight), 0, parametrization="pixel", jitter=0, robust=False, l2=0, tv=0,
+        steps=200, size=SIZE, lr=5.0,
+    )  # fmt: skip
+    picture = np.asarray(run.image)
+    assert picture[:16].min() == 255
+    assert picture[16:].max() == 0
+
+
+def test_the_penalty_pulls_the_picture_to_grey(model):
+    bright, grey = (
+        visualize_class(model, 483, steps=30, size=64, l2=l2).pixels.square().mean()
+        for l2 in (0.0, 1e-2)
+    )
+    assert grey < bright / 2
+
+
+def test_total_variation_makes_it_smoother(model):
+    rough, smooth = (
+        cv.total_variation(visualize_class(model, 483, steps=30, size=64, tv=tv).pixels)
+        for tv in (0.0, 1e-2)
+    )
+    assert smooth < rough / 2
+
+
+@every_recipe
+def test_pixels_stay_between_black_and_white(model, settings):
+    run = visualize_class(model, 1, **QUICK, **settings)
+    low, high = cv.valid_range()
+    assert (run.pixels >= low - 1e-5).all()
+    assert (run.pixels <= high + 1e-5).all()
+
+
+def test_a_hidden_unit_and_a_function_can_be_targets(model):
+    unit = visualize_class(model, Unit("fire5", 3), steps=16, size=64)
+    assert unit.history[-1] > unit.history[0]
+    assert "fire5" in unit.settings["target"]
+    same = [
+        visualize_class(model, target, **QUICK).history
+        for target in (483, np.int64(483), lambda outputs: outputs[:, 483])
+    ]
+    assert same[0] == same[1] == same[2]
+
+
+def test_a_photograph_can_be_the_start(model):
+    photo = Image.fromarray(np.full((50, 60, 3), (200, 120, 40), np.uint8))
+    for parametrization in cv.PARAMETRIZATIONS:
+        run = visualize_class(
+            model, 1, steps=0, size=SIZE, start=photo, parametrization=parametrization
+        )
+        error = np.abs(np.asarray(run.image).astype(int) - (200, 120, 40)).max()
+        assert error <= 1, parametrization
+        assert run.history == []
+
+
+def test_another_size_and_other_statistics():
+    statistics = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
+    network = Linear(torch.ones(2, 3, 32, 32))
+    run = visualize_class(network, 1, steps=60, size=32, l2=0, lr=0.5, **statistics)
+    assert np.asarray(run.image).mean() > 200
+    assert run.settings["mean"] == statistics["mean"]
+
+
+# -- it repeats ------------------------------------------------------------------------
+
+
+@every_recipe
+def test_a_seed_repeats_exactly_and_another_does_not(model, settings):
+    first, second = (visualize_class(model, 1, **QUICK, **settings) for _ in range(2))
+    other = visualize_class(model, 1, **QUICK, **settings, seed=1)
+    assert first.history == second.history
+    assert torch.equal(first.pixels, second.pixels)
+    assert first.image.tobytes() != other.image.tobytes()
+
+
+def test_the_random_numbers_of_others_do_not_matter(model):
+    first = visualize_class(model, 1, **QUICK)
+    torch.manual_seed(99)
+    torch.rand(5)
+    assert visualize_class(model, 1, **QUICK).history == first.history
+
+
+# -- it stops, and leaves the network as it was ----------------------------------------
+
+
+def raising(error):
+    def callback(step, so_far):
+        if step == 2:
+            raise error
+
+    return callback
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [lambda step, so_far: step < 2, raising(StopIteration)],
+    ids=["False", "stop"],
+)
+def test_a_callback_can_stop_it_and_what_there_is_is_kept(busy, callback):
+    before = state(busy)
+    run = visualize_class(busy, 1, **QUICK, callback=callback)
+    assert run.stopped
+    assert len(run.history) == 2
+    assert run.image.size == (SIZE, SIZE)
+    assert state(busy) == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError("mine")])
+def test_other_exceptions_go_through_and_leave_the_network(busy, error):
+    before = state(busy)
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        visualize_class(busy, 1, **QUICK, callback=raising(error))
+    assert state(busy) == before
+
+
+@every_recipe
+def test_a_whole_run_leaves_the_network(busy, settings):
+    before = state(busy)
+    assert not visualize_class(busy, 1, **QUICK, **settings).stopped
+    assert state(busy) == before
+
+
+def test_it_works_where_gradients_are_switched_off(model):
+    usual = visualize_class(model, 1, **QUICK)
+    with torch.no_grad():
+        assert visualize_class(model, 1, **QUICK).history == usual.history
+    with torch.inference_mode():
+        assert visualize_class(model, 1, **QUICK).history == usual.history
+
+
+def test_the_callback_sees_each_step_as_it_was(model):
+    seen = []
+    run = visualize_class(model, 1, **QUICK, callback=lambda *news: seen.append(news))
+    assert [step for step, _ in seen] == [1, 2, 3, 4]
+    assert [so_far.history for _, so_far in seen] == [run.history[:n] for n in (1, 2, 3, 4)]
+    pictures = {so_far.image.tobytes() for _, so_far in seen}
+    assert len(pictures) == 4
+    assert seen[-1][1].image.tobytes() == run.image.tobytes()
+
+
+# -- it saves --------------------------------------------------------------------------
+
+
+def test_picture_and_settings_are_saved(model, tmp_path):
+    run = visualize_class(model, 1, **QUICK)
+    picture, notes = run.save(tmp_path / "fish")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["fish.json", "fish.png"]
+    assert Image.open(picture).tobytes() == run.image.tobytes()
+    saved = json.loads(notes.read_text())
+    assert saved["target"] == 1
+    assert saved["seed"] == 0
+    assert saved["steps"] == 4
+    assert saved["history"] == run.history
+
+
+def test_settings_of_any_run_can_be_saved(model, tmp_path):
+    photo = Image.new("RGB", (40, 40))
+    for target in (Unit("fire5", 2), lambda outputs: outputs[:, 0], np.int64(3)):
+        run = visualize_class(model, target, steps=1, size=np.int64(32), start=photo)
+        run.save(tmp_path / "it.jpg")
+
+
+def test_nothing_is_half_written(model, tmp_path, monkeypatch):
+    run = visualize_class(model, 1, **QUICK)
+    run.save(tmp_path / "fish.png")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+    def fail(*arguments, **settings):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(cv.json, "dumps", fail)
+    with pytest.raises(OSError, match="disk full"):
+        visualize_class(model, 2, **QUICK).save(tmp_path / "fish.png")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_bad_place_is_refused(model, tmp_path):
+    run = visualize_class(model, 1, **QUICK)
+    with pytest.raises(FileNotFoundError, match="path: there is no folder"):
+        run.save(tmp_path / "nowhere" / "fish.png")
+    with pytest.raises(ValueError, match="path: wants .png"):
+        run.save(tmp_path / "fish.txt")
+
+
+# -- its parts -------------------------------------------------------------------------
+
+
+def test_waves_and_back():
+    rgb = 0.1 + 0.8 * torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    back = cv.fourier_to_rgb(cv.rgb_to_fourier(rgb))
+    assert torch.allclose(back, rgb, atol=1e-5)
+
+
+def test_waves_of_an_odd_size():
+    assert visualize_class(
+        Linear(torch.ones(1, 3, 33, 33)), 0, steps=2, size=33
+    ).image.size == (
+        33,
+        33,
+    )
+
+
+def test_jitter_in_the_graph_finds_its_way_back():
+    pixels = torch.zeros(1, 3, 8, 8, requires_grad=True)
+    random = torch.Generator().manual_seed(3)
+    weight = torch.zeros(1, 3, 8, 8)
+    weight[..., 4, 4] = 1
+    moved = cv.jittered(pixels, 3, random)
+    (gradient,) = torch.autograd.grad((moved * weight).sum(), pixels)
+    again = cv.jittered(gradient, 3, torch.Generator().manual_seed(3))
+    assert torch.equal(again, weight)
+
+
+def test_blur_keeps_the_mean_and_is_the_gaussian_of_scipy():
+    from scipy.ndimage import gaussian_filter
+
+    image = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    theirs = gaussian_filter(image.numpy(), (0, 0, 0.5, 0.5), mode="nearest")
+    assert np.abs(cv.blurred(image).numpy() - theirs).max() < 1e-5
+
+
+def test_total_variation_of_a_step_by_hand():
+    image = torch.zeros(1, 1, 2, 3)
+    image[..., 2] = 2  # two rows, each with one step of 2
+    assert cv.total_variation(image).item() == 8
+
+
+def test_a_random_view_moves_the_picture_only_a_little():
+    image = torch.ones(1, 3, 64, 64)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(10):
+        view = cv.transformed(image, random)
+        assert view.shape == image.shape
+        assert view[..., 24:40, 24:40].min() > 0.99
+
+
+# -- what it refuses -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"target": None}, "target: wants"),
+        ({"target": True}, "target: wants"),
+        ({"target": 1000}, "target: there is no class 1000"),
+        ({"target": lambda o: o}, "target: the function gives shape"),
+        ({"target": lambda o: o.detach()[:, 0]}, "target: the score has no gradient"),
+        ({"parametrization": "wavelet"}, "parametrization: wants one of fourier, pixel"),
+        ({"steps": -1}, "steps: wants a whole number from 0"),
+        ({"size": 2.5}, "size: wants a whole number"),
+        ({"jitter": -1}, "jitter: wants"),
+        ({"blur_every": 0.5}, "blur_every: wants"),
+        ({"l2": -1}, "l2: wants a number from 0"),
+        ({"tv": float("nan")}, "tv: wants"),
+        ({"lr": "fast"}, "lr: wants"),
+        ({"seed": "x"}, "seed: wants"),
+    ],
+)
+def test_bad_arguments_are_named(model, settings, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        visualize_class(model, **({"target": 1, "steps": 1, "size": 64} | settings))
+
+
+def test_a_model_that_is_none_is_named():
+    with pytest.raises(TypeError, match="model: wants"):
+        visualize_class("squeezenet", 1)
+
+
+def test_a_score_that_never_moves_is_said():
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2), nn.ReLU())
+    nn.init.constant_(dead[1].bias, -1e6)
+    with pytest.warns(UserWarning, match="did not react"):
+        visualize_class(dead, 0, **QUICK, l2=0, tv=0)
+
+
+# -- the second network ----------------------------------------------------------------
+
+
+def test_the_second_network_is_there_or_is_none():
+    other = course_utils.models.second_network()
+    if other is None:
+        pytest.skip("the optional extra “second” is not installed")
+    photos = course_utils.load_samples()
+    with torch.no_grad():
+        top = other(preprocess(photos.images)).argmax(dim=1)
+    assert (top == photos.labels).float().mean() > 0.7

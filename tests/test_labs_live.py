@@ -1,0 +1,180 @@
+"""The base of long-running labs: start, progress, stop, errors; without a browser."""
+
+import threading
+
+import ipywidgets as widgets
+import pytest
+from matplotlib.figure import Figure
+
+from course_utils.labs import live
+from course_utils.labs.live import LiveLab
+
+
+class Count(LiveLab):
+    """Counts up; `gate` holds it at its third number until the test opens it."""
+
+    title = "Counting up"
+
+    def __init__(self):
+        self.gate, self.arrived = threading.Event(), threading.Event()
+        self.error = None
+        super().__init__(top=widgets.IntSlider(5, 1, 100))
+
+    def draw(self, top):
+        return self.draw_result(0, top=top)[0], f"ready to count to {top}"
+
+    def compute(self, report, top):
+        for number in range(1, top + 1):
+            if number == 3:
+                self.arrived.set()
+                assert self.gate.wait(30)
+                if self.error is not None:
+                    raise self.error
+            if not report(number, top, result=number, words=f"now at {number}"):
+                break
+        return number
+
+    def draw_result(self, result, top):
+        figure = Figure()
+        figure.subplots().bar(["n", "top"], [result, top])
+        return figure, f"counted to {result}"
+
+
+@pytest.fixture
+def lab(monkeypatch):
+    monkeypatch.setattr(live, "PAUSE", 0)
+    monkeypatch.setattr(live, "SHARE", 1e9)  # draw at every step
+    lab = Count()
+    yield lab
+    lab.gate.set()
+    assert lab.wait(30)
+
+
+def begin(lab):
+    """Start, and wait until the computation stands at its third number."""
+    assert lab.start()
+    assert lab.arrived.wait(30)
+
+
+def test_at_rest_it_shows_what_its_controls_say(lab):
+    before = lab.picture.value
+    assert not lab.running
+    assert lab.result is None
+    assert lab.stop_button.disabled
+    lab.controls["top"].value = 8
+    assert lab.picture.value != before
+    assert "ready to count to 8" in lab.status.value
+
+
+def test_it_runs_to_the_end(lab):
+    lab.gate.set()
+    assert lab.start()
+    assert lab.wait(30)
+    assert lab.result == 5
+    assert lab.bar.value == 1
+    assert "5 of 5 steps" in lab.counter.value
+    assert "Done" in lab.status.value
+    assert "counted to 5" in lab.status.value
+    assert not lab.start_button.disabled
+    assert lab.stop_button.disabled
+
+
+def test_the_picture_grows_while_it_computes(lab):
+    before = lab.picture.value
+    begin(lab)
+    assert lab.running
+    assert lab.result == 2
+    assert lab.picture.value != before
+    assert 0 < lab.bar.value < 1
+    assert "2 of 5 steps" in lab.counter.value
+    assert "now at 2" in lab.counter.value
+    growing = lab.picture.value
+    lab.gate.set()
+    lab.wait(30)
+    assert lab.picture.value != growing
+
+
+def test_a_second_start_while_it_runs_does_nothing(lab):
+    begin(lab)
+    thread = lab._thread
+    assert lab.start_button.disabled
+    assert not lab.start()
+    assert lab._thread is thread
+
+
+def test_many_starts_at_once_make_one_run(lab):
+    started = []
+    threads = [
+        threading.Thread(target=lambda: started.append(lab.start())) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(started) == 1
+
+
+def test_stop_keeps_what_there_is(lab):
+    lab.controls["top"].value = 50
+    begin(lab)
+    lab.stop_button.click()
+    assert lab.stop_button.disabled
+    lab.gate.set()
+    assert lab.wait(30)
+    assert lab.result == 3
+    assert "Stopped after 3 of 50" in lab.status.value
+    assert not lab.failed
+    assert not lab.start_button.disabled
+
+
+def test_a_result_stays_until_the_next_start(lab):
+    lab.gate.set()
+    lab.start()
+    lab.wait(30)
+    picture = lab.picture.value
+    lab.controls["top"].value = 9
+    assert lab.picture.value == picture
+    assert "Press start" in lab.status.value
+    lab.start_button.click()
+    lab.wait(30)
+    assert lab.result == 9
+
+
+def test_a_control_turned_while_it_runs_changes_nothing(lab):
+    begin(lab)
+    picture = lab.picture.value
+    lab.controls["top"].value = 9
+    assert lab.picture.value == picture
+    lab.gate.set()
+    lab.wait(30)
+    assert lab.result == 5, "a run keeps the values it was started with"
+
+
+def test_an_error_is_said_and_what_there_was_is_kept(lab):
+    lab.error = RuntimeError("out of <paper>")
+    begin(lab)
+    lab.gate.set()
+    assert lab.wait(30)
+    assert lab.failed
+    assert "out of &lt;paper&gt;" in lab.status.value
+    assert lab.result == 2
+    assert not lab.start_button.disabled
+    lab.error = None
+    lab.start()
+    lab.wait(30)
+    assert lab.result == 5
+    assert not lab.failed
+
+
+def test_stop_and_wait_without_a_run_do_nothing(lab):
+    lab.stop()
+    assert lab.wait(1)
+    lab.gate.set()
+    lab.start()
+    lab.wait(30)
+    assert lab.result == 5, "a stop from before does not stop the next run"
+
+
+def test_waiting_for_less_than_it_takes_says_so(lab):
+    begin(lab)
+    assert not lab.wait(0.01)
