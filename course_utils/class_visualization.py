@@ -436,27 +436,25 @@ def _canvas(settings: dict, start, random: torch.Generator, weight: Tensor):
 
 
 def _gradient(objective: Tensor, values: Tensor) -> Tensor:
-    gradient = None
-    if objective.requires_grad:
-        (gradient,) = torch.autograd.grad(objective, values, allow_unused=True)
-    if gradient is None:
-        raise ValueError(
-            "target: the score has no gradient to the pixels; the graph is cut, by "
-            "detach(), no_grad() or a step without a derivative such as argmax"
-        )
-    return gradient
+    return torch.autograd.grad(objective, values)[0]
 
 
 def _score(model: nn.Module, pixels: Tensor, target: Target) -> Tensor:
     # Convolutions are faster where the colours of a pixel lie side by side.
     pixels = pixels.contiguous(memory_format=torch.channels_last)
     try:
-        return target_scores(model, pixels, target)[0]
+        score = target_scores(model, pixels, target)[0]
     except (ValueError, TypeError) as error:
         text = str(error)
         if not text.startswith("targets:"):
             raise
         raise type(error)(text.replace("targets:", "target:", 1)) from error
+    if not score.requires_grad:
+        raise ValueError(
+            "target: the score has no gradient to the pixels; the graph is cut, by "
+            "detach(), no_grad() or a step without a derivative such as argmax"
+        )
+    return score
 
 
 def _asks_to_stop(callback: Callable, step: int, so_far: Visualization) -> bool:
