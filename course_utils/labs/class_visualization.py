@@ -30,7 +30,7 @@ class ClassVisualizationLab(LiveLab):
         self.file = widgets.Text(
             value="my-class.png", description="save as", continuous_update=False, **WIDTH
         )
-        self.file.add_class("lab-file")
+        self.file.add_class("course-lab-save")
         self.save_button = widgets.Button(description="save", icon="download")
         self.save_button.on_click(lambda _: self.save())
         super().__init__(
