@@ -79,7 +79,7 @@ class ClassVisualizationLab(LiveLab):
         scores.plot(steps, result.history, color="#c1440e")
         scores.set(xlim=(0, values["steps"]), xlabel=_recipe(values))
         scores.set_title(f"score, step {len(steps)} of {values['steps']}")
-        scores.set_ylim(bottom=min(0, *result.history, 0))
+        scores.set_ylim(bottom=min([0, *result.history]))
         scores.grid(alpha=0.3)
         return figure, self._standing(result, values["target"])
 
