@@ -6,6 +6,8 @@ instant and works even where torch is still missing (see `check_environment`).
 """
 
 import importlib
+import sys
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -29,6 +31,7 @@ _MODULES = {
         "load_model",
         "summarize",
     ),
+    "occlusion": ("OcclusionMap", "occlusion"),
     "samples": ("Samples", "load_samples", "two_class_picture"),
     "targets": ("target_scores",),
 }
@@ -43,6 +46,20 @@ def __getattr__(name: str):
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value  # the next look-up finds it without asking here
     return value
+
+
+class _Package(ModuleType):
+    """Keeps the function `occlusion` apart from its module, which has the same name.
+
+    Whoever imports a module binds it to its package; a public name goes before.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (isinstance(value, ModuleType) and name in _HOME):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

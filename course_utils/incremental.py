@@ -61,6 +61,15 @@ class Axis:
     kernel: int = 1
     stride: int = 1
     padding: int = 0
+    ceil: bool = False  # a pooling that may hang over the end of the map
+
+    def outputs(self, size: int) -> int:
+        """How many outputs a map of `size` has."""
+        room = size + 2 * self.padding - self.kernel
+        if not self.ceil:
+            return room // self.stride + 1
+        count = -(-room // self.stride) + 1
+        return count - ((count - 1) * self.stride >= size + self.padding)
 
     def reach(self, span: Span, size: int) -> Span:
         """The outputs, of `size` in all, that a change within `span` can change."""
@@ -80,9 +89,14 @@ class Axis:
         length = outputs.length * self.stride + self.kernel - 1
         return Span(outputs.starts * self.stride, length)
 
-    def pads(self, inputs: int, outputs: int) -> tuple[int, int]:
-        """How much a map is padded at its beginning and its end for every `context`."""
-        return self.padding, outputs * self.stride + self.kernel - 1 - self.padding - inputs
+    def within(self, span: Span, context: Span) -> Span:
+        """Where `span` lies in its `context`."""
+        return Span(span.starts + self.padding - context.starts, span.length)
+
+    def pads(self, size: int) -> tuple[int, int]:
+        """How a map is padded at its two ends, so that every `context` lies within."""
+        whole = self.context(Span(torch.zeros(1), self.outputs(size)))
+        return self.padding, whole.length - self.padding - size
 
 
 @dataclass
@@ -146,17 +160,12 @@ class Incremental:
 
     def _append(self, step: Step) -> None:
         """The clean output of `step`, by its definition: pad, then run."""
-        clean = self.maps[-1]
-        # One output more than needed costs nothing here; its size tells how many fit.
-        outputs = [self._outputs(step, side) for side in (0, 1)]
-        pads = (
-            *step.columns.pads(clean.shape[1], outputs[1]),
-            *step.rows.pads(clean.shape[0], outputs[0]),
-        )
-        padded = F.pad(clean.permute(2, 0, 1), pads, value=step.border)[None]
+        clean = self.maps[-1].permute(2, 0, 1)[None]
+        pads = (*step.columns.pads(clean.shape[3]), *step.rows.pads(clean.shape[2]))
+        padded = F.pad(clean, pads, value=step.border)
         padded = padded.contiguous(memory_format=torch.channels_last)
         self._padded.append(_channels_last(padded)[0])
-        self.maps.append(_channels_last(step.run(padded))[0])
+        self.maps.append(_channels_last(step.run(padded.clone()))[0])
 
     def __call__(self, top: Tensor, left: Tensor, patches: Tensor) -> Tensor:
         """The network's outputs for N pictures, each with one patch exchanged.
@@ -169,22 +178,17 @@ class Incremental:
             (N, classes), or (N, 1) for one class alone.
         """
         rows, columns = Span(top, patches.shape[2]), Span(left, patches.shape[3])
-        patches = _channels_last(patches)
-        for number, step in enumerate(self.steps):
+        patches = _channels_last(patches).clone()  # layers may work in place
+        for step, clean, output in zip(
+            self.steps, self._padded, self.maps[1:], strict=True
+        ):
             if not step.pointwise:
-                size = self.maps[number + 1].shape
-                new_rows = step.rows.reach(rows, size[0])
-                new_columns = step.columns.reach(columns, size[1])
-                around = step.rows.context(new_rows), step.columns.context(new_columns)
-                context = cut(self._padded[number], *around)
-                inner = [
-                    Span(span.starts + axis.padding - wide.starts, span.length)
-                    for axis, span, wide in zip(
-                        (step.rows, step.columns), (rows, columns), around, strict=True
-                    )
-                ]
-                patches = paste(context, patches, *inner)
-                rows, columns = new_rows, new_columns
+                axes, size = (step.rows, step.columns), output.shape[:2]
+                old = rows, columns
+                rows, columns = (a.reach(*x) for a, *x in zip(axes, old, size, strict=True))
+                around = step.rows.context(rows), step.columns.context(columns)
+                places = (a.within(*x) for a, *x in zip(axes, old, around, strict=True))
+                patches = paste(cut(clean, *around), patches, *places)
             patches = _channels_last(step.run(patches.permute(0, 3, 1, 2)))
         whole = self.maps[-1].expand(len(patches), -1, -1, -1).clone()
         return self.head(paste(whole, patches, rows, columns).permute(0, 3, 1, 2))
@@ -227,5 +231,148 @@ def _channels_last(maps: Tensor) -> Tensor:
 
 
 def _box(spans: Sequence[Span]) -> tuple[int, int, int, int]:
-    (top, left), (height, width) = zip(*((int(s.starts), s.length) for s in spans))
+    (top, height), (left, width) = ((int(span.starts), span.length) for span in spans)
     return top, left, top + height, left + width
+
+
+# -- taking a network apart ------------------------------------------------------------
+
+
+def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
+    """The layers of `model` in the order in which it uses them, (path, layer).
+
+    Known are torchvision's SqueezeNet, AlexNet and VGG, and any Sequential. None for every
+    other network, and for one with hooks: those would not be called.
+    """
+    from torchvision.models import VGG, AlexNet, SqueezeNet
+
+    if any(map(_is_altered, model.modules())):
+        return None
+    flatten = ("", nn.Flatten())
+    if type(model) is SqueezeNet:
+        chain = [("features", model.features), ("classifier", model.classifier), flatten]
+    elif type(model) in (AlexNet, VGG):
+        chain = [("features", model.features), ("avgpool", model.avgpool), flatten]
+        chain += [("classifier", model.classifier)]
+    elif type(model) is nn.Sequential:
+        chain = [("", model)]
+    else:
+        return None
+    return [layer for path, module in chain for layer in _unrolled(path, module)]
+
+
+def _is_altered(module: nn.Module) -> bool:
+    hooks = module._forward_hooks, module._forward_pre_hooks
+    return any(hooks) or "forward" in vars(module)
+
+
+def _unrolled(path: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The layers within nested Sequentials."""
+    if type(module) is not nn.Sequential:
+        return [(path, module)]
+    named = [(f"{path}.{name}" if path else name, m) for name, m in module.named_children()]
+    return [layer for name, child in named for layer in _unrolled(name, child)]
+
+
+def narrowed(layers: list[tuple[str, nn.Module]], only: int) -> list[tuple]:
+    """The same layers with the last one that has weights cut down to one class.
+
+    As they are, where the classes are mixed behind it.
+    """
+    for place in range(len(layers) - 1, -1, -1):
+        name, layer = layers[place]
+        if type(layer) is nn.Linear or (type(layer) is nn.Conv2d and layer.groups == 1):
+            return [*layers[:place], (name, _one_row(layer, only)), *layers[place + 1 :]]
+        if type(layer) not in KEEPS_CLASSES or isinstance(layer, nn.BatchNorm2d):
+            break
+    return layers
+
+
+def _one_row(layer: nn.Module, row: int) -> nn.Module:
+    """A convolution or linear layer that computes one of its outputs."""
+    layer = copy.copy(layer)
+    layer._parameters = {
+        name: None if p is None else nn.Parameter(p[row : row + 1], requires_grad=False)
+        for name, p in layer._parameters.items()
+    }
+    return layer
+
+
+def split(layers: list[tuple[str, nn.Module]]) -> tuple[list[Step], nn.Sequential]:
+    """The layers that can be computed patch by patch, and the rest."""
+    steps = []
+    for place, (name, layer) in enumerate(layers):
+        found = _steps(name, layer)
+        if found is None:
+            return steps, nn.Sequential(*(layer for _, layer in layers[place:]))
+        steps += found
+    return steps, nn.Sequential()
+
+
+def _steps(name: str, layer: nn.Module) -> list[Step] | None:
+    """A layer as steps; None if it looks at more than a neighbourhood."""
+    from torchvision.models.squeezenet import Fire
+
+    if type(layer) in POINTWISE:
+        batch_dependent = type(layer) is nn.BatchNorm2d and layer.running_mean is None
+        return None if batch_dependent else [Step(name, layer)]
+    build = {nn.Conv2d: _convolution, nn.MaxPool2d: _pooling, Fire: _fire}.get(type(layer))
+    steps = build(name, layer) if build else None
+    axes = [axis for step in steps or () for axis in (step.rows, step.columns)]
+    # With a stride above its kernel a layer skips pixels: left to the dense rest.
+    return steps if all(axis.kernel >= axis.stride for axis in axes) else None
+
+
+def _axes(kernel, stride, padding, dilation=1, ceil=False) -> dict[str, Axis]:
+    """`rows` and `columns` of a step, from numbers or pairs of them."""
+    pairs = [
+        v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding, dilation)
+    ]
+    rows, columns = (
+        Axis(d * (k - 1) + 1, s, p, ceil) for k, s, p, d in zip(*pairs, strict=True)
+    )
+    return {"rows": rows, "columns": columns}
+
+
+def _convolution(name: str, layer: nn.Conv2d) -> list[Step] | None:
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return None
+    weight = layer.weight.contiguous(memory_format=torch.channels_last)
+
+    def run(x: Tensor) -> Tensor:
+        return F.conv2d(
+            x, weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups
+        )
+
+    axes = _axes(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    return [Step(name, run, **axes)]
+
+
+def _pooling(name: str, layer: nn.MaxPool2d) -> list[Step] | None:
+    if layer.return_indices:
+        return None
+    kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
+
+    def run(x: Tensor) -> Tensor:
+        return F.max_pool2d(x, kernel, stride, 0, dilation)
+
+    axes = _axes(kernel, stride, layer.padding, dilation, layer.ceil_mode)
+    return [Step(name, run, **axes, border=float("-inf"))]
+
+
+def _fire(name: str, fire: nn.Module) -> list[Step] | None:
+    """Squeeze is pointwise; both expansions together see one position around each."""
+    narrow = _convolution("", fire.expand1x1)[0]
+    wide = _convolution("", fire.expand3x3)[0]
+    if (narrow.rows, narrow.columns) != (Axis(),) * 2 or wide.rows != Axis(3, 1, 1):
+        return None
+
+    def squeeze(x: Tensor) -> Tensor:
+        return fire.squeeze_activation(fire.squeeze(x))
+
+    def expand(x: Tensor) -> Tensor:
+        middle = x[:, :, 1:-1, 1:-1]
+        return torch.cat([narrow.run(middle), wide.run(x)], dim=1).relu_()
+
+    steps = [Step(f"{name}.squeeze", squeeze)]
+    return [*steps, Step(f"{name}.expand", expand, wide.rows, wide.columns)]

@@ -7,5 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 os.environ["MPLBACKEND"] = "Agg"
+# Threads that wait for one another cost more than they save on pictures this small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from in_browser import browser, open_notebook, run_notebook, server  # noqa: E402, F401

@@ -6,33 +6,26 @@ import re
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from test_browser import (  # noqa: F401 - fixtures
-    browser,
-    open_notebook,
-    picture_of,
-    redraws,
-    run_notebook,
-    save_screenshot,
-    server,
-)
+from test_browser import picture_of, redraws, save_screenshot
 
 NAME = "04_class_visualization"
 pytestmark = [pytest.mark.browser, pytest.mark.installed]
 
 
-def test_a_picture_grows_is_stopped_and_saved(run_notebook, tmp_path):  # noqa: F811
+def test_a_picture_grows_is_stopped_and_saved(run_notebook, tmp_path):
     page = run_notebook(NAME)
     lab = page.locator(".course-lab")
     start, stop, save = (
         lab.get_by_role("button", name=n) for n in ("start", "stop", "save")
     )
     expect(stop).to_be_disabled()
-    redraws(lab, lambda: lab.locator("input[type=text]").first.fill("goldfish"))
+    search = lab.locator("input[type=text]").first
+    redraws(lab, "search", lambda: search.fill("goldfish"))
 
-    redraws(lab, start.click)  # the picture grows
+    redraws(lab, "start", start.click)  # the picture grows
     expect(start).to_be_disabled()
     expect(lab).to_contain_text(re.compile(r"\d+ of 128 steps in [\d.]+ s, score [\d.]+"))
-    redraws(lab, lambda: None)  # and grows
+    redraws(lab, "waiting", lambda: None)  # and grows
     stop.click()
     expect(lab.locator("[role=status]").last).to_contain_text("Stopped after")
     expect(start).to_be_enabled()

@@ -72,7 +72,7 @@ def call(answer: Callable, *arguments):
     """What the learner's function gives for copies of `arguments`."""
     if not callable(answer):
         raise Wrong(f"The check wants your function itself, not {answer!r}.")
-    copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
+    copies = [a.detach().clone() if isinstance(a, Tensor) else a for a in arguments]
     try:
         result = answer(*copies)
     except NotImplementedError:

@@ -78,13 +78,13 @@ class Lab:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 figure, sentence = self.draw(**values)
-                self.picture.value = to_png(figure)
+                png, words = to_png(figure), describe(figure)
         except Exception as error:
-            self._say(f"{error}", error=True)
+            self._say(str(error) or type(error).__name__, error=True)
             return
+        self.picture.value, self.words = png, words
+        self.alternative.value = in_words(words)
         self.seconds = time.perf_counter() - start
-        self.words = describe(figure)
-        self.alternative.value = in_words(self.words)
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         self._say(" ".join([sentence, *notes]))
 
