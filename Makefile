@@ -40,7 +40,7 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(VENV)/bin/python -m $(NBVAL) notebooks
 	$(VENV)/bin/python -m pytest -m browser
 	OMP_NUM_THREADS=1 $(COLAB)/bin/python -m $(NBVAL) notebooks
-	$(COLAB)/bin/python -m pytest -m "not browser" $(wildcard tests/test_labs*.py tests/test_checks*.py)
+	$(COLAB)/bin/python -m pytest -q --disable-warnings $(wildcard tests/test_labs*.py tests/test_checks*.py)
 
 test-offline: $(TEST_READY) $(COLAB_READY) ## the same without any network
 	unshare -rn sh -c "ip link set lo up && $(MAKE) test"

@@ -32,7 +32,7 @@ from .targets import check_images, class_indices, explaining, target_scores
 Score = str | Callable[[Tensor], Tensor]
 Progress = Callable[[int, int, "OcclusionMap"], bool | None]
 SCORES = ("logit", "probability")
-AT_ONCE = 32  # windows in one pass through patches, at most
+AT_ONCE = 16  # windows in one pass through patches, at most
 MEGABYTES = 200  # that the largest patches of one pass may take
 PIXELS = 8 * 224 * 224  # of whole pictures in one pass
 
