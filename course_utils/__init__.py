@@ -23,6 +23,7 @@ _MODULES = {
         "vanilla_saliency",
     ),
     "images": ("IMAGENET_MEAN", "IMAGENET_STD", "deprocess", "load_image", "preprocess"),
+    "localization": ("Localization", "averaged_saliency", "iou", "localize"),
     "models": (
         "Unit",
         "class_name",
@@ -32,7 +33,14 @@ _MODULES = {
         "summarize",
     ),
     "occlusion": ("OcclusionMap", "occlusion"),
-    "samples": ("Samples", "load_samples", "two_class_picture"),
+    "samples": (
+        "Composite",
+        "Samples",
+        "composite",
+        "load_composites",
+        "load_samples",
+        "two_class_picture",
+    ),
     "targets": ("target_scores",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -151,7 +151,8 @@ class Incremental:
                 f"without hooks, not {type(model).__name__}"
             )
         if only is not None:
-            layers = narrowed(layers, only)
+            with torch.no_grad():
+                layers = narrowed(layers, only, classes=model(image).shape[1])
         self.steps, self.head = split(layers)
         self.maps, self._padded = [_channels_last(image)[0]], []
         with torch.no_grad():
@@ -274,14 +275,17 @@ def _unrolled(path: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
     return [layer for name, child in named for layer in _unrolled(name, child)]
 
 
-def narrowed(layers: list[tuple[str, nn.Module]], only: int) -> list[tuple]:
+def narrowed(
+    layers: list[tuple[str, nn.Module]], only: int, classes: int
+) -> list[tuple[str, nn.Module]]:
     """The same layers with the last one that has weights cut down to one class.
 
-    As they are, where the classes are mixed behind it.
+    As they are, where its channels are not the classes, or are mixed behind it.
     """
     for place in range(len(layers) - 1, -1, -1):
         name, layer = layers[place]
-        if type(layer) is nn.Linear or (type(layer) is nn.Conv2d and layer.groups == 1):
+        plain = type(layer) is nn.Conv2d and layer.groups == 1
+        if (plain or type(layer) is nn.Linear) and len(layer.weight) == classes:
             return [*layers[:place], (name, _one_row(layer, only)), *layers[place + 1 :]]
         if type(layer) not in KEEPS_CLASSES or isinstance(layer, nn.BatchNorm2d):
             break

@@ -16,7 +16,7 @@ Positive: what was hidden spoke for the class. Negative: it spoke against it.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import torch
@@ -37,7 +37,7 @@ MEGABYTES = 200  # that the largest patches of one pass may take
 PIXELS = 8 * 224 * 224  # of whole pictures in one pass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class OcclusionMap:
     """What `occlusion` found; R rows × C columns of windows.
 
@@ -54,16 +54,25 @@ class OcclusionMap:
         stopped: whether `progress` ended it early.
     """
 
-    image: Tensor = field(repr=False)
-    filler: Tensor = field(repr=False)
+    image: Tensor
+    filler: Tensor
     window: tuple[int, int]
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
     target: int | None
     score: float
-    scores: Tensor = field(repr=False)
-    top_classes: Tensor | None = field(default=None, repr=False)
+    scores: Tensor
+    top_classes: Tensor | None = None
     stopped: bool = False
+
+    def __repr__(self) -> str:
+        rows, columns = self.scores.shape
+        height, width = self.window
+        what = "" if self.target is None else f"class {self.target}, "
+        return (
+            f"OcclusionMap({rows}×{columns} windows of {height}×{width} pixels, "
+            f"{what}score {self.score:.3g}{', stopped' if self.stopped else ''})"
+        )
 
     @property
     def drops(self) -> Tensor:

@@ -163,3 +163,123 @@ def _upright_half(photo: Image.Image, centre: float) -> Image.Image:
     top = (photo.height - 2 * width) / 2
     box = (left, top, left + width, top + 2 * width)
     return photo.crop(tuple(round(edge) for edge in box))
+
+
+# -- composites ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A cut-out on a scene: a picture whose object is known to the pixel.
+
+    Attributes:
+        image: RGB, square.
+        mask: (size, size) bool, where the cut-out covers at least half of the scene.
+        box: ``(x0, y0, x1, y1)`` around the mask, x1 and y1 one beyond its last pixel.
+        label: ImageNet class of the cut-out; None unless it was given.
+        name: such as ``"goldfish on desert_dune"``.
+    """
+
+    image: Image.Image = field(repr=False)
+    mask: np.ndarray = field(repr=False)
+    box: Box
+    label: int | None = None
+    name: str = ""
+
+
+def composite(
+    cutout: Image.Image,
+    scene: Image.Image,
+    share: float = 0.5,
+    place: tuple[float, float] = (0.5, 0.5),
+    flip: bool = False,
+    size: int = 224,
+    label: int | None = None,
+    name: str = "",
+) -> Composite:
+    """Paste a cut-out on a scene.
+
+    Args:
+        cutout: RGBA; its transparent margin does not count.
+        scene: any picture; cropped to a square as `preprocess` does it.
+        share: the cut-out's longer side as a share of the picture's, in (0, 1].
+        place: across and down, in [0, 1]: 0 touches the left (upper) border, 1 the right
+            (lower) one.
+        flip: mirror the cut-out.
+        size: side of the picture in pixels.
+        label, name: kept in the result.
+
+    Raises:
+        ValueError: no alpha, nothing to see, or a share or place out of range.
+
+    Example:
+        >>> dog = load_samples(kind="cutouts", names="german_shepherd").images[0]
+        >>> composite(dog, Image.new("RGB", (300, 300)), share=0.5, place=(0, 0)).box
+        (0, 0, 112, 90)
+    """
+    if cutout.mode != "RGBA" or cutout.getchannel("A").getbbox() is None:
+        raise ValueError("cutout: wants an RGBA picture with something to see in it")
+    if not 0 < share <= 1:
+        raise ValueError(f"share: wants a number in (0, 1], not {share!r}")
+    if not all(0 <= p <= 1 for p in place):
+        raise ValueError(f"place: wants (across, down) in [0, 1], not {place!r}")
+    piece = cutout.crop(cutout.getchannel("A").getbbox())
+    piece = piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else piece
+    scale = share * size / max(piece.size)
+    piece = piece.resize([max(1, round(side * scale)) for side in piece.size])
+    left, top = (
+        round(p * (size - side)) for p, side in zip(place, piece.size, strict=True)
+    )
+    layer = Image.new("L", (size, size))
+    layer.paste(piece.getchannel("A"), (left, top))
+    picture = fit_image(load_image(scene), size)
+    picture.paste(piece, (left, top), piece)
+    mask = np.asarray(layer) >= 128
+    rows, columns = np.nonzero(mask)
+    if rows.size == 0:
+        raise ValueError("share: so small a cut-out cannot be seen any more")
+    edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    return Composite(picture, mask, tuple(int(edge) for edge in edges), label, name)
+
+
+def load_composites(
+    count: int = 35,
+    seed: int = 0,
+    shares: tuple[float, float] = (0.35, 0.6),
+    size: int = 224,
+) -> list[Composite]:
+    """Cut-outs at random places and of random sizes on scenes; the boxes are known.
+
+    The first 35 hold each of the five cut-outs on each of the seven scenes once; after
+    them the round begins again, at other places.
+
+    Args:
+        count: how many.
+        seed: of the places and sizes; the same seed gives the same pictures, and the
+            first ten of twenty are the ten of ten.
+        shares: smallest and largest longer side of the cut-out, as a share of the
+            picture's side.
+        size: side of the pictures in pixels.
+    """
+    if not isinstance(count, (int, np.integer)) or count < 1:
+        raise ValueError(f"count: wants a whole number from 1, not {count!r}")
+    if not 0 < shares[0] <= shares[1] <= 1:
+        raise ValueError(f"shares: wants 0 < smallest ≤ largest ≤ 1, not {shares!r}")
+    cutouts, scenes = load_samples(kind="cutouts"), load_samples(kind="scenes")
+    random, made = np.random.default_rng(seed), []
+    for number in range(count):
+        # Both lists are gone through at once: 5 and 7 share no factor.
+        one, ground = number % len(cutouts), number % len(scenes)
+        share, across, down = random.uniform([shares[0], 0, 0], [shares[1], 1, 1])
+        made.append(
+            composite(
+                cutouts.images[one],
+                scenes.images[ground],
+                float(share),
+                (float(across), float(down)),
+                size=size,
+                label=int(cutouts.labels[one]),
+                name=f"{cutouts.names[one]} on {scenes.names[ground]}",
+            )
+        )
+    return made

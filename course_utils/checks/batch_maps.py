@@ -210,6 +210,11 @@ def _compare_dependence(result, model, images: Tensor, labels: Tensor) -> None:
     right = slopes.abs().flatten(2).amax(dim=2)
     summed = slopes.sum(dim=0).abs().flatten(1).amax(dim=1).expand(count, count)
     piled = slopes.cumsum(dim=0).abs().flatten(2).amax(dim=2)
+    singly = [
+        torch.autograd.grad(right_of(model(p[None]), y[None]).sum(), pixels)[0]
+        for p, y in zip(pixels, labels, strict=True)
+    ]
+    alone = torch.stack(singly).abs().flatten(2).amax(dim=2)
     compare(
         check_tensor(result, (count, count)),
         right,
@@ -224,6 +229,8 @@ def _compare_dependence(result, model, images: Tensor, labels: Tensor) -> None:
             "No absolute value: take abs() before the maximum.": (
                 slopes.flatten(2).amax(dim=2)
             ),
+            "You send the pictures through one at a time: what one does to another shows "
+            "only where the whole batch goes through at once.": alone,
         },
         "The values are not right: entry (n, m) is the largest |slope| of score n over "
         "all pixels and colours of picture m.",

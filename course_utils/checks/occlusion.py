@@ -215,7 +215,10 @@ def telling_windows(answer) -> str:
     """Check `answer(found)`: (row, column) of every window that changes the top class."""
     found = _with_classes()
     result = call(answer, found)
-    places = {tuple(int(v) for v in place) for place in result}
+    try:
+        places = {(int(row), int(column)) for row, column in result}
+    except (TypeError, ValueError):
+        raise Wrong("A list of pairs (row, column) is wanted.") from None
     clean = found.target
     right = {
         (r, c)

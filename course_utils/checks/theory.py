@@ -139,7 +139,7 @@ def _piled_up(image: Tensor, step: float) -> Tensor:
 def probability_slopes(answer) -> str:
     """Check `answer(slopes, scores, target)`: the slopes (H, W) of one probability.
 
-    `slopes` are those of all scores, (C, H, W); `scores` are (C,).
+    `slopes` are those of all scores, (K, H, W); `scores` are (K,).
     """
     for count, target in ((4, 2), (6, 0)):
         random = torch.Generator().manual_seed(count)
@@ -171,6 +171,9 @@ def probability_slopes(answer) -> str:
                 "each.": p[target] * (own - slopes.mean(dim=0)),
                 "The sum runs over the other classes only; k = c belongs to it.": (
                     p[target] * (own - others)
+                ),
+                "The sign is gone: a slope of −0.18 stays −0.18.": (
+                    (p[target] * (own - mean)).abs()
                 ),
                 "The sum over the classes is not weighted by their probabilities.": (
                     p[target] * (own - slopes.sum(dim=0))

@@ -44,13 +44,12 @@ class OcclusionLab(LiveLab):
         pictures = dict(zip(samples.names, samples.images, strict=True))
         pictures = {PAIR: two_class_picture()} | pictures
         self._last: tuple[dict, OcclusionMap] | None = None
-        self._standing_at = None, ""
         self.row, self.column = _position("row"), _position("column")
         super().__init__(
             photo=PicturePicker(pictures),
             target=ClassPicker(),
             window=_slider("window (px)", 48, 16, 112, 8),
-            stride=_slider("stride (px)", 16, 4, 56, 4),
+            stride=_slider("stride (px)", 8, 4, 56, 4),
             fill=widgets.Dropdown(options=[*FILLS], description="fill", **WIDTH),
             score=widgets.Dropdown(
                 options=["logit", "probability"], description="score", **WIDTH
@@ -106,7 +105,10 @@ class OcclusionLab(LiveLab):
 
     def _moved(self, change) -> None:
         """Draw the window that the sliders choose, of the result that is on the screen."""
-        if self.running or self._last is None:
+        if self.running:
+            return
+        if self._last is None:
+            self._say("Press start first: there is no window to look at yet.")
             return
         values, found = self._last
         try:
@@ -140,8 +142,8 @@ class OcclusionLab(LiveLab):
 
     def _figure(self, found: OcclusionMap, values: dict, nothing: bool = False) -> Figure:
         row, column = self._place(found)
-        figure = Figure(figsize=(8.8, 3.5), layout="constrained")
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.16))
+        figure = Figure(figsize=(9.2, 3.2), layout="constrained")
+        left, middle, right = figure.subplots(1, 3)
         picture = found.image if nothing else found.hidden(row, column)
         left.imshow(np.asarray(deprocess(picture)[0]))
         left.set_title("photograph" if nothing else "with one window hidden")
@@ -152,7 +154,9 @@ class OcclusionLab(LiveLab):
         middle.imshow(drops, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.6)
         middle.set_title("laid over the photograph")
         drawn = right.imshow(drops, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        figure.colorbar(drawn, ax=right, label=f"drop in {values['score']}", shrink=0.8)
+        figure.colorbar(
+            drawn, ax=figure.axes, label=f"drop in {values['score']}", shrink=0.8
+        )
         right.set_title(f"mean drop, {class_name(found.target)}")
         if not nothing:
             height, width = found.window

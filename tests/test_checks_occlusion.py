@@ -1,0 +1,139 @@
+"""The checks of lesson 06: right answers pass, mistakes get the sentence that helps."""
+
+import pytest
+import torch
+
+from course_utils.checks import occlusion as check
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+
+
+def place(top, left, window):
+    return ..., slice(top, top + window), slice(left, left + window)
+
+
+def drop(fill=0.0, read=lambda s: s, sign=1, swap=False):
+    """An answer to exercise 1 with one step exchanged."""
+
+    def answer(model, image, target, top, left, window):
+        hidden = image.clone()
+        hidden[place(*((left, top) if swap else (top, left)), window)] = fill
+        with torch.no_grad():
+            whole, without = read(model(image)), read(model(hidden))
+        return sign * (whole - without)[0, target]
+
+    return answer
+
+
+def inside_out(model, image, target, top, left, window):
+    alone = torch.zeros_like(image)
+    alone[place(top, left, window)] = image[place(top, left, window)]
+    with torch.no_grad():
+        return (model(image) - model(alone))[0, target]
+
+
+def without_the_clean_score(model, image, target, top, left, window):
+    return model(image)[0, target] - drop()(model, image, target, top, left, window)
+
+
+def paints(model, image, target, top, left, window):
+    whole = model(image)[0, target]
+    image[place(top, left, window)] = 0
+    return whole - model(image)[0, target]
+
+
+def starts(size, window, stride):
+    found = list(range(0, size - window + 1, stride))
+    return found + [size - window] if found[-1] + window < size else found
+
+
+def averaged(divide=lambda total, count, drops: total / count, add=True):
+    def answer(drops, tops, lefts, window, size):
+        total, count = torch.zeros(size, size), torch.zeros(size, size)
+        for row, top in zip(drops, tops, strict=True):
+            for value, left in zip(row, lefts, strict=True):
+                where = place(top, left, window)
+                total[where] = total[where] * add + value
+                count[where] += 1
+        return divide(total, count, drops)
+
+    return answer
+
+
+def changed(found):
+    return (found.top_classes != found.target).nonzero().tolist()
+
+
+def every(found):
+    rows, columns = found.drops.shape
+    return [(r, c) for r in range(rows) for c in range(columns)]
+
+
+RIGHT = {
+    check.drop_of_window: drop(),
+    check.starts: starts,
+    check.heatmap: averaged(),
+    check.telling_windows: changed,
+}
+MISTAKES = {
+    check.drop_of_window: {
+        "sign is turned round": drop(sign=-1),
+        "everything but the window": inside_out,
+        "You fill with 0.5": drop(fill=0.5),
+        "You fill with 1.": drop(fill=1.0),
+        "You fill with white": drop(fill=(1 - check.MEAN) / check.STD),
+        "drop in probability": drop(read=lambda s: s.softmax(1)),
+        "Rows and columns are exchanged": drop(swap=True),
+        "score with the window hidden": without_the_clean_score,
+        "caller's picture": paints,
+        "stopped at": lambda m, x, *a: m(x[0, 0])[0],
+        "The clean score minus": lambda *a: torch.tensor(0.25),
+    },
+    check.starts: {
+        "hangs over the end": lambda n, w, s: list(range(0, n, s)),
+        "never hidden": lambda n, w, s: list(range(0, n - w + 1, s)),
+        "counted twice": lambda n, w, s: [*range(0, n - w + 1, s), n - w],
+        "is right, yours is": lambda n, w, s: [*range(n - w + 1)],
+        "A list of whole numbers": lambda n, w, s: 3.5,
+    },
+    check.heatmap: {
+        "That is the sum": averaged(lambda total, count, drops: total),
+        "number of all windows": averaged(lambda t, c, drops: t / drops.numel()),
+        "largest count": averaged(lambda t, count, d: t / count.max()),
+        "overwrites": averaged(lambda total, c, d: total, add=False),
+        "Rows and columns are exchanged": averaged(lambda t, c, d: (t / c).T),
+        "The shape should be": lambda drops, *a: drops,
+        "Add each drop": lambda d, t, le, w, size: torch.zeros(size, size),
+    },
+    check.telling_windows: {
+        "exchanged": lambda found: [(c, r) for r, c in changed(found)],
+        "do not change": lambda f: [p for p in every(f) if list(p) not in changed(f)],
+        "These are pixels": lambda f: [(f.tops[r], f.lefts[c]) for r, c in changed(f)],
+        "still be the largest": lambda f: [p for p in every(f) if f.drops[p] > 0],
+        "Wanted are": lambda found: [(0, 0), (1, 1), (0, 4)],
+        "stopped at": lambda found: found.nothing,
+        "pairs": lambda found: 7,
+    },
+}
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+def test_a_right_answer_passes(exercise):
+    verdict = exercise(RIGHT[exercise])
+    assert verdict.state == PASSED, verdict
+
+
+@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_a_stub_is_not_tried_yet(exercise, nothing):
+    assert exercise(lambda *arguments: nothing).state == NOT_TRIED
+
+
+@pytest.mark.parametrize(
+    ("exercise", "sentence"),
+    [(exercise, sentence) for exercise in MISTAKES for sentence in MISTAKES[exercise]],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence):
+    verdict = exercise(MISTAKES[exercise][sentence])
+    assert verdict.state == WRONG, verdict
+    assert sentence in verdict.message
