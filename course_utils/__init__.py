@@ -23,6 +23,7 @@ _MODULES = {
         "vanilla_saliency",
     ),
     "images": ("IMAGENET_MEAN", "IMAGENET_STD", "deprocess", "load_image", "preprocess"),
+    "box_folders": ("evaluate_folder",),
     "localization": ("Localization", "averaged_saliency", "iou", "localize"),
     "models": (
         "Unit",

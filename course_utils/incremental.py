@@ -101,7 +101,7 @@ class Axis:
 
 @dataclass
 class Step:
-    """A layer that sees a small neighbourhood of each position, and pointwise ones.
+    """A layer that sees no more than a small neighbourhood of each position.
 
     Attributes:
         name: path of the layer in its network.
@@ -139,8 +139,8 @@ class Incremental:
 
     Example:
         >>> network = Incremental(load_model(), torch.zeros(1, 3, 224, 224))
-        >>> [step.name for step in network.steps][:3]
-        ['features.0', 'features.2', 'features.3.squeeze']
+        >>> [step.name for step in network.steps][:4]
+        ['features.0', 'features.1', 'features.2', 'features.3.squeeze']
     """
 
     def __init__(self, model: nn.Module, image: Tensor, only: int | None = None):
@@ -184,12 +184,15 @@ class Incremental:
             self.steps, self._padded, self.maps[1:], strict=True
         ):
             if not step.pointwise:
-                axes, size = (step.rows, step.columns), output.shape[:2]
-                old = rows, columns
-                rows, columns = (a.reach(*x) for a, *x in zip(axes, old, size, strict=True))
-                around = step.rows.context(rows), step.columns.context(columns)
-                places = (a.within(*x) for a, *x in zip(axes, old, around, strict=True))
-                patches = paste(cut(clean, *around), patches, *places)
+                new_rows = step.rows.reach(rows, output.shape[0])
+                new_columns = step.columns.reach(columns, output.shape[1])
+                context = step.rows.context(new_rows), step.columns.context(new_columns)
+                place = (
+                    step.rows.within(rows, context[0]),
+                    step.columns.within(columns, context[1]),
+                )
+                patches = paste(cut(clean, *context), patches, *place)
+                rows, columns = new_rows, new_columns
             patches = _channels_last(step.run(patches.permute(0, 3, 1, 2)))
         whole = self.maps[-1].expand(len(patches), -1, -1, -1).clone()
         return self.head(paste(whole, patches, rows, columns).permute(0, 3, 1, 2))

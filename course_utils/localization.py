@@ -7,8 +7,8 @@ examples of the background's, and let a graph cut decide on all the others.
 
 In one sentence each: `find_seeds` picks the examples, `fit_mixture` learns their colours,
 `neighbour_links` says which neighbours look alike, `minimum_cut` separates object from
-background where that is cheapest, `largest_component` and `mask_box` end in a box. `localize`
-does it all.
+background where that is cheapest, `largest_component` and `mask_box` end in a box.
+`localize` does it all.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,6 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from .gradients import vanilla_saliency
-from .targets import target_scores
 
 Box = tuple[int, int, int, int]
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (down, right) to four of the eight neighbours
@@ -309,7 +308,7 @@ def localize(
     contrast: float = 100.0,
     colour_weight: float = 0.5,
     map_weight: float = 4.0,
-    size: float = 0.8,
+    size: float = 0.85,
 ) -> Localization:
     """Find the object that a saliency map speaks of: mask and box.
 
@@ -452,6 +451,28 @@ def averaged_saliency(
             maps = method(model, moved, targets)
             total = total + _shifted(maps.flip(-1) if mirrored else maps, -shift)
     return total / (len(shifts) * (1 + flip))
+
+
+def rival_boxes(maps) -> dict[str, list[Box]]:
+    """Boxes that cost next to nothing, to measure any localization beside.
+
+    Args:
+        maps: (N, H, W), not negative.
+
+    Returns:
+        Name → N boxes: the whole picture; a centred box of half its area; the largest
+        component above 15 % of the maximum of the smoothed map.
+    """
+    rivals = {"whole picture": [], "centred box": [], "plain threshold": []}
+    for saliency in maps:
+        values = gaussian_filter(_check_map(saliency), 5.0, mode="nearest")
+        height, width = values.shape
+        left, top = (round(side * (1 - 0.5**0.5) / 2) for side in (width, height))
+        bright = largest_component(values > 0.15 * values.max())
+        rivals["whole picture"].append((0, 0, width, height))
+        rivals["centred box"].append((left, top, width - left, height - top))
+        rivals["plain threshold"].append(mask_box(bright))
+    return rivals
 
 
 def _shifted(values: torch.Tensor, shift: int) -> torch.Tensor:

@@ -32,7 +32,7 @@ from .targets import check_images, class_indices, explaining, target_scores
 Score = str | Callable[[Tensor], Tensor]
 Progress = Callable[[int, int, "OcclusionMap"], bool | None]
 SCORES = ("logit", "probability")
-AT_ONCE = 16  # windows in one pass through patches, at most
+AT_ONCE = 25  # windows in one pass through patches, at most
 MEGABYTES = 200  # that the largest patches of one pass may take
 PIXELS = 8 * 224 * 224  # of whole pictures in one pass
 
@@ -230,9 +230,9 @@ def blocks(rows: int, columns: int, count: int) -> Iterator[tuple[Tensor, Tensor
     Neighbours reach patches of like size; that is what makes a batch of them cheap.
     """
     high = min(max(math.isqrt(count), 1), rows)
-    wide = max(count // high, 1)
-    for some_rows in torch.arange(rows).split(high):
-        for some_columns in torch.arange(columns).split(wide):
+    wide = min(max(count // high, 1), columns)
+    for some_rows in torch.arange(rows).tensor_split(math.ceil(rows / high)):
+        for some_columns in torch.arange(columns).tensor_split(math.ceil(columns / wide)):
             yield some_rows, some_columns
 
 

@@ -1,0 +1,71 @@
+"""Lesson 07's lab, its controls set as a learner would set them."""
+
+import numpy as np
+import pytest
+
+from course_utils.labs.weak_localization import WeakLocalizationLab
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return WeakLocalizationLab()
+
+
+def test_it_opens_with_a_box_and_its_iou(lab):
+    assert not lab.failed, lab.status.value
+    assert "IoU with the drawn box" in lab.status.value
+    assert bytes(lab.picture.value).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("foreground", 0.8),
+        ("background", 0.5),
+        ("smoothing", 2.0),
+        ("contrast", 10.0),
+        ("map_weight", 0.0),
+        ("averaged", True),
+    ],
+)
+def test_each_control_changes_the_picture(lab, name, value):
+    before, old = lab.picture.value, lab.controls[name].value
+    lab.controls[name].value = value
+    assert not lab.failed, lab.status.value
+    assert lab.picture.value != before
+    lab.controls[name].value = old
+    assert lab.picture.value == before
+
+
+def test_a_composite_has_a_known_box(lab):
+    lab.picker.choice.value = next(n for n in lab.picker.pictures if " on " in n)
+    assert not lab.failed
+    assert "IoU" in lab.status.value
+    lab.picker.choice.value = "malinois_meadow"
+
+
+def test_quantiles_that_cross_are_said_in_the_status_line(lab):
+    lab.controls["foreground"].value = 0.5
+    lab.controls["background"].value = 0.6
+    assert lab.failed
+    assert "foreground: wants quantiles" in lab.status.value
+    lab.controls["foreground"].value, lab.controls["background"].value = 0.95, 0.3
+    assert not lab.failed
+
+
+def test_another_class_is_asked_for(lab):
+    lab.controls["target"].search.value = "zebra"
+    assert not lab.failed
+    assert "zebra" in lab.status.value
+    lab.controls["target"].search.value = ""
+
+
+def test_a_picture_without_a_box_is_drawn_without_iou(lab):
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    lab.picker.pictures["mine.png"] = Image.fromarray(noise)
+    lab.picker.value = "mine.png"
+    assert not lab.failed
+    assert "No box is known" in lab.status.value
+    lab.picker.value = "malinois_meadow"
