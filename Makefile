@@ -7,10 +7,13 @@ LAB_READY := $(VENV)/lab-ready
 TEST_READY := $(VENV)/test-ready
 COLAB_READY := $(COLAB)/ready
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-NBVAL := pytest -q -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=120
+NBVAL := pytest -q -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=600
 
 # Keeps a kernel's debugger from warning about frozen modules.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+# Threads that wait should sleep: on a busy machine spinning costs more than the work.
+export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
 .PHONY: help lab lessons address test test-offline test-processors clean
