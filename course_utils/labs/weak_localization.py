@@ -79,12 +79,13 @@ class WeakLocalizationLab(Lab):
         masked = np.where(found.mask[..., None], pixels, pixels // 4)
         limit = map_limits([found.smoothed])[0]
         style = {"cmap": "inferno", "vmin": 0, "vmax": limit, "below": range_text(limit)}
+        chosen = "contrast {contrast:g}, map weight {map_weight:g}".format(**graph_cut)
         figure = plot_panels(
             [
                 (pixels, photo.replace("_", " "), {}),
                 (found.smoothed, "smoothed map", style),
                 (seeds, "seeds", {"below": "object: orange, background: blue"}),
-                (masked, "mask and box", {}),
+                (masked, "mask and box", {"below": chosen}),
             ],
             size=2.2,
         )
