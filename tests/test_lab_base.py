@@ -123,14 +123,14 @@ def seen(picker):
 def test_fixed_entries_alone_without_a_word():
     picker = ClassPicker(names=NAMES)
     assert picker.value is None
-    assert picker.choice.options == (("top class", None),)
+    assert picker.choice.options == (("top class", -1),)
 
 
 def test_a_word_lists_its_classes_and_takes_the_first():
     picker = ClassPicker(names=NAMES)
     values = seen(picker)
     picker.search.value = "cat"
-    assert [value for _, value in picker.choice.options] == [0, 1, None]
+    assert [value for _, value in picker.choice.options] == [0, 1, -1]
     assert picker.value == 0
     assert values == [0]
 
@@ -139,7 +139,7 @@ def test_choosing_from_the_list():
     picker = ClassPicker("cat", names=NAMES)
     values = seen(picker)
     picker.choice.value = 1
-    picker.choice.value = None
+    picker.choice.value = -1
     assert values == [1, None]
 
 

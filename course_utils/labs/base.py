@@ -23,6 +23,7 @@ from ..models import class_names, find_classes
 
 WIDE = widgets.Layout(width="320px")
 LABEL = {"description_width": "90px"}
+NO_CLASS = -1  # in a list: a Dropdown takes None for "nothing is chosen" and shows a blank
 
 
 class Lab:
@@ -127,7 +128,7 @@ class ClassPicker(widgets.HBox):
     """Find a class by a word of its name; `value` is its index.
 
     Typing fills the list with the classes that match. An entry with a fixed meaning
-    (such as "the top class") stays at the head of the list.
+    (such as "the top class", whose value is None) stays at the end of the list.
 
     Args:
         word: what is searched for at first; "" lists the fixed entries alone.
@@ -171,14 +172,15 @@ class ClassPicker(widgets.HBox):
                 self.note.value = f"<span role='status'>{html.escape(text)}</span>"
                 return  # keep the choice that there is
         matches = [(f"{name} ({index})", index) for index, name in found]
-        options = [*matches, *self._fixed] or [(self._names[0], 0)]
+        fixed = [(text, NO_CLASS if v is None else v) for text, v in self._fixed]
+        options = [*matches, *fixed] or [(self._names[0], 0)]
         with self.hold_trait_notifications():
             self.choice.options = options
             self.choice.value = options[0][1]
         self._chosen()
 
     def _chosen(self, change=None) -> None:
-        self.value = self.choice.value
+        self.value = None if self.choice.value == NO_CLASS else self.choice.value
 
 
 class PicturePicker(widgets.HBox):
