@@ -91,7 +91,11 @@ def server(tmp_path_factory) -> Iterator[tuple[str, str]]:
         yield address, token
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:  # a connection may keep it from stopping
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(scope="session")
