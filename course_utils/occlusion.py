@@ -15,16 +15,13 @@ Positive: what was hidden spoke for the class. Negative: it spoke against it.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from numbers import Integral
 
 import torch
-import torch.nn.functional as F
-from PIL import ImageColor
 from torch import Tensor, nn
 
-from .images import IMAGENET_MEAN, IMAGENET_STD
+from .fills import fill_picture
 from .incremental import Incremental, layers_of
 from .models import Unit
 from .targets import check_images, class_indices, explaining, target_scores
@@ -168,7 +165,7 @@ def occlusion(
         size = tuple(image.shape[2:])
         window = _pair("window", window)
         tops, lefts = map(window_starts, size, window, _pair("stride", stride))
-        filler = _filler(fill, image)
+        filler = fill_picture(fill, image)
         reader = _Reader(model, image, target, score, top_classes)
         only = reader.target if reader.only_target else None
         if incremental and reader.reads_outputs and layers_of(model) is not None:
@@ -376,59 +373,6 @@ def _pair(name: str, value) -> tuple[int, int]:
         wanted = "a whole number of pixels above 0, or two of them (down, across)"
         raise ValueError(f"{name}: wants {wanted}, not {value!r}")
     return int(several[0]), int(several[1])
-
-
-def _filler(fill, image: Tensor) -> Tensor:
-    """(1, 3, H, W): what a window is filled with, wherever it lies."""
-    if isinstance(fill, Tensor):
-        fill = fill.to(image)
-        fill = fill[:, None, None] if fill.ndim == 1 else fill
-        try:
-            filler = fill.expand(image.shape)
-        except RuntimeError as error:
-            wanted = f"({image.shape[1]},) or {tuple(image.shape[1:])}"
-            raise ValueError(
-                f"fill: wants a tensor of shape {wanted}, not {tuple(fill.shape)}"
-            ) from error
-        if not filler.isfinite().all():
-            raise ValueError("fill: holds NaN or infinite values")
-        return filler.clone()
-    if isinstance(fill, str) and fill == "mean":
-        return torch.zeros_like(image)
-    if isinstance(fill, str) and fill == "blur":
-        return _blurred(image, sigma=max(image.shape[2:]) / 16)
-    colour = torch.tensor(_colour(fill)) / 255
-    if image.shape[1] != 3:
-        raise ValueError(f"fill: a colour wants a picture of 3 channels, not {fill!r}")
-    colour = (colour - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
-    return colour.to(image)[None, :, None, None].expand(image.shape).clone()
-
-
-def _colour(fill) -> tuple[int, int, int]:
-    if isinstance(fill, str):
-        with suppress(ValueError):
-            return ImageColor.getrgb(fill)[:3]
-    several = fill if isinstance(fill, (tuple, list)) else ()
-    whole = [isinstance(v, Integral) and 0 <= v <= 255 for v in several]
-    if whole == [True] * 3:
-        return tuple(fill)
-    raise ValueError(
-        'fill: wants "mean", "blur", a colour by name or as three whole numbers from 0 to '
-        f"255, or a tensor, not {fill!r}"
-    )
-
-
-def _blurred(image: Tensor, sigma: float) -> Tensor:
-    """The picture under a Gaussian of standard deviation `sigma` pixels."""
-    radius = math.ceil(3 * sigma)
-    weights = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    weights = torch.softmax(-(weights**2) / (2 * sigma**2), dim=0)
-    channels = image.shape[1]
-    for shape, pads in (((-1, 1), (0, 0, radius, radius)), ((1, -1), (radius,) * 2)):
-        kernel = weights.view(shape).expand(channels, 1, -1, -1)
-        pads = (*pads, 0, 0) if len(pads) == 2 else pads
-        image = F.conv2d(F.pad(image, pads, mode="replicate"), kernel, groups=channels)
-    return image
 
 
 # -- small things ----------------------------------------------------------------------
