@@ -1,13 +1,14 @@
 """The exercises as a learner meets them: the stub, its check, the hidden solution.
 
-A lesson's cells run in this process, in order, each exercise twice: with its stub the
-check must say "not tried yet", with its solution "passed". Then the lesson goes on.
+The cells that an exercise leans on run in this process, in order, then the exercise
+twice: with its stub the check must say "not tried yet", with its solution "passed".
 """
 
 import ast
 import contextlib
 import io
 import re
+import symtable
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -33,21 +34,59 @@ def solution(text: str) -> str:
     return re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1]
 
 
+def names_in(source: str) -> tuple[set[str], set[str]]:
+    """The global names that a cell reads, and those that it defines."""
+    cell = symtable.symtable(source, "cell", "exec")
+    scopes = [cell]
+    for scope in scopes:
+        scopes.extend(scope.get_children())
+    read = {
+        symbol.get_name()
+        for scope in scopes
+        for symbol in scope.get_symbols()
+        if symbol.is_referenced() and (scope is cell or symbol.is_global())
+    }
+    own = cell.get_symbols()
+    return read, {s.get_name() for s in own if s.is_assigned() or s.is_imported()}
+
+
+def leaned_on(wanted: set[str], before: dict[str, str]) -> list[str]:
+    """Which of the cells `before` the wanted names come from, and theirs in turn."""
+    found = []
+    for name, source in reversed(before.items()):
+        used, defined = names_in(source)
+        if defined & wanted:
+            found.insert(0, name)
+            wanted = (wanted - defined) | used
+    return found
+
+
 def verdicts(path) -> dict[str, tuple[Verdict, Verdict]]:
-    """Exercise → what its check says of the stub, and of the solution."""
+    """Exercise → what its check says of the stub, and of the solution.
+
+    Of the cells before an exercise only those run that it leans on: all of them run
+    under nbval, and once is enough.
+    """
     cells = {cell.id: cell for cell in read_lesson(path).cells}
-    names, found = {"__name__": "__main__"}, {}
+    names, before, done, found = {"__name__": "__main__"}, {}, set(), {}
     for name, cell in cells.items():
-        if cell.cell_type != "code" or name == "setup":
+        if cell.cell_type != "code" or name == "setup" or name.endswith("-check"):
             continue
-        if f"{name}-check" in cells:
-            check = cells[f"{name}-check"].source
-            run(cell.source, names, name)
-            of_stub = run(check, names, f"{name}-check")
-            run(solution(cells[f"{name}-solution"].source), names, f"{name}-solution")
-            found[name] = (of_stub, run(check, names, f"{name}-check"))
-        elif not name.endswith("-check"):
-            run(cell.source, names, name)
+        before[name] = cell.source
+        if f"{name}-check" not in cells:
+            continue
+        check = cells[f"{name}-check"].source
+        before[name] = solution(cells[f"{name}-solution"].source)
+        wanted = names_in("\n".join((cell.source, check, before[name])))[0]
+        for other in leaned_on(wanted, before):
+            if other != name and other not in done:
+                run(before[other], names, other)
+                done.add(other)
+        run(cell.source, names, name)
+        of_stub = run(check, names, f"{name}-check")
+        run(before[name], names, f"{name}-solution")
+        done.add(name)
+        found[name] = (of_stub, run(check, names, f"{name}-check"))
     return found
 
 
