@@ -17,14 +17,18 @@ _MODULES = {
     "environment": ("check_environment",),
     "gradients": (
         "deconvnet",
+        "grad_cam",
         "guided_backprop",
         "input_gradient",
+        "integrated_gradients",
         "layer_gradient",
+        "smooth_grad",
         "vanilla_saliency",
     ),
     "images": ("IMAGENET_MEAN", "IMAGENET_STD", "deprocess", "load_image", "preprocess"),
     "box_folders": ("evaluate_folder",),
     "localization": ("Localization", "averaged_saliency", "iou", "localize"),
+    "map_folders": ("FolderRun", "map_folder"),
     "models": (
         "Unit",
         "class_name",

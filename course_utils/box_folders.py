@@ -15,10 +15,9 @@ import numpy as np
 from torch import nn
 
 from .gradients import vanilla_saliency
-from .images import deprocess, fit_box, load_image, preprocess
+from .images import deprocess, find_pictures, fit_box, load_image, preprocess
 from .localization import Box, iou, localize
 
-ENDINGS = (".jpg", ".jpeg", ".png")
 MOST_BYTES = 1_000_000
 
 
@@ -88,7 +87,7 @@ def evaluate_folder(
     measures the boxes of the top class alone.
 
     Args:
-        folder: of pictures (JPEG or PNG).
+        folder: of pictures.
         model: a classifier, on the device at hand.
         annotations: folder of the XML files; the same folder unless given.
         method: ``method(model, images, targets)`` gives maps (N, H, W).
@@ -104,10 +103,7 @@ def evaluate_folder(
     """
     folder = Path(folder).expanduser()
     notes = folder if annotations is None else Path(annotations).expanduser()
-    paths = folder.iterdir() if folder.is_dir() else []
-    paths = sorted(path for path in paths if path.suffix.lower() in ENDINGS)
-    if not paths:
-        raise ValueError(f"folder: {folder} holds no JPEG or PNG pictures")
+    paths = find_pictures(folder)
     if not isinstance(batch, int) or batch < 1:
         raise ValueError(f"batch: wants a whole number from 1, not {batch!r}")
     lost = [p.stem for p in paths if not (notes / f"{p.stem}.xml").is_file()]

@@ -9,6 +9,7 @@ arXiv:1602.07360), trained on ImageNet; ``data/models/`` holds its provenance.
 """
 
 import copy
+import hashlib
 import http.client
 import json
 import operator
@@ -342,6 +343,24 @@ def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
     ):
         raise ValueError(f"weights: {path} holds no state dict (names → tensors)")
     return {k.removeprefix("module."): v for k, v in state.items()}
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Sixteen digits that tell a network's weights from others, on whatever device.
+
+    Of its class and all of its parameters and buffers: to know again, in a file of
+    settings, the network that a result was made with.
+
+    Example:
+        >>> fingerprint(load_model()) == fingerprint(load_model())
+        True
+    """
+    digest = hashlib.sha256(type(model).__name__.encode())
+    for name, tensor in model.state_dict().items():
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 # -- classes ---------------------------------------------------------------------------

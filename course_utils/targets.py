@@ -158,6 +158,43 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
     return outputs.gather(1, targets.to(outputs.device)[:, None])[:, 0]
 
 
+def read_answer(
+    model: nn.Module, images: Tensor, targets: Targets = None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """What a network says of pictures, in one pass and without a gradient.
+
+    Args:
+        model, images, targets: as for `target_scores`.
+
+    Returns:
+        (N,) the scores that `targets` names; (N,) the classes that it names, None for a
+        unit or a function; (N, classes) all the scores, None where the network gives none.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as `target_scores`.
+    """
+    given = []
+
+    def read(module, inputs, output):
+        given.append(output.clone() if isinstance(output, Tensor) else None)
+
+    with explaining(model), torch.no_grad():
+        check_images(model, images)
+        hook = model.register_forward_hook(read)
+        try:
+            scores = target_scores(model, images, targets)
+        finally:
+            hook.remove()
+    outputs = given[-1] if given else None
+    if outputs is not None and outputs.shape[:-1] != (len(images),):
+        outputs = None
+    if isinstance(targets, Unit) or callable(targets):
+        return scores, None, outputs
+    if targets is None:
+        return scores, outputs.argmax(dim=1), outputs
+    return scores, class_indices(targets, len(images)).to(scores.device), outputs
+
+
 def _forward(model: nn.Module, images: Tensor):
     try:
         return model(images)
