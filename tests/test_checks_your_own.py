@@ -1,0 +1,281 @@
+"""The checks of lesson 10: right answers pass, mistakes get the sentence that helps."""
+
+# ruff: noqa: PTH - learners write files in every way that there is
+
+import os
+import shutil
+import tempfile
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils.checks import your_own as check
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+from course_utils.images import IMAGENET_MEAN, IMAGENET_STD
+
+# -- exercise 1: names -----------------------------------------------------------------
+
+
+def reader(
+    change=lambda x: x, own=True, eval_=True, names=lambda n: n, index=lambda scores: scores
+):
+    """The right answer, with one step exchanged."""
+
+    def answer(model, pixels, mean, std, labels):
+        x = change(pixels.permute(0, 3, 1, 2) / 255)
+        mean, std = (mean, std) if own else (IMAGENET_MEAN, IMAGENET_STD)
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
+        if eval_:
+            model.eval()
+        with torch.no_grad():
+            scores = model((x - mean) / std)
+        labels = names(labels)
+        return [labels[i] for i in index(scores.argmax(1)).tolist()]
+
+    return answer
+
+
+def no_permute(model, pixels, mean, std, labels):
+    x = pixels.reshape(len(pixels), 3, *pixels.shape[1:3])
+    return reader()(model, x.permute(0, 2, 3, 1), mean, std, labels)
+
+
+def unnormalised(model, pixels, mean, std, labels):
+    return reader()(model, pixels, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), labels)
+
+
+WRONG_NAMES = {
+    "ImageNet's mean and std": reader(own=False),
+    "blue, green, red": reader(change=lambda x: x.flip(1)),
+    "Divide by 255": reader(change=lambda x: 255 * x),
+    "not normalised": unnormalised,
+    "changed places": lambda m, p, mean, std, n: reader()(m, p, std, mean, n),
+    "axes are mixed up": no_permute,
+    "one too early": reader(index=lambda i: i - 1),
+    "one too late": reader(index=lambda i: (i + 1) % 5),
+    "alphabetical": reader(names=sorted),
+    "training mode": reader(eval_=False),
+    "are right. In this order": lambda m, p, *_: ["owl"] * len(p),
+    "A list of 40 names": lambda *_: "owl",
+    "for each of 40": lambda *_: ["owl"],
+    "not numbers": lambda m, p, *_: list(range(len(p))),
+    "names[index]": lambda m, p, *_: torch.zeros(len(p)),
+    "stopped": lambda m, p, *_: m(p),
+}
+
+
+def test_the_right_names_pass():
+    assert check.read_names(reader()).state == PASSED
+    assert check.read_names(lambda *_: None).state == NOT_TRIED
+
+
+def test_each_mistake_gives_other_names_by_a_clear_margin():
+    pixels = check.bird_pictures()
+    shares = pixels.permute(0, 3, 1, 2) / 255
+    scores = check.bird_scores(shares)
+    best = scores.topk(2, dim=1).values
+    assert (best[:, 0] - best[:, 1]).min() > 1e-3, "rounding must not change a name"
+    lists = list(check._wrong_names(pixels, shares).values())
+    lists.append(check._named(scores))
+    assert all(a != b for a, b in combinations(lists, 2))
+    assert len(set(lists[-1])) == 5, "every class is somebody's"
+
+
+@pytest.mark.parametrize("words", WRONG_NAMES)
+def test_wrong_names(words):
+    verdict = check.read_names(WRONG_NAMES[words])
+    assert verdict.state == WRONG
+    assert words in verdict.message
+
+
+# -- exercise 2: one scale -------------------------------------------------------------
+
+
+def right_scale(maps):
+    return maps / maps.max().clamp(min=1e-12)
+
+
+def each_own(maps):
+    return maps / maps.amax((1, 2), keepdim=True)
+
+
+def stretched(maps):
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - low) / (high - low)
+
+
+WRONG_SCALES = {
+    "its own largest value": each_own,
+    "own smallest to its own largest": stretched,
+    "Zero should stay zero": lambda m: (m - m.min()) / (m.max() - m.min()),
+    "sum of each map": lambda m: m / m.sum((1, 2), keepdim=True),
+    "own mean": lambda m: m / m.mean((1, 2), keepdim=True),
+    "You cut at 1": lambda m: m.clamp(0, 1),
+    "as they were": lambda m: m,
+    "one number divides": lambda m: m.sqrt(),
+    "0 divided by 0": lambda m: m / m.max(),
+    "The shape should be": lambda m: m[0],
+}
+
+
+def test_one_scale_passes():
+    assert check.one_scale(right_scale).state == PASSED
+    assert check.one_scale(lambda maps: ...).state == NOT_TRIED
+
+
+@pytest.mark.parametrize("words", WRONG_SCALES)
+def test_wrong_scales(words):
+    verdict = check.one_scale(WRONG_SCALES[words])
+    assert verdict.state == WRONG
+    assert words in verdict.message
+
+
+# -- exercise 3: stopped and resumed ---------------------------------------------------
+
+
+def missing(names, folder):
+    return [name for name in names if not (folder / name).exists()]
+
+
+def finish(names, folder, make):
+    todo = missing(names, folder)
+    for name in todo:
+        draft = folder / f".{name}.draft"
+        draft.write_bytes(make(name))
+        os.replace(draft, folder / name)
+    return len(todo)
+
+
+def with_handle(names, folder, make):
+    todo = missing(names, folder)
+    for name in todo:
+        data = make(name)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(data)
+        Path(file.name).replace(folder / name)
+    return len(todo)
+
+
+def half_files(names, folder, make):
+    todo = missing(names, folder)
+    for name in todo:
+        (folder / name).write_bytes(make(name))
+    return len(todo)
+
+
+def by_open(names, folder, make):
+    todo = missing(names, folder)
+    for name in todo:
+        with open(f"{folder}/{name}", "wb") as file:
+            file.write(make(name))
+    return len(todo)
+
+
+def by_count(names, folder, make):
+    done = len(list(folder.glob("*.map")))
+    return finish(names[done:], folder, make)
+
+
+def by_listing(names, folder, make):
+    return finish(names[len(os.listdir(folder)) :], folder, make)
+
+
+def all_again(names, folder, make):
+    for name in names:
+        draft = folder / "draft"
+        draft.write_bytes(make(name))
+        draft.replace(folder / name)
+    return 2
+
+
+def elsewhere(names, folder, make):
+    todo = missing(names, folder)
+    with tempfile.TemporaryDirectory() as place:
+        for name in todo:
+            draft = Path(place) / name
+            draft.write_bytes(make(name))
+            os.replace(draft, folder / name)
+    return len(todo)
+
+
+def still_open(names, folder, make):
+    todo = missing(names, folder)
+    for name in todo:
+        data = make(name)
+        with open(folder / "draft", "wb") as file:
+            file.write(data[:-10])
+            file.write(data[-10:])
+            os.replace(folder / "draft", folder / name)
+    return len(todo)
+
+
+def all_at_the_end(names, folder, make):
+    made = {name: make(name) for name in missing(names, folder)}
+    for name, data in made.items():
+        (folder / "draft").write_bytes(data)
+        os.replace(folder / "draft", folder / name)
+    return len(made)
+
+
+def swallows(names, folder, make):
+    count = 0
+    for name in missing(names, folder):
+        try:
+            count += finish([name], folder, make)
+        except BaseException:
+            continue
+    return count
+
+
+def leaves_drafts(names, folder, make):
+    todo = missing(names, folder)
+    for name in todo:
+        draft = folder / f"{name}.draft"
+        draft.write_bytes(make(name))
+        shutil.copy(draft, folder / "copy")
+        os.replace(folder / "copy", folder / name)
+    return len(todo)
+
+
+WRONG_RUNS = {
+    "opened under its final name": half_files,
+    "half a file would stay": by_open,
+    "their number does not say": by_count,
+    "Ask for each by its name": by_listing,
+    "is made again": all_again,
+    "in another folder": elsewhere,
+    "still open": still_open,
+    "is lost": all_at_the_end,
+    "catches the interrupt": swallows,
+    "left over": leaves_drafts,
+    "your function returns 'done'": lambda *a: finish(*a) and "done",
+    "does not hold": lambda n, f, make: finish(n, f, lambda name: make(name) + b"!"),
+    "stopped": lambda names, folder, make: make(names),
+}
+
+
+@pytest.mark.parametrize("answer", [finish, with_handle])
+def test_a_run_that_can_be_stopped_passes(answer):
+    verdict = check.resume(answer)
+    assert verdict.state == PASSED, verdict
+    assert check.resume(answer).state == PASSED, "a second time as well"
+
+
+def test_a_stub_is_not_tried_yet():
+    assert check.resume(lambda names, folder, make: ...).state == NOT_TRIED
+
+
+@pytest.mark.parametrize("words", WRONG_RUNS)
+def test_wrong_runs(words):
+    verdict = check.resume(WRONG_RUNS[words])
+    assert verdict.state == WRONG, verdict
+    assert words in verdict.message
+
+
+def test_the_watch_sleeps_when_no_check_runs(tmp_path):
+    check.resume(finish)
+    (tmp_path / "x").write_bytes(b"x")
+    assert check._watch.folder is None
+    assert all(tmp_path not in path.parents for path in check._watch.opened)
