@@ -1,6 +1,7 @@
 """The checks of lesson 10: right answers pass, mistakes get the sentence that helps."""
 
-# ruff: noqa: PTH - learners write files in every way that there is
+# Learners write files in every way that there is.
+# ruff: noqa: PTH105, PTH123, PTH208
 
 import os
 import shutil
