@@ -7,7 +7,10 @@ LAB_READY := $(VENV)/lab-ready
 TEST_READY := $(VENV)/test-ready
 COLAB_READY := $(COLAB)/ready
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
-NBVAL := pytest -q -p no:cacheprovider --nbval --nbval-current-env --nbval-cell-timeout=600
+
+# One process a core: tests are single-threaded, and a lesson stays in one process.
+PYTEST := pytest -p no:cacheprovider -n logical
+NBVAL := $(PYTEST) -q --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=600
 
 # Keeps a kernel's debugger from warning about frozen modules.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
@@ -16,7 +19,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons address test test-offline test-processors clean
+.PHONY: help lab lessons address test test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -39,11 +42,12 @@ address: $(TEST_READY) ## change the course's public address everywhere to URL=â
 test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on Colab's pins
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/python -m pytest -m "not browser"
+	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "not browser"
 	$(VENV)/bin/python -m $(NBVAL) notebooks
 	$(VENV)/bin/python -m pytest -m browser
 	OMP_NUM_THREADS=1 $(COLAB)/bin/python -m $(NBVAL) notebooks
-	$(COLAB)/bin/python -m pytest -q --disable-warnings $(wildcard tests/test_labs*.py tests/test_checks*.py)
+	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
+		$(wildcard tests/test_labs*.py tests/test_checks*.py)
 
 test-offline: $(TEST_READY) $(COLAB_READY) ## the same without any network
 	unshare -rn sh -c "ip link set lo up && $(MAKE) test"
