@@ -6,7 +6,9 @@ over the colour channels (Simonyan, Vedaldi & Zisserman 2013, arXiv:1312.6034, s
 $$ M_{ij} = \max_k \left| \frac{\partial S_c}{\partial I_{kij}} \right| . $$
 
 `vanilla_saliency` is that map; `input_gradient` is the signed derivative itself, and
-`layer_gradient` stops on the way back, at any layer.
+`layer_gradient` stops on the way back, at any layer. Three methods of lesson 08 are built
+from them: `smooth_grad` averages over noisy copies of the picture, `integrated_gradients`
+over a path from an empty picture to this one, and `grad_cam` weighs a layer's channels.
 
 At a ReLU the backward pass may follow one of three rules. With input $x$, and $g$ the
 gradient that arrives from above:
@@ -22,17 +24,21 @@ guided     $g \cdot [x > 0][g > 0]$     Springenberg et al. 2015, arXiv:1412.680
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from numbers import Integral, Real
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .models import layer_path
-from .targets import Targets, check_images, explaining, target_scores
+from .fills import Fill, fill_picture
+from .models import Unit, layer_path
+from .targets import Targets, check_images, explaining, read_answer, target_scores
 
+Progress = Callable[[int, int], object]
 RULES = ("vanilla", "guided", "deconvnet")
 
 
@@ -140,13 +146,248 @@ def layer_gradient(
         >>> layer_gradient(load_model(), images, 207, layer="fire9").shape
         torch.Size([1, 512, 13, 13])
     """
-    if not isinstance(layer, str):
-        raise TypeError(f"layer: wants the path or name of a layer, not {layer!r}")
+    _check_layer(layer)
     return _ruled_gradient(model, images, targets, rule, layer)
+
+
+# -- averages over pictures --------------------------------------------------------------
+
+
+def smooth_grad(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    method: Callable[[nn.Module, Tensor, Targets], Tensor] = vanilla_saliency,
+    samples: int = 25,
+    noise: float = 0.15,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Tensor:
+    r"""The mean of a method's maps over noisy copies of each picture.
+
+    Smilkov et al. 2017, arXiv:1706.03825, section 3, of any method $M$:
+
+    $$ \hat M(I) = \frac 1n \sum_{s=1}^n M(I + \varepsilon_s), \qquad
+       \varepsilon_s \sim \mathcal N(0, \sigma^2), \quad
+       \sigma = \text{noise} \cdot (\max I - \min I) . $$
+
+    Args:
+        model: a classifier, (N, 3, H, W) → (N, classes).
+        images: (N, 3, H, W), preprocessed; not changed.
+        targets: None, an int, N class indices, a `Unit` or a function (see
+            `target_scores`). None is the top class of each picture *without* noise.
+        method: ``method(model, images, targets)`` gives the maps that are averaged. What
+            it does to a gradient, such as taking absolute values, it does to each copy.
+        samples: how many noisy copies of each picture.
+        noise: standard deviation as a share of each picture's own value range; 0 gives
+            the method's plain map.
+        seed: of the noise. All pictures of a batch meet the same draws, so that a map
+            does not depend on its batch.
+        progress: called as ``progress(done, samples)`` after each copy; whatever it
+            raises ends the work and goes through to the caller.
+
+    Returns:
+        The shape, sign and unit of the maps of `method`.
+
+    Raises:
+        ValueError, TypeError: whatever does not fit, in one sentence.
+
+    Example:
+        >>> image = torch.randn(1, 3, 224, 224)
+        >>> smooth_grad(load_model(), image, method=guided_backprop, samples=2).shape
+        torch.Size([1, 3, 224, 224])
+    """
+    _check_count("samples", samples)
+    if not isinstance(noise, Real) or not 0 <= noise < math.inf:
+        raise ValueError(f"noise: wants a share of the value range from 0, not {noise!r}")
+    if not callable(method):
+        raise TypeError(f"method: wants a function that gives maps, not {method!r}")
+    targets = _one_question(model, images, targets)
+    images = images.detach()
+    spread = noise * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))[:, None, None, None]
+    random = torch.Generator().manual_seed(seed)
+    total = 0.0
+    for done in range(1, samples + 1):
+        draw = torch.randn(images.shape[1:], generator=random).to(images)
+        total = total + method(model, images + spread * draw, targets)
+        if progress is not None:
+            progress(done, samples)
+    return total / samples
+
+
+def integrated_gradients(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    steps: int = 50,
+    fill: Fill = "mean",
+    progress: Progress | None = None,
+) -> Tensor:
+    r"""Each pixel's share in the rise of the score from an empty picture to this one.
+
+    Sundararajan, Taly & Yan 2017, arXiv:1703.01365, equation 1, with the empty picture
+    $I'$ as the baseline:
+
+    $$ M = (I - I') \cdot \int_0^1 \nabla S_c (I' + \alpha (I - I')) \, d\alpha . $$
+
+    The map is **complete** (their proposition 1): its values sum to $S_c(I) - S_c(I')$.
+    Scores change most where the picture is still faint. So the integral is taken over
+    $u$ with $\alpha = u^2$, by Gauss and Legendre's rule; evenly spaced points come less
+    close with as many steps.
+
+    Args:
+        model: a classifier, (N, 3, H, W) → (N, classes).
+        images: (N, 3, H, W), preprocessed; not changed.
+        targets: None, an int, N class indices, a `Unit` or a function (see
+            `target_scores`). None is the top class of each picture.
+        steps: how many points of the path are looked at.
+        fill: of the empty picture: ``"mean"``, ``"blur"``, a colour or a tensor (see
+            `fill_picture`).
+        progress: called as ``progress(done, steps)`` after each point; whatever it raises
+            ends the work and goes through to the caller.
+
+    Returns:
+        (N, 3, H, W), signed, in units of the score.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as `input_gradient`.
+
+    Example:
+        >>> model, image = load_model(), torch.randn(1, 3, 224, 224)
+        >>> integrated_gradients(model, image, 207, steps=5).shape
+        torch.Size([1, 3, 224, 224])
+    """
+    _check_count("steps", steps)
+    targets = _one_question(model, images, targets)
+    images = images.detach()
+    start = fill_picture(fill, images)
+    way, total = images - start, torch.zeros_like(images)
+    for done, (alpha, weight) in enumerate(_path(steps), 1):
+        total += weight * _backward_pass(model, start + alpha * way, targets)[1]
+        if progress is not None:
+            progress(done, steps)
+    _warn_of_useless(total, "pixel", stacklevel=3)
+    return way * total
+
+
+def _path(steps: int) -> Iterator[tuple[float, float]]:
+    """Points from 0 to 1, denser near 0, and their weights in an integral over α = u²."""
+    points, weights = np.polynomial.legendre.leggauss(steps)  # for u from −1 to 1
+    for u, weight in zip((points + 1) / 2, weights / 2, strict=True):
+        yield float(u**2), float(2 * u * weight)
+
+
+# -- the weighing of channels ------------------------------------------------------------
+
+
+def grad_cam(
+    model: nn.Module, images: Tensor, targets: Targets = None, layer: str | None = None
+) -> Tensor:
+    r"""Where the channels that speak for the class respond (Grad-CAM).
+
+    Selvaraju et al. 2017, arXiv:1610.02391, equations 1 and 2. With the channels $A^k$ of
+    a layer's output, each weighed by the mean of its gradient over all places $p$:
+
+    $$ w_k = \frac 1P \sum_p \frac{\partial S_c}{\partial A^k_p}, \qquad
+       M = \max \Bigl(0, \sum_k w_k A^k \Bigr) , $$
+
+    enlarged to the picture's size by bilinear interpolation.
+
+    Args:
+        model: a classifier, (N, 3, H, W) → (N, classes).
+        images: (N, 3, H, W), preprocessed; not changed.
+        targets: None, an int, N class indices, a `Unit` or a function (see
+            `target_scores`).
+        layer: module path or friendly name (see `layer_path`); None takes the last one on
+            the way to the score that gives a map (N, channels, rows, columns) of more
+            than one place.
+
+    Returns:
+        (N, H, W), not negative.
+
+    Raises:
+        ValueError, TypeError, RuntimeError: as `layer_gradient`; also a layer without
+            places, and a network that has no other.
+
+    Warns:
+        UserWarning: as `layer_gradient`; also where nothing speaks for the class, so that
+            the map of a picture is zero everywhere.
+
+    Example:
+        >>> image = torch.randn(2, 3, 224, 224)
+        >>> grad_cam(load_model(), image, 207, layer="fire9").shape
+        torch.Size([2, 224, 224])
+    """
+    if layer is None:
+        layer = _last_spatial_layer(model, images, targets)
+    _check_layer(layer)
+    channels, gradient = _backward_pass(model, images, targets, layer=layer)
+    if channels.ndim != 4:
+        raise ValueError(
+            f"layer: wants one that gives (N, channels, rows, columns); {layer!r} gives "
+            f"the shape {tuple(channels.shape)}"
+        )
+    _warn_of_useless(gradient, f"place of layer {layer!r}", stacklevel=3)
+    weights = gradient.mean((2, 3), keepdim=True)
+    coarse = (weights * channels).sum(1, keepdim=True).relu()
+    for picture, map_ in enumerate(coarse):
+        if not map_.any() and gradient[picture].any():
+            words = f"no place of layer {layer!r} speaks for the class of picture {picture}"
+            warnings.warn(f"{words}: its map is zero", stacklevel=2)
+    return F.interpolate(coarse, images.shape[2:], mode="bilinear")[:, 0]
+
+
+def _last_spatial_layer(model: nn.Module, images: Tensor, targets: Targets) -> str:
+    """The path of the last layer that gives a map of more than one place.
+
+    Of a `Unit`, the last one that has finished when the unit's own layer has.
+    """
+    finished: list[tuple[str, bool]] = []
+
+    def note(path):
+        def hook(module, inputs, output):
+            spatial = isinstance(output, Tensor) and output.ndim == 4
+            finished.append((path, spatial and output[0, 0].numel() > 1))
+
+        return hook
+
+    with explaining(model), torch.no_grad():
+        check_images(model, images)
+        modules = [(path, module) for path, module in model.named_modules() if path]
+        hooks = [module.register_forward_hook(note(path)) for path, module in modules]
+        try:
+            target_scores(model, images, targets)
+        finally:
+            for hook in hooks:
+                hook.remove()
+    if isinstance(targets, Unit):
+        paths = [path for path, _ in finished]
+        last = len(paths) - paths[::-1].index(layer_path(model, targets.layer))
+        finished = finished[:last]
+    spatial = [path for path, has_places in finished if has_places]
+    if not spatial:
+        raise ValueError(
+            f"layer: {type(model).__name__} has no layer with a map of more than one place "
+            "on the way to this score; Grad-CAM needs one"
+        )
+    return spatial[-1]
+
+
+# -- one pass back -----------------------------------------------------------------------
 
 
 def _ruled_gradient(model, images, targets, rule, layer=None) -> Tensor:
     """The gradient to the pixels, or to the output of `layer`."""
+    gradient = _backward_pass(model, images, targets, rule, layer)[1]
+    place = "pixel" if layer is None else f"place of layer {layer!r}"
+    _warn_of_useless(gradient, place, stacklevel=4)
+    return gradient
+
+
+def _backward_pass(
+    model, images, targets, rule="vanilla", layer=None
+) -> tuple[Tensor, Tensor]:
+    """The pixels, or what `layer` gives for them; and the score's gradient to these."""
     if rule not in RULES:
         raise ValueError(f"rule: wants one of {', '.join(RULES)}, not {rule!r}")
     with explaining(model):
@@ -162,9 +403,27 @@ def _ruled_gradient(model, images, targets, rule, layer=None) -> Tensor:
             )
         if layer is not None and not outputs:
             raise ValueError(f"layer: the model never uses its layer {layer!r}")
-        gradient = _gradient(scores, outputs[-1] if outputs else pixels, layer)
-    _warn_of_useless(gradient, "pixel" if layer is None else f"place of layer {layer!r}")
-    return gradient
+        source = outputs[-1] if outputs else pixels
+        return source.detach(), _gradient(scores, source, layer)
+
+
+def _one_question(model: nn.Module, images: Tensor, targets: Targets) -> Targets:
+    """`targets`, with the top class of each picture as it is now in place of None.
+
+    A method that changes its pictures must go on asking about the same class.
+    """
+    _, classes, _ = read_answer(model, images, targets)  # refuses what does not fit
+    return targets if classes is None else classes
+
+
+def _check_layer(layer) -> None:
+    if not isinstance(layer, str):
+        raise TypeError(f"layer: wants the path or name of a layer, not {layer!r}")
+
+
+def _check_count(name: str, value) -> None:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}: wants a whole number from 1, not {value!r}")
 
 
 @contextmanager
@@ -190,7 +449,7 @@ def _outputs_of(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def _warn_of_useless(gradient: Tensor, place: str) -> None:
+def _warn_of_useless(gradient: Tensor, place: str, stacklevel: int) -> None:
     largest = gradient.flatten(1).abs().amax(dim=1)
     for picture, value in enumerate(largest.tolist()):
         if value == 0:
@@ -202,7 +461,7 @@ def _warn_of_useless(gradient: Tensor, place: str) -> None:
             words = "holds NaN or infinite values"
         else:
             continue
-        warnings.warn(f"the gradient of picture {picture} {words}", stacklevel=4)
+        warnings.warn(f"the gradient of picture {picture} {words}", stacklevel=stacklevel)
 
 
 def _gradient(scores: Tensor, source: Tensor, layer: str | None = None) -> Tensor:
