@@ -440,8 +440,6 @@ def _gradient(objective: Tensor, values: Tensor) -> Tensor:
 
 
 def _score(model: nn.Module, pixels: Tensor, target: Target) -> Tensor:
-    # Convolutions are faster where the colours of a pixel lie side by side.
-    pixels = pixels.contiguous(memory_format=torch.channels_last)
     try:
         score = target_scores(model, pixels, target)[0]
     except (ValueError, TypeError) as error:

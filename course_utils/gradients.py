@@ -36,7 +36,15 @@ from torch.overrides import TorchFunctionMode
 
 from .fills import Fill, fill_picture
 from .models import Unit, layer_path
-from .targets import Targets, check_images, explaining, read_answer, target_scores
+from .targets import (
+    PIXELS_AT_ONCE,
+    Targets,
+    check_images,
+    class_indices,
+    explaining,
+    read_answer,
+    target_scores,
+)
 
 Progress = Callable[[int, int], object]
 RULES = ("vanilla", "guided", "deconvnet")
@@ -81,7 +89,8 @@ def input_gradient(
     """The derivative of each picture's score with respect to its pixels.
 
     One backward pass serves the whole batch: each score depends on its own picture
-    only, so the gradient of the *sum* of the scores holds every single gradient.
+    only, so the gradient of the *sum* of the scores holds every single gradient. A large
+    batch goes through in groups, so that memory does not grow with it.
 
     Args:
         model: a classifier, (N, 3, H, W) → (N, classes).
@@ -392,19 +401,37 @@ def _backward_pass(
         raise ValueError(f"rule: wants one of {', '.join(RULES)}, not {rule!r}")
     with explaining(model):
         check_images(model, images)
-        pixels = images.detach().clone().requires_grad_()
-        with relu_rule(rule) as relus, _outputs_of(model, layer) as outputs:
-            # A network may work in place; the copy keeps the leaf from its hands.
-            scores = target_scores(model, pixels.clone(), targets)
-        if rule != "vanilla" and relus.met == 0:
-            raise ValueError(
-                f"rule: {rule!r} changes the backward pass of ReLUs, and "
-                f"{type(model).__name__} has none on the way to this score"
-            )
-        if layer is not None and not outputs:
-            raise ValueError(f"layer: the model never uses its layer {layer!r}")
-        source = outputs[-1] if outputs else pixels
-        return source.detach(), _gradient(scores, source, layer)
+        if layer is not None or callable(targets):  # a function may want the whole batch
+            return _one_pass(model, images, targets, rule, layer)
+        groups = _groups(images, targets)
+        passes = [_one_pass(model, *group, rule, layer) for group in groups]
+        return tuple(map(torch.cat, zip(*passes, strict=True)))
+
+
+def _groups(images: Tensor, targets: Targets) -> Iterator[tuple[Tensor, Targets]]:
+    """Pictures with their targets, as many at once as go quickly through a network."""
+    at_once = max(PIXELS_AT_ONCE // math.prod(images.shape[2:]), 1)
+    if targets is not None and not isinstance(targets, Unit):
+        targets = class_indices(targets, len(images))
+    for start in range(0, len(images), at_once):
+        some = slice(start, start + at_once)
+        yield images[some], targets[some] if isinstance(targets, Tensor) else targets
+
+
+def _one_pass(model, images, targets, rule, layer) -> tuple[Tensor, Tensor]:
+    pixels = images.detach().clone().requires_grad_()
+    with relu_rule(rule) as relus, _outputs_of(model, layer) as outputs:
+        # A network may work in place; the copy keeps the leaf from its hands.
+        scores = target_scores(model, pixels.clone(), targets)
+    if rule != "vanilla" and relus.met == 0:
+        raise ValueError(
+            f"rule: {rule!r} changes the backward pass of ReLUs, and "
+            f"{type(model).__name__} has none on the way to this score"
+        )
+    if layer is not None and not outputs:
+        raise ValueError(f"layer: the model never uses its layer {layer!r}")
+    source = outputs[-1] if outputs else pixels
+    return source.detach(), _gradient(scores, source, layer)
 
 
 def _one_question(model: nn.Module, images: Tensor, targets: Targets) -> Targets:
@@ -482,7 +509,7 @@ def _gradient(scores: Tensor, source: Tensor, layer: str | None = None) -> Tenso
             "targets: the score has no gradient to the pixels; the graph is cut, by "
             "detach(), no_grad() or a step without a derivative such as argmax"
         )
-    return gradient.detach()
+    return gradient.detach().contiguous()  # whatever the layout of the weights
 
 
 # -- the three rules -------------------------------------------------------------------

@@ -24,14 +24,19 @@ from torch import Tensor, nn
 from .fills import fill_picture
 from .incremental import Incremental, layers_of
 from .models import Unit
-from .targets import check_images, class_indices, explaining, target_scores
+from .targets import (
+    PIXELS_AT_ONCE,
+    check_images,
+    class_indices,
+    explaining,
+    target_scores,
+)
 
 Score = str | Callable[[Tensor], Tensor]
 Progress = Callable[[int, int, "OcclusionMap"], bool | None]
 SCORES = ("logit", "probability")
 AT_ONCE = 25  # windows in one pass through patches, at most
 MEGABYTES = 200  # that the largest patches of one pass may take
-PIXELS = 8 * 224 * 224  # of whole pictures in one pass
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -172,7 +177,7 @@ def occlusion(
             network = Incremental(model, image, only)
             at_once = _how_many(network, size, window)
         else:
-            network, at_once = None, max(PIXELS // math.prod(size), 1)
+            network, at_once = None, max(PIXELS_AT_ONCE // math.prod(size), 1)
         grid = len(tops), len(lefts)
         scores = image.new_full(grid, float("nan"), device="cpu")
         classes = torch.full(grid, -1) if top_classes else None

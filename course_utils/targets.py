@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .models import Unit, layer_path
 
 Targets = None | int | Sequence[int] | Tensor | Unit | Callable[[Tensor], Tensor]
+PIXELS_AT_ONCE = 8 * 224 * 224  # in one pass: more are no quicker, and take memory
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 

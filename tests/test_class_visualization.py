@@ -336,6 +336,18 @@ def test_a_model_that_is_none_is_named():
         visualize_class("squeezenet", 1)
 
 
+def test_a_network_that_asks_for_plain_memory():
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return torch.relu(self.conv(x)).view(len(x), -1).mean(dim=1, keepdim=True)
+
+    assert visualize_class(Views(), 0, **QUICK).history
+
+
 def test_a_score_that_never_moves_is_said():
     dead = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 2), nn.ReLU())
     nn.init.constant_(dead[1].bias, -1e6)

@@ -13,6 +13,7 @@ import toys
 from torch import nn
 from torchvision.models import DenseNet, VisionTransformer
 
+import course_utils.gradients
 from course_utils import (
     Unit,
     deconvnet,
@@ -186,6 +187,26 @@ def test_a_batch_in_single_precision_differs_by_no_more_than_a_flipped_neuron(na
     method, model, images = MAPS[name], bundled(), photographs()[:4]
     alone = torch.cat([method(model, image[None]) for image in images])
     assert toys.relative_error(method(model, images), alone) < 0.01
+
+
+@pytest.mark.parametrize("targets", [None, 1, range(20), Unit("conv", 3), "function"])
+def test_a_large_batch_goes_through_in_groups(targets, monkeypatch):
+    monkeypatch.setattr(course_utils.gradients, "PIXELS_AT_ONCE", 8 * 8 * 8)
+    model, images, seen = toys.Written(F.relu), toys.batch(20), []
+    if targets == "function":  # may compare the pictures of the batch: sees all of them
+        targets = lambda outputs: outputs[:, 1]  # noqa: E731
+    elif isinstance(targets, range):
+        targets = [t % 5 for t in targets]
+    model.register_forward_hook(lambda module, inputs, outputs: seen.append(len(outputs)))
+    found = input_gradient(model, images, targets)
+    assert seen == ([20] if callable(targets) else [8, 8, 4])
+    alone = [
+        input_gradient(model, image[None], t)
+        for image, t in zip(
+            images, targets if isinstance(targets, list) else [targets] * 20, strict=True
+        )
+    ]
+    assert toys.relative_error(found, torch.cat(alone)) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,13 @@ def test_networks_are_frozen_and_in_evaluation_mode(weights):
     assert not any(p.requires_grad for p in model.parameters())
 
 
+def test_colours_of_a_pixel_lie_side_by_side_in_networks_by_name_alone(tmp_path):
+    assert load_model().features[0].weight.is_contiguous(memory_format=torch.channels_last)
+    own = torchvision.models.squeezenet1_1()
+    torch.save(own.state_dict(), tmp_path / "own.pt")
+    assert load_model(own, tmp_path / "own.pt").features[0].weight.is_contiguous()
+
+
 def test_each_call_gives_a_network_of_its_own():
     first, second = load_model(), load_model()
     nn.init.zeros_(first.classifier[1].weight)
