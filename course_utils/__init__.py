@@ -29,6 +29,7 @@ _MODULES = {
     "box_folders": ("evaluate_folder",),
     "localization": ("Localization", "averaged_saliency", "iou", "localize"),
     "map_folders": ("FolderRun", "map_folder"),
+    "methods": ("METHODS", "Method", "compute_maps"),
     "models": (
         "Unit",
         "class_name",
@@ -46,6 +47,7 @@ _MODULES = {
         "load_samples",
         "two_class_picture",
     ),
+    "sheets": ("Sheet", "compare_methods", "repeat_sheet"),
     "targets": ("target_scores",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
