@@ -88,14 +88,22 @@ def to_png(figure: Figure, dpi: int = DPI) -> bytes:
 
 
 def lighten(png: bytes) -> bytes:
-    """A PNG with a palette of 256 colours, dithered: a quarter of the size."""
+    """A PNG with a palette of 256 colours: a quarter of the size.
+
+    Where a colour is far from all of the palette's, as in photographs, it is dithered; a
+    map's or a table's own colours are in the palette, and stay even.
+    """
     image = Image.open(io.BytesIO(png)).convert("RGB")
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
     colours = np.array(palette.getpalette()).reshape(-1, 3)
     colours[colours.sum(axis=1).argmax()] = 255  # the page stays white
     palette.putpalette(colours.ravel().tolist())
+    even = image.quantize(palette=palette, dither=Image.Dither.NONE)
+    apart = np.asarray(image, int) - np.asarray(even.convert("RGB"), int)
+    far = Image.fromarray(np.abs(apart).max(axis=2) > 12)
+    even.paste(image.quantize(palette=palette), mask=far)
     file = io.BytesIO()
-    image.quantize(palette=palette).save(file, "PNG", optimize=True)
+    even.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
@@ -163,13 +171,14 @@ def _describe_image(image) -> str:
 
 def describe_map(values: np.ndarray) -> str:
     """A map (H, W) in words: its mean, its largest value and where that lies."""
+    if np.isnan(values).all():
+        return f"map {values.shape[0]}×{values.shape[1]}, nothing in it yet"
     size = np.abs(np.nan_to_num(values))
     top = size.max()
     # The first of equals, though rounding may make another one the largest.
     row, column = np.unravel_index((size >= top * (1 - 1e-5)).argmax(), size.shape)
-    mean = values[~np.isnan(values)].mean() if not np.isnan(values).all() else np.nan
     return (
-        f"map {size.shape[0]}×{size.shape[1]}, mean {_number(mean, top)}, "
+        f"map {size.shape[0]}×{size.shape[1]}, mean {_number(np.nanmean(values), top)}, "
         f"largest {_number(values[row, column], top)} at row {row}, column {column}, "
         f"layout {_layout(size)}"
     )
@@ -367,17 +376,26 @@ def plot_images(images: Sequence, titles: Sequence[str] | None = None) -> Figure
     return plot_panels([(image, title, {}) for image, title in panels])
 
 
-def plot_panels(panels: Sequence[tuple], size: float = PANEL) -> Figure:
-    """Pictures and maps of any kind in a row.
+def plot_panels(
+    panels: Sequence[tuple], size: float = PANEL, columns: int | None = None
+) -> Figure:
+    """Pictures and maps of any kind, in a row or in several.
 
     Args:
         panels: each ``(values, title, style)``: a picture or an array, its title, and
             what `imshow` takes (``cmap``, ``vmin``, ``vmax``) with ``below``, a text.
             In place of the values: a function that draws into the axes it is given.
         size: width of a panel in inches.
+        columns: how many panels stand in a row; all of them unless given.
     """
-    figure, axes = _grid(1, len(panels), size)
-    for axis, (values, title, style) in zip(axes[0], panels, strict=True):
+    columns = columns or len(panels)
+    lines = 1 + max((p[2].get("below", "").count("\n") for p in panels), default=0)
+    rows = -(-len(panels) // max(columns, 1))
+    below = 0.27 + 0.15 * (lines - 1) + 0.25 * (rows > 1)  # above the next row's titles
+    figure, axes = _grid(rows, columns, size, below=below)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis, (values, title, style) in zip(axes.flat, panels, strict=False):
         style = dict(style)
         axis.set_title(title)
         axis.set_xlabel(style.pop("below", ""))

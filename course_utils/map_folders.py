@@ -50,17 +50,9 @@ from torch import Tensor, nn
 
 from .figures import save_map
 from .images import IMAGENET_MEAN, IMAGENET_STD, find_pictures, preprocess
+from .methods import METHODS, find_method
 from .models import Unit, class_name, class_names, fingerprint, load_model
 from .targets import Targets, read_answer
-
-try:
-    from .methods import METHODS
-except ImportError:
-    from types import SimpleNamespace
-
-    from .gradients import vanilla_saliency
-
-    METHODS = {"vanilla": SimpleNamespace(function=vanilla_saliency)}
 
 try:
     import fcntl
@@ -146,8 +138,8 @@ def map_folder(
     Args:
         folder: of pictures.
         model: a classifier, on the device at hand.
-        method: a key of `METHODS`, or ``method(model, images, targets)`` → (N, H, W) or
-            (N, 3, H, W).
+        method: a key of `METHODS`, or how it begins; or a function
+            ``method(model, images, targets)`` → (N, H, W) or (N, 3, H, W).
         out: folder of the maps, made where there is none; beside the pictures unless given.
         batch: how many pictures go through together.
         targets: None (the top class of each picture), a class, a `Unit` or a function of
@@ -252,11 +244,8 @@ def _whole(value: int, name: str) -> int:
 def _method(method: str | Method) -> tuple[Method, str]:
     """The function of a method, and what it is called in the settings."""
     if isinstance(method, str):
-        if method not in METHODS:
-            raise ValueError(
-                f"method: wants one of {', '.join(METHODS)}, or a function, not {method!r}"
-            )
-        return METHODS[method].function, method
+        method = find_method(method)
+        return method, method.name
     if not callable(method):
         raise TypeError(
             f"method: wants a name or a function (model, images, targets) → maps, "
@@ -416,7 +405,7 @@ def _write_map(picture: Path, saved: dict, endings: Sequence[str], limit) -> Non
         if path.exists():
             continue
         if ending == PICTURE:
-            save_map(saved["map"], path, "inferno", limit)
+            save_map(np.nan_to_num(saved["map"]), path, "inferno", limit)
         else:
             file = io.BytesIO()
             np.savez(file, **saved)

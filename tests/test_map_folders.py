@@ -281,7 +281,7 @@ def test_pictures_that_join_are_added_and_the_others_stay(photos, tmp_path):
         ({"targets": 1}, "targets 'top class', now 'class 1'"),
         ({"fit": "stretch"}, "fit 'crop', now 'stretch'"),
         ({"model": Net(seed=1)}, "weights '"),
-        ({"method": lambda m, x, t: x[:, 0]}, "method 'vanilla', now"),
+        ({"method": lambda m, x, t: x[:, 0]}, "method 'vanilla_saliency', now"),
         ({"mean": (0, 0, 0)}, "mean"),
         ({"png": True}, "png False, now True"),
     ],
@@ -352,7 +352,7 @@ def test_a_picture_that_was_taken_away_is_reported(photos, tmp_path):
     [
         ({"batch": 0}, ValueError, "batch: wants a whole number from 1, not 0"),
         ({"threads": 1.5}, ValueError, "threads: wants a whole number"),
-        ({"method": "magic"}, ValueError, "method: wants one of vanilla"),
+        ({"method": "magic"}, ValueError, "method: wants one of vanilla_saliency"),
         ({"method": 7}, TypeError, "method: wants a name or a function"),
         ({"targets": [1, 2]}, TypeError, "targets: wants None, one class"),
         ({"targets": 4}, ValueError, "targets: there is no class 4"),
