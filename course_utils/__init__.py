@@ -48,6 +48,16 @@ _MODULES = {
         "two_class_picture",
     ),
     "sheets": ("Sheet", "compare_methods", "repeat_sheet"),
+    "shortcuts": (
+        "Planted",
+        "Recipe",
+        "animal_share",
+        "brightness_on",
+        "plant_shortcut",
+        "swap_effect",
+        "swap_table",
+        "train_probe",
+    ),
     "targets": ("target_scores",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
