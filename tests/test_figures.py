@@ -155,7 +155,7 @@ def test_words_hold_where_rounding_has_the_choice(edge):
 
 def test_words_of_maps_without_a_value():
     assert "mean 0, largest 0 at row 0, column 0" in words(np.zeros((4, 4)))
-    assert "mean nan" in words(np.full((4, 4), np.nan))
+    assert "nothing in it yet" in words(np.full((4, 4), np.nan))
     values = bump()
     values[:5] = np.nan
     assert "largest 1 at row 20, column 9" in words(values)

@@ -94,7 +94,12 @@ def guided_map(answer) -> str:
     images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     *ways, without = SmallNetwork.WAYS
     for way in ways:
-        _check_guided(answer, SmallNetwork(way), images, way)
+        try:
+            _check_guided(answer, SmallNetwork(way), images, way)
+        except Wrong as hint:
+            place = f"On a network with {way}"
+            text = str(hint)
+            raise Wrong(text if place in text else f"{place}: {text}") from hint
     _check_refusal(answer, SmallNetwork(without), images)
     return f"Right for {', '.join(ways)}; and it says so where there is no ReLU."
 
