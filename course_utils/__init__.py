@@ -15,6 +15,12 @@ _MODULES = {
     "attention": ("centre_surround", "popout_display", "spectral_residual"),
     "class_visualization": ("Visualization", "visualize_class"),
     "environment": ("check_environment",),
+    "evaluation": (
+        "bootstrap_interval",
+        "deletion_insertion",
+        "pointing_game",
+        "randomization_test",
+    ),
     "gradients": (
         "deconvnet",
         "grad_cam",
