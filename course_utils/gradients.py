@@ -20,6 +20,10 @@ vanilla    $g \cdot [x > 0]$            the derivative
 deconvnet  $g \cdot [g > 0]$            Zeiler & Fergus 2014, arXiv:1311.2901
 guided     $g \cdot [x > 0][g > 0]$     Springenberg et al. 2015, arXiv:1412.6806
 ========== ============================ ====================================
+
+The rules speak of ReLUs (ReLU6 and clamping at 0 among them) and of nothing else. A
+network without any is refused; one that has others beside them, such as MobileNet v3 with
+its Hardswish, is computed with a warning, for those keep their plain derivative.
 """
 
 import math
@@ -42,6 +46,7 @@ from .targets import (
     check_images,
     class_indices,
     explaining,
+    has_channels_last,
     read_answer,
     target_scores,
 )
@@ -110,7 +115,8 @@ def input_gradient(
 
     Warns:
         UserWarning: where the score of a picture does not change at all with its pixels,
-            or its gradient is not finite.
+            or its gradient is not finite; also where `rule` changes some of the network's
+            activations but leaves others, which are no ReLUs.
 
     Example:
         >>> input_gradient(load_model(), torch.randn(1, 3, 224, 224), 207).shape
@@ -331,7 +337,7 @@ def grad_cam(
         layer = _last_spatial_layer(model, images, targets)
     _check_layer(layer)
     channels, gradient = _backward_pass(model, images, targets, layer=layer)
-    if channels.ndim != 4:
+    if channels.ndim != 4 or has_channels_last(channels, images):
         raise ValueError(
             f"layer: wants one that gives (N, channels, rows, columns); {layer!r} gives "
             f"the shape {tuple(channels.shape)}"
@@ -356,6 +362,7 @@ def _last_spatial_layer(model: nn.Module, images: Tensor, targets: Targets) -> s
     def note(path):
         def hook(module, inputs, output):
             spatial = isinstance(output, Tensor) and output.ndim == 4
+            spatial = spatial and not has_channels_last(output, images)
             finished.append((path, spatial and output[0, 0].numel() > 1))
 
         return hook
@@ -402,10 +409,20 @@ def _backward_pass(
     with explaining(model):
         check_images(model, images)
         if layer is not None or callable(targets):  # a function may want the whole batch
-            return _one_pass(model, images, targets, rule, layer)
-        groups = _groups(images, targets)
+            groups = [(images, targets)]
+        else:
+            groups = _groups(images, targets)
         passes = [_one_pass(model, *group, rule, layer) for group in groups]
-        return tuple(map(torch.cat, zip(*passes, strict=True)))
+        sources, gradients, others = zip(*passes, strict=True)
+        answer = torch.cat(sources), torch.cat(gradients)
+    if others[0]:
+        warnings.warn(
+            f"{rule!r} changes the backward pass of ReLUs alone; of "
+            f"{type(model).__name__}'s activations, {' and '.join(sorted(others[0]))} "
+            "keep their plain derivative",
+            stacklevel=4,
+        )
+    return answer
 
 
 def _groups(images: Tensor, targets: Targets) -> Iterator[tuple[Tensor, Targets]]:
@@ -418,7 +435,7 @@ def _groups(images: Tensor, targets: Targets) -> Iterator[tuple[Tensor, Targets]
         yield images[some], targets[some] if isinstance(targets, Tensor) else targets
 
 
-def _one_pass(model, images, targets, rule, layer) -> tuple[Tensor, Tensor]:
+def _one_pass(model, images, targets, rule, layer) -> tuple[Tensor, Tensor, set[str]]:
     pixels = images.detach().clone().requires_grad_()
     with relu_rule(rule) as relus, _outputs_of(model, layer) as outputs:
         # A network may work in place; the copy keeps the leaf from its hands.
@@ -431,7 +448,7 @@ def _one_pass(model, images, targets, rule, layer) -> tuple[Tensor, Tensor]:
     if layer is not None and not outputs:
         raise ValueError(f"layer: the model never uses its layer {layer!r}")
     source = outputs[-1] if outputs else pixels
-    return source.detach(), _gradient(scores, source, layer)
+    return source.detach(), _gradient(scores, source, layer), relus.others
 
 
 def _one_question(model: nn.Module, images: Tensor, targets: Targets) -> Targets:
@@ -552,6 +569,16 @@ def _hardtanh_(input, min_val=-1.0, max_val=1.0):
     return _hardtanh(input, min_val, max_val, inplace=True)
 
 
+def _clamp(input, min=None, max=None, inplace=False):
+    top = float("inf") if max is None else max
+    at_zero = isinstance(min, Real) and min == 0 and isinstance(top, Real)
+    return (input, top, inplace) if at_zero else None
+
+
+def _clamp_(input, min=None, max=None):
+    return _clamp(input, min, max, inplace=True)
+
+
 class _ReLUOverride(TorchFunctionMode):
     """Answers every call of a ReLU, wherever a network makes it, and counts them.
 
@@ -565,15 +592,34 @@ class _ReLUOverride(TorchFunctionMode):
         F.relu6: _relu6,
         F.hardtanh: _hardtanh,
         F.hardtanh_: _hardtanh_,
+        **dict.fromkeys((torch.clamp, Tensor.clamp, torch.clip, Tensor.clip), _clamp),
+        **dict.fromkeys((torch.clamp_, Tensor.clamp_, Tensor.clip_), _clamp_),
+        **dict.fromkeys((torch.clamp_min, Tensor.clamp_min), _clamp),
+        **dict.fromkeys((torch.clamp_min_, Tensor.clamp_min_), _clamp_),
+    }
+    OTHERS = {
+        **dict.fromkeys((F.leaky_relu, F.leaky_relu_), "leaky ReLU"),
+        **dict.fromkeys((F.rrelu, F.rrelu_), "randomized ReLU"),
+        **dict.fromkeys((F.elu, F.elu_), "ELU"),
+        **dict.fromkeys((F.celu, torch.celu, torch.celu_), "CELU"),
+        **dict.fromkeys((F.selu, torch.selu, torch.selu_), "SELU"),
+        F.prelu: "PReLU",
+        F.gelu: "GELU",
+        F.silu: "SiLU",
+        F.mish: "Mish",
+        F.hardswish: "Hardswish",
+        F.softplus: "softplus",
     }
 
     def __init__(self, rule: str):
         super().__init__()
-        self.rule, self.met = rule, 0
+        self.rule, self.met, self.others = rule, 0, set()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         call = self.CALLS[func](*args, **kwargs) if func in self.CALLS else None
+        if func in self.OTHERS:
+            self.others.add(self.OTHERS[func])
         if call is None:
             return func(*args, **kwargs)
         self.met += 1

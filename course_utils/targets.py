@@ -6,6 +6,7 @@ It also holds the care that all methods share, so that each of them can be short
 checks of `model` and `images`, and `explaining`, which leaves a network as it was.
 """
 
+import math
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -212,7 +213,7 @@ def _unit_scores(model: nn.Module, images: Tensor, unit: Unit) -> Tensor:
 
     def read(module, inputs, output):
         # Read at once: an in-place ReLU behind this layer would overwrite `output`.
-        scores.append(_read_unit(output, unit))
+        scores.append(_read_unit(output, unit, images))
 
     layer = model.get_submodule(layer_path(model, unit.layer))
     hook = layer.register_forward_hook(read)
@@ -225,8 +226,24 @@ def _unit_scores(model: nn.Module, images: Tensor, unit: Unit) -> Tensor:
     return _checked_scores(scores[-1], len(images), f"layer {unit.layer!r}")
 
 
-def _read_unit(output, unit: Unit) -> Tensor:
-    if not isinstance(output, Tensor) or output.ndim not in (2, 4):
+def has_channels_last(output: Tensor, images: Tensor) -> bool:
+    """Whether a layer seems to give (N, rows, columns, channels), as in Swin or ConvNeXt.
+
+    Told by the shape: a map is as oblong as its picture. Channels taken for rows would give
+    a map, and a wrong one.
+    """
+    if output.ndim != 4 or output.numel() == 0:
+        return False
+
+    def off(rows: int, columns: int) -> float:
+        return abs(math.log(rows * images.shape[3] / (columns * images.shape[2])))
+
+    return off(*output.shape[1:3]) + 0.25 < off(*output.shape[2:4])
+
+
+def _read_unit(output, unit: Unit, images: Tensor) -> Tensor:
+    known = isinstance(output, Tensor) and output.ndim in (2, 4)
+    if not known or has_channels_last(output, images):
         raise ValueError(
             f"targets: layer {unit.layer!r} gives {_shape(output)}; a unit wants a "
             "layer that gives (N, channels) or (N, channels, rows, columns)"
