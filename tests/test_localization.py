@@ -19,12 +19,16 @@ from course_utils import (
 )
 from course_utils.localization import (
     colour_evidence,
+    cut_by_halves,
+    cut_quality,
     find_seeds,
     fit_mixture,
     largest_component,
+    map_evidence,
     mask_box,
     minimum_cut,
     neighbour_links,
+    parts_with,
     two_group_threshold,
 )
 
@@ -56,6 +60,54 @@ def test_certain_pixels_stay_on_their_side():
     cut = minimum_cut(evidence, (here, there, np.full(len(here), 50.0)))
     assert cut[0, 0]
     assert not cut[1, 2]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_certain_pixels_leave_the_cut_of_the_others_minimal(seed):
+    random = np.random.default_rng(seed)
+    evidence = random.integers(-300, 300, (3, 4)) / 100
+    here, there, _ = neighbour_links(np.zeros((3, 4, 3)))
+    links = here, there, random.integers(0, 200, len(here)) / 100
+    known = random.random((3, 4)) < 0.4
+    sides = random.random((3, 4)) < 0.5
+    certain = np.where(known, np.where(sides, np.inf, -np.inf), evidence)
+    tried = (
+        np.reshape(one, (3, 4)) for one in product([False, True], repeat=evidence.size)
+    )
+    undecided = np.where(known, 0.0, evidence)
+    best = min(cost(one, undecided, links) for one in tried if (one == sides)[known].all())
+    cut = minimum_cut(certain, links)
+    assert (cut[known] == sides[known]).all()
+    assert cost(cut, undecided, links) == pytest.approx(best)
+
+
+def test_a_picture_all_of_whose_pixels_are_certain_needs_no_flow():
+    evidence = np.array([[np.inf, -np.inf]])
+    assert minimum_cut(evidence, neighbour_links(np.zeros((1, 2, 3)))).tolist() == [
+        [True, False]
+    ]
+
+
+@pytest.mark.parametrize("number", [0, 3, 8])
+def test_the_cut_by_halves_is_nearly_the_minimum_cut(number):
+    """At most 2 % dearer, and at most 2 % of the pixels differ."""
+    one = load_composites(9)[number]
+    saliency = vanilla_saliency(load_model(), preprocess(one.image), one.label)[0]
+    colours = np.asarray(one.image) / 255
+    evidence = localize(one.image, saliency).evidence
+    links = neighbour_links(colours, 60.0)
+    exact, quick = minimum_cut(evidence, links), cut_by_halves(evidence, colours, 60.0)
+    least, found = (cost(cut, evidence, links) for cut in (exact, quick))
+    assert least - 1 <= found <= 1.02 * least
+    assert (exact != quick).mean() < 0.02
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (131, 67), (65, 140)])
+def test_the_cut_by_halves_takes_any_shape(shape):
+    picture = np.zeros((*shape, 3))
+    picture[5:15, 5:20] = 1
+    evidence = np.where(picture[..., 0] > 0, 1.0, -1.0)
+    assert (cut_by_halves(evidence, picture, 10.0) == (evidence > 0)).all()
 
 
 def test_links_hold_every_pair_of_neighbours_once_and_edges_are_cheap():
@@ -144,6 +196,64 @@ def test_threshold_between_two_groups():
     assert 1 <= two_group_threshold([0, 1, 0, 1, 10, 11, 10]) < 10
 
 
+def test_an_outline_on_edges_is_better_than_one_through_a_plain_surface():
+    picture = np.zeros((20, 20, 3))
+    picture[5:15, 5:15] = 1
+    right, links = picture[..., 0] > 0, neighbour_links(picture, 1.0)
+    colour = np.where(right, 3.0, -3.0)
+    shifted = np.roll(right, 3, axis=1)
+    assert cut_quality(right, colour, links) > cut_quality(shifted, colour, links)
+    assert cut_quality(right & False, colour, links) == -np.inf
+    assert cut_quality(right | True, colour, links) == -np.inf
+
+
+def test_the_size_is_chosen_by_the_picture():
+    """One dim map, two pictures: the object ends where its edge is."""
+    rows, columns = np.mgrid[:80, :80]
+    saliency = np.exp(-((rows - 40) ** 2 + (columns - 40) ** 2) / (2 * 12.0**2))
+    for half in (10, 20):
+        picture = np.full((80, 80, 3), (0.2, 0.3, 0.2))
+        picture[40 - half : 40 + half, 40 - half : 40 + half] = (0.8, 0.4, 0.1)
+        found = localize(picture, saliency)
+        assert found.box == (40 - half, 40 - half, 40 + half, 40 + half)
+
+
+def test_pixels_that_the_learner_knows_are_kept():
+    picture = np.full((60, 60, 3), 0.2)
+    picture[10:30, 10:30] = (0.9, 0.2, 0.1)
+    picture[40:50, 40:50] = (0.1, 0.2, 0.9)
+    saliency = (picture[..., 0] > 0.5).astype(float)
+    blue, red = np.zeros((2, 60, 60), dtype=bool)
+    blue[44:46, 44:46] = red[15:25, 15:25] = True
+    plain = localize(picture, saliency)
+    assert plain.box == (10, 10, 30, 30)
+    both = localize(picture, saliency, object_pixels=blue | red)
+    assert both.mask[blue].all()
+    assert both.foreground[blue].all()
+    assert both.box == (10, 10, 50, 50)
+    assert both.smoothed[45, 45] == both.smoothed.max()
+    moved = localize(picture, saliency, object_pixels=blue, background_pixels=red)
+    assert moved.box == (40, 40, 50, 50)
+    assert not moved.mask[red].any()
+    flat = localize(picture, np.zeros((60, 60)), object_pixels=red, background_pixels=blue)
+    assert flat.mask[red].all() and not flat.mask[blue].any()  # noqa: PT018
+    assert np.isfinite(flat.evidence).all()
+
+
+def test_parts_with():
+    mask = np.zeros((3, 5), dtype=bool)
+    mask[0, 0] = mask[1, 1] = mask[2, 4] = True
+    pixels = np.zeros_like(mask)
+    pixels[0, 0] = pixels[0, 4] = True
+    assert np.argwhere(parts_with(mask, pixels)).tolist() == [[0, 0], [1, 1]]
+
+
+def test_map_evidence_is_positive_above_the_threshold():
+    values = np.array([[0.0, 1.0, 1.0], [9.0, 10.0, 1.0]])
+    assert (map_evidence(values) > 0).tolist() == [[False] * 3, [True, True, False]]
+    assert not map_evidence(np.ones((2, 2))).any()
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_a_map_that_says_nothing_finds_nothing(value):
     found = localize(np.zeros((9, 9, 3)), np.full((9, 9), value))
@@ -190,7 +300,16 @@ PICTURE, MAP = np.zeros((8, 8, 3)), np.eye(8)
         ((PICTURE, MAP), {"components": 0}, "components: wants"),
         ((PICTURE, MAP), {"contrast": np.nan}, "contrast: wants"),
         ((PICTURE, MAP), {"map_weight": None}, "map_weight: wants"),
-        ((PICTURE, MAP), {"size": 0}, "size: wants a positive"),
+        ((PICTURE, MAP), {"sizes": 0}, "sizes: wants a positive"),
+        ((PICTURE, MAP), {"sizes": []}, "sizes: wants one or more"),
+        ((PICTURE, MAP), {"sizes": "big"}, "sizes: wants one or more"),
+        ((PICTURE, MAP), {"object_pixels": MAP}, "object_pixels: wants a mask"),
+        ((PICTURE, MAP), {"background_pixels": MAP[:4] > 0}, "background_pixels: wants"),
+        (
+            (PICTURE, MAP),
+            {"object_pixels": MAP > 0, "background_pixels": MAP > 0},
+            "object_pixels: some of them",
+        ),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(arguments, named, words):
@@ -260,7 +379,7 @@ def test_composite_refuses(named, words):
 
 
 def test_small_objects_are_found_far_better_than_by_a_centred_box():
-    made = load_composites(10)
+    made = load_composites(20, seed=7)
     model, images = load_model(), preprocess([one.image for one in made])
     maps = vanilla_saliency(model, images, [one.label for one in made])
     found = [
@@ -268,4 +387,4 @@ def test_small_objects_are_found_far_better_than_by_a_centred_box():
         for one, values in zip(made, maps, strict=True)
     ]
     centred = [iou((20, 20, 204, 204), one.box) for one in made]
-    assert np.mean(found) > np.mean(centred) + 0.2
+    assert np.mean(found) > np.mean(centred) + 0.3
