@@ -16,7 +16,49 @@ from course_utils.checks import your_own as check
 from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 from course_utils.images import IMAGENET_MEAN, IMAGENET_STD
 
-# -- exercise 1: names -----------------------------------------------------------------
+# -- exercise 1: one scale -------------------------------------------------------------
+
+
+def right_scale(maps):
+    return maps / maps.max().clamp(min=1e-12)
+
+
+def each_own(maps):
+    return maps / maps.amax((1, 2), keepdim=True)
+
+
+def stretched(maps):
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - low) / (high - low)
+
+
+WRONG_SCALES = {
+    "its own largest value": each_own,
+    "own smallest to its own largest": stretched,
+    "Zero should stay zero": lambda m: (m - m.min()) / (m.max() - m.min()),
+    "sum of each map": lambda m: m / m.sum((1, 2), keepdim=True),
+    "own mean": lambda m: m / m.mean((1, 2), keepdim=True),
+    "You cut at 1": lambda m: m.clamp(0, 1),
+    "as they were": lambda m: m,
+    "one number divides": lambda m: m.sqrt(),
+    "0 divided by 0": lambda m: m / m.max(),
+    "The shape should be": lambda m: m[0],
+}
+
+
+def test_one_scale_passes():
+    assert check.one_scale(right_scale).state == PASSED
+    assert check.one_scale(lambda maps: ...).state == NOT_TRIED
+
+
+@pytest.mark.parametrize("words", WRONG_SCALES)
+def test_wrong_scales(words):
+    verdict = check.one_scale(WRONG_SCALES[words])
+    assert verdict.state == WRONG
+    assert words in verdict.message
+
+
+# -- exercise 2: names -----------------------------------------------------------------
 
 
 def reader(
@@ -87,48 +129,6 @@ def test_each_mistake_gives_other_names_by_a_clear_margin():
 @pytest.mark.parametrize("words", WRONG_NAMES)
 def test_wrong_names(words):
     verdict = check.read_names(WRONG_NAMES[words])
-    assert verdict.state == WRONG
-    assert words in verdict.message
-
-
-# -- exercise 2: one scale -------------------------------------------------------------
-
-
-def right_scale(maps):
-    return maps / maps.max().clamp(min=1e-12)
-
-
-def each_own(maps):
-    return maps / maps.amax((1, 2), keepdim=True)
-
-
-def stretched(maps):
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return (maps - low) / (high - low)
-
-
-WRONG_SCALES = {
-    "its own largest value": each_own,
-    "own smallest to its own largest": stretched,
-    "Zero should stay zero": lambda m: (m - m.min()) / (m.max() - m.min()),
-    "sum of each map": lambda m: m / m.sum((1, 2), keepdim=True),
-    "own mean": lambda m: m / m.mean((1, 2), keepdim=True),
-    "You cut at 1": lambda m: m.clamp(0, 1),
-    "as they were": lambda m: m,
-    "one number divides": lambda m: m.sqrt(),
-    "0 divided by 0": lambda m: m / m.max(),
-    "The shape should be": lambda m: m[0],
-}
-
-
-def test_one_scale_passes():
-    assert check.one_scale(right_scale).state == PASSED
-    assert check.one_scale(lambda maps: ...).state == NOT_TRIED
-
-
-@pytest.mark.parametrize("words", WRONG_SCALES)
-def test_wrong_scales(words):
-    verdict = check.one_scale(WRONG_SCALES[words])
     assert verdict.state == WRONG
     assert words in verdict.message
 

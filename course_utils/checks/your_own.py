@@ -1,4 +1,4 @@
-"""Checks of lesson 10: a network of one's own, one scale, a run that can be stopped."""
+"""Checks of lesson 10: one scale, a network of one's own, a run that can be stopped."""
 
 import sys
 import tempfile
@@ -13,6 +13,52 @@ from ..images import IMAGENET_MEAN, IMAGENET_STD
 from .base import Wrong, call, check_tensor, compare, exercise
 
 # -- exercise 1 ------------------------------------------------------------------------
+
+
+@exercise("Exercise 1")
+def one_scale(answer) -> str:
+    """Check `answer(maps)`: from (N, H, W), not negative, to brightness in [0, 1]."""
+    random = torch.Generator().manual_seed(1)
+    maps = torch.rand(3, 5, 6, generator=random) + 0.2
+    maps = maps * torch.tensor([0.1, 2.0, 0.7]).view(3, 1, 1)
+    result = check_tensor(call(answer, maps), (3, 5, 6))
+    each = maps.amax((1, 2), keepdim=True)
+    low = maps.amin((1, 2), keepdim=True)
+    compare(
+        result,
+        maps / maps.max(),
+        {
+            "Each map is divided by its own largest value: the weakest picture's map looks "
+            "as strong as the others. Divide all of them by the largest of all.": (
+                maps / each
+            ),
+            "Each map is stretched from its own smallest to its own largest value: nothing "
+            "can be compared any more, and zero is not zero.": (maps - low) / (each - low),
+            "The smallest value of all became 0. Zero should stay zero: only divide.": (
+                (maps - maps.min()) / (maps.max() - maps.min())
+            ),
+            "You divide by the sum of each map: a map of few strong pixels and a map of "
+            "many weak ones get the same brightness.": maps
+            / maps.sum((1, 2), keepdim=True),
+            "That is each map's own mean: strength is lost. Divide all by one number.": (
+                maps / maps.mean((1, 2), keepdim=True)
+            ),
+            "You cut at 1, but the maps are not divided: what lies above 1 becomes the "
+            "same.": maps.clamp(0, 1),
+            "The maps are as they were: the largest value of all should become 1.": maps,
+        },
+        "The brightness is not right: one number divides all maps, and the brightest pixel "
+        "of all becomes 1.",
+    )
+    blank = call(answer, torch.zeros(2, 4, 4))
+    if not isinstance(blank, Tensor) or not torch.equal(blank, torch.zeros(2, 4, 4)):
+        raise Wrong(
+            "Maps that are zero everywhere should stay 0; yours become NaN, 0 divided by 0."
+        )
+    return "One divisor for all: twice as bright means twice as strong."
+
+
+# -- exercise 2 ------------------------------------------------------------------------
 
 MEAN, STD = (0.30, 0.45, 0.60), (0.10, 0.15, 0.20)
 NAMES = ("wren", "owl", "crane", "duck", "finch")  # not in alphabetical order
@@ -51,7 +97,7 @@ def bird_scores(shares: Tensor, mean=MEAN, std=STD) -> Tensor:
         return bird_network().eval()((shares - mean) / std)
 
 
-@exercise("Exercise 1")
+@exercise("Exercise 2")
 def read_names(answer) -> str:
     """Check `answer(model, pixels, mean, std, names)`: the N names of the top classes.
 
@@ -129,52 +175,6 @@ def _as_names(result, count: int) -> list[str]:
     if not all(isinstance(name, str) for name in result):
         raise Wrong("Names are wanted, not numbers: names[index] for each top class.")
     return list(result)
-
-
-# -- exercise 2 ------------------------------------------------------------------------
-
-
-@exercise("Exercise 2")
-def one_scale(answer) -> str:
-    """Check `answer(maps)`: from (N, H, W), not negative, to brightness in [0, 1]."""
-    random = torch.Generator().manual_seed(1)
-    maps = torch.rand(3, 5, 6, generator=random) + 0.2
-    maps = maps * torch.tensor([0.1, 2.0, 0.7]).view(3, 1, 1)
-    result = check_tensor(call(answer, maps), (3, 5, 6))
-    each = maps.amax((1, 2), keepdim=True)
-    low = maps.amin((1, 2), keepdim=True)
-    compare(
-        result,
-        maps / maps.max(),
-        {
-            "Each map is divided by its own largest value: the weakest picture's map looks "
-            "as strong as the others. Divide all of them by the largest of all.": (
-                maps / each
-            ),
-            "Each map is stretched from its own smallest to its own largest value: nothing "
-            "can be compared any more, and zero is not zero.": (maps - low) / (each - low),
-            "The smallest value of all became 0. Zero should stay zero: only divide.": (
-                (maps - maps.min()) / (maps.max() - maps.min())
-            ),
-            "You divide by the sum of each map: a map of few strong pixels and a map of "
-            "many weak ones get the same brightness.": maps
-            / maps.sum((1, 2), keepdim=True),
-            "That is each map's own mean: strength is lost. Divide all by one number.": (
-                maps / maps.mean((1, 2), keepdim=True)
-            ),
-            "You cut at 1, but the maps are not divided: what lies above 1 becomes the "
-            "same.": maps.clamp(0, 1),
-            "The maps are as they were: the largest value of all should become 1.": maps,
-        },
-        "The brightness is not right: one number divides all maps, and the brightest pixel "
-        "of all becomes 1.",
-    )
-    blank = call(answer, torch.zeros(2, 4, 4))
-    if not isinstance(blank, Tensor) or not torch.equal(blank, torch.zeros(2, 4, 4)):
-        raise Wrong(
-            "Maps that are zero everywhere should stay 0; yours become NaN, 0 divided by 0."
-        )
-    return "One divisor for all: twice as bright means twice as strong."
 
 
 # -- exercise 3 ------------------------------------------------------------------------
