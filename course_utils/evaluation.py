@@ -17,7 +17,7 @@ how far a mean over a few pictures can be trusted.
 import copy
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -162,8 +162,7 @@ def randomization_test(
             `target_scores`). None is the top class that the *whole* network sees.
         method: ``method(model, images, targets)`` gives maps (N, H, W) or (N, 3, H, W).
         layers: what is drawn anew, step after step: module paths or friendly names, each
-            with all that lies inside it; all layers with parameters, the last first,
-            unless given.
+            with all that lies inside it; `blocks_from_top` unless given.
         seed: of the weights and of the other classes.
         progress: called as ``progress(done, total)`` after each batch of maps; whatever
             it raises ends the work and goes through to the caller.
@@ -173,19 +172,17 @@ def randomization_test(
 
     Example:
         >>> model, images = load_model(), torch.randn(1, 3, 64, 64)
-        >>> randomization_test(model, images, 0, vanilla_saliency, ["conv26"]).layers
-        ('conv26',)
+        >>> randomization_test(model, images, 0, vanilla_saliency, ["fire9"]).layers
+        ('fire9',)
     """
     if not callable(method):
         raise TypeError(f"method: wants a function that gives maps, not {method!r}")
     _, classes, outputs = read_answer(model, images, targets)
     targets = targets if classes is None else classes
-    layers = tuple(layers_from_top(model) if layers is None else layers)
-    paths = [layer_path(model, layer) for layer in layers]
-    if not paths:
+    layers = tuple(blocks_from_top(model) if layers is None else layers)
+    if not layers:
         raise ValueError("layers: there is none to draw anew")
-    random = torch.Generator().manual_seed(seed)
-    total = len(paths) + 1 + (classes is not None)
+    total = len(layers) + 1 + (classes is not None)
     tick = _ticker(progress, total)
     true = method(model, images, targets)
     tick()
@@ -194,39 +191,57 @@ def randomization_test(
         count = outputs.shape[1]
         if count < 2:
             raise ValueError("model: has one class only, so there is no other to ask for")
+        random = torch.Generator().manual_seed(seed)
         away = torch.randint(1, count, classes.shape, generator=random)
         others = (classes.cpu() + away) % count
         agreement = rank_correlation(true, method(model, images, others.to(images.device)))
         tick()
-    forgetful, rows = copy.deepcopy(model), []
-    for path in paths:
-        draw_anew(forgetful.get_submodule(path), random)
+    rows = []
+    for step in range(len(layers)):
+        forgetful = forget(model, layers[: step + 1], seed)
         rows.append(rank_correlation(true, method(forgetful, images, targets)))
         tick()
     return RandomizationTest(layers, torch.stack(rows), others, agreement)
 
 
-def layers_from_top(model: nn.Module) -> list[str]:
-    """The paths of all layers that hold parameters themselves, the last one first."""
-    return [
-        path
-        for path, module in reversed(list(model.named_modules()))
-        if any(True for _ in module.parameters(recurse=False))
-    ]
+def blocks_from_top(model: nn.Module) -> list[str]:
+    """The paths of a network's blocks that hold parameters, the last one first.
 
-
-@torch.no_grad()
-def draw_anew(module: nn.Module, random: torch.Generator) -> None:
-    """Fill a module with noise: all that it learned is lost, only its scale is kept.
-
-    Each tensor of parameters becomes normally distributed with the mean and the standard
-    deviation that it had, so that what follows goes on to receive values of its size.
+    A block is whatever stands in a chain of `nn.Sequential`: a Fire module of SqueezeNet,
+    a residual block, or a single layer.
     """
-    for parameter in module.parameters():
-        values = parameter.detach().float().cpu()
-        spread = values.std(correction=0)
-        fresh = values.mean() + spread * torch.randn(values.shape, generator=random)
-        parameter.copy_(fresh)
+
+    def blocks(module: nn.Module, path: str) -> Iterator[str]:
+        for name, child in module.named_children():
+            place = f"{path}.{name}" if path else name
+            if isinstance(child, nn.Sequential):
+                yield from blocks(child, place)
+            elif any(True for _ in child.parameters()):
+                yield place
+
+    return list(blocks(model, ""))[::-1]
+
+
+def forget(model: nn.Module, layers: Sequence[str], seed: int = 0) -> nn.Module:
+    """A copy of a network in which some layers have lost all that they learned.
+
+    Each tensor of their parameters becomes normally distributed with the mean and the
+    standard deviation that it had, so that what follows goes on to receive values of its
+    size. The same layers in front of the list become the same, whatever follows them.
+
+    Args:
+        model: stays as it is.
+        layers: module paths or friendly names, each with all that lies inside it.
+        seed: of the draws.
+    """
+    random, copied = torch.Generator().manual_seed(seed), copy.deepcopy(model)
+    for layer in layers:
+        module = copied.get_submodule(layer_path(model, layer))
+        for parameter in module.parameters():
+            values = parameter.detach().float().cpu()
+            noise = torch.randn(values.shape, generator=random)
+            parameter.data.copy_(values.mean() + values.std(correction=0) * noise)
+    return copied
 
 
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
@@ -293,12 +308,12 @@ class Curves:
     @property
     def deletion_area(self) -> float:
         """Mean height of the deletion curve; the lower, the better the map."""
-        return float(np.trapezoid(self.deletion, self.shares))
+        return _mean_height(self.deletion)
 
     @property
     def insertion_area(self) -> float:
         """Mean height of the insertion curve; the higher, the better the map."""
-        return float(np.trapezoid(self.insertion, self.shares))
+        return _mean_height(self.insertion)
 
     def hidden(self, share: float, keep: bool = False) -> Tensor:
         """(1, 3, H, W): the picture with its most important pixels hidden.
@@ -381,6 +396,11 @@ def deletion_insertion(
         curves.append(torch.cat(scores).double().numpy())
     target = None if classes is None else int(classes)
     return Curves(shares, *curves, order, filler, image, target)
+
+
+def _mean_height(curve: np.ndarray) -> float:
+    """The area under evenly spaced points from 0 to 1, by trapezia."""
+    return float((curve[:-1] + curve[1:]).mean() / 2)
 
 
 def _score_of(target: int, score: str) -> Callable[[Tensor], Tensor]:
