@@ -1,104 +1,151 @@
-"""How long a lab takes from a control to its picture, and what importing costs.
+"""From a control to its picture in every lab; the handlers are called directly.
 
-    python benchmarks/labs.py
-
-The handlers are called directly, as a browser would have them called; what the browser
-adds is not in the figures. Beside each lab stands the floor, a bare forward and backward
-pass of the same network in the same run.
+What a browser adds is not in the figures. Every list, slider and box of a lab is moved,
+the photograph several times, to ones that the lab has not met. Above the labs stands the
+floor: a bare forward and backward pass of the same network in the same run.
 """
 
-import json
+import importlib
+import pkgutil
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import ipywidgets as widgets
 import torch
+from harness import Row, alternate, main, significant
 
+import course_utils.labs
 from course_utils import load_model, load_samples, preprocess
 from course_utils.labs.base import Lab
-from course_utils.labs.batch_maps import BatchMapsLab
-from course_utils.labs.guided_backprop import GuidedBackpropLab
-from course_utils.labs.theory import TheoryLab
-from course_utils.labs.vanilla_saliency import VanillaSaliencyLab
+from course_utils.labs.occlusion import OcclusionLab
 
-RESULTS = Path(__file__).with_name("labs.json")
-LABS = {
-    "01": TheoryLab,
-    "02": VanillaSaliencyLab,
-    "03": BatchMapsLab,
-    "05": GuidedBackpropLab,
-}
+PHOTOGRAPHS = 4  # that a lab has not met
+LISTS = (widgets.Dropdown, widgets.ToggleButtons, widgets.SelectionSlider)
 
 
-def bare_pass(model, images) -> float:
-    """Seconds of one forward and backward pass to the pixels."""
-    start = time.perf_counter()
-    pixels = images.clone().requires_grad_()
-    model(pixels).amax(dim=1).sum().backward()
-    return time.perf_counter() - start
+def find_labs() -> dict[str, type[Lab]]:
+    """Module → the lab of each lesson, in alphabetical order."""
+    found = {}
+    for module in pkgutil.iter_modules(course_utils.labs.__path__):
+        if module.name in ("base", "live"):
+            continue
+        loaded = importlib.import_module(f"course_utils.labs.{module.name}")
+        for value in vars(loaded).values():
+            own = getattr(value, "__module__", "") == loaded.__name__
+            if own and isinstance(value, type) and issubclass(value, Lab):
+                found[module.name] = value
+    return found
 
 
-def touch(lab: Lab) -> list[float]:
-    """Seconds for each picture as every list, slider and box is moved once.
+# -- moving controls -----------------------------------------------------------------------
+
+
+def move(control: widgets.Widget) -> None:
+    """Give a control its next value, as a learner would by one click or one key."""
+    if hasattr(control, "choice"):  # a picker: its list
+        move(control.choice)
+    elif isinstance(control, LISTS):
+        if len(control.options) > 1:
+            control.index = (control.index + 1) % len(control.options)
+    elif isinstance(control, widgets.Checkbox):
+        control.value = not control.value
+    elif isinstance(control, (widgets.IntSlider, widgets.FloatSlider)):
+        up = control.value + control.step <= control.max
+        control.value += control.step if up else -control.step
+
+
+def seconds_of(lab: Lab, control: widgets.Widget) -> float | None:
+    """How long a move takes until the new picture is there; None if it draws none."""
+    before, start = lab.picture.value, time.perf_counter()
+    move(control)
+    seconds = time.perf_counter() - start
+    return seconds if lab.picture.value is not before else None
+
+
+def touch(lab: Lab, rounds: int) -> list[float]:
+    """Seconds of each picture as every control is moved.
 
     The network stays: another one would first have to be downloaded.
     """
-    seconds = []
+    found = []
     for name, control in lab.controls.items():
-        before = control.value
-        if name == "network":
+        if name in ("network", "photo", "picture") or getattr(control, "disabled", False):
             continue
-        if isinstance(control, widgets.Dropdown) and control.index is not None:
-            control.index = (control.index + 1) % len(control.options)
-        elif isinstance(control, widgets.Checkbox):
-            control.value = not before
-        elif isinstance(control, widgets.IntSlider | widgets.FloatSlider):
-            step = control.step if before < control.max else -control.step
-            control.value = before + step
-        if control.value != before:
-            assert not lab.failed, lab.status.value
-            seconds.append(lab.seconds)
-    return seconds
+        found += [seconds_of(lab, control) for _ in range(rounds)]
+    return [seconds for seconds in found if seconds is not None]
 
 
-def import_seconds(statement: str) -> float:
-    """Best of five: seconds that a fresh Python takes for an import, less starting up."""
-
-    def run(code: str) -> float:
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        return time.perf_counter() - start
-
-    return min(run(statement) for _ in range(5)) - min(run("pass") for _ in range(5))
+def change_photograph(lab: Lab, count: int) -> list[float]:
+    """Seconds of each photograph that the lab has not met before."""
+    picker = lab.controls.get("photo", lab.controls.get("picture"))
+    if picker is None:
+        return []
+    found = [seconds_of(lab, picker) for _ in range(count)]
+    return [seconds for seconds in found if seconds is not None]
 
 
-def main() -> None:
-    """Measure, print a table and write it beside this file."""
+# -- measuring -----------------------------------------------------------------------------
+
+
+def bare_pass() -> float:
+    """Seconds of a forward and a backward pass to the pixels."""
     model, images = load_model(), preprocess(load_samples(1).images)
-    bare_pass(model, images)
-    floor = min(bare_pass(model, images) for _ in range(20))
-    every = "from course_utils import vanilla_saliency, load_model, load_samples"
-    torch_alone, course = import_seconds("import torch"), import_seconds(every)
-    result = {
-        "threads": torch.get_num_threads(),
-        "bare forward and backward": round(floor, 3),
-        "import torch": round(torch_alone, 2),
-        "import of the course, torch included": round(course, 2),
-    }
-    for lesson, lab_class in LABS.items():
+
+    def job():
+        pixels = images.clone().requires_grad_()
+        torch.autograd.grad(model(pixels).amax(), pixels)
+
+    return alternate({"bare": job}, rounds=15)["bare"].wall
+
+
+def lab_row(name: str, lab_class: type[Lab], rounds: int, photographs: int) -> Row:
+    """Median and 95th percentile of everything that was moved."""
+    start = time.perf_counter()
+    try:
         lab = lab_class()
-        seconds = sorted(touch(lab) + touch(lab))
-        result[f"lab {lesson}, median"] = round(statistics.median(seconds), 3)
-        result[f"lab {lesson}, 95th percentile"] = round(
-            seconds[-1 - len(seconds) // 20], 3
-        )
-    for name, value in result.items():
-        print(f"{name:40} {value}")
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        opening = time.perf_counter() - start
+        fresh = change_photograph(lab, photographs)
+        seconds = sorted(fresh + touch(lab, rounds))
+    except Exception as error:
+        return {"lab": name, "median (s)": f"failed: {error}"}
+    row = {"lab": name, "opens in (s)": significant(opening, 2), "pictures": len(seconds)}
+    if not seconds:
+        return row
+    high = seconds[min(round(0.95 * len(seconds)), len(seconds) - 1)]
+    return row | {
+        "median (s)": significant(statistics.median(seconds), 2),
+        "95 % within (s)": significant(high, 2),
+        "a new photograph (s)": significant(statistics.median(fresh), 2) if fresh else "",
+        "says an error": lab.status.value if lab.failed else "",
+    }
+
+
+def all_windows(quick: bool) -> Row:
+    """The occlusion lab from start to its whole map, and how often it drew meanwhile."""
+    lab, drawn = OcclusionLab(), []
+    for name, value in (("window", 32), ("stride", 56 if quick else 8)):
+        lab.controls[name].value = value
+    start = time.perf_counter()
+    lab.picture.observe(lambda change: drawn.append(time.perf_counter() - start), "value")
+    lab.start()
+    lab.wait(120)
+    return {
+        "lab": f"occlusion, all {lab.result.drops.numel()} windows",
+        "pictures": len(drawn),
+        "median (s)": significant(time.perf_counter() - start, 2),
+    }
+
+
+def measure(quick: bool) -> list[Row]:
+    """The floor, every lab, and the longest computation of one."""
+    rows = [{"lab": "(a bare pass)", "median (s)": significant(bare_pass(), 2)}]
+    rounds, photographs = (1, 1) if quick else (3, PHOTOGRAPHS)
+    for name, lab_class in find_labs().items():
+        if not quick or name == "vanilla_saliency":
+            rows.append(lab_row(name, lab_class, rounds, photographs))
+    tries = [all_windows(quick) for _ in range(1 if quick else 3)]
+    return [*rows, min(tries, key=lambda row: row["median (s)"])]
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)

@@ -1,92 +1,125 @@
-"""One occlusion map by `occlusion` and by Captum's fastest setting, turn about.
+"""Occlusion maps beside Captum and PAIR's saliency, on two grids of windows.
 
-    python benchmarks/occlusion.py
-
-Window 32, stride 8: the same 25 × 25 windows of one photograph for both. Captum gets the
-model and the picture in the memory format that suits it, channels last, and the number of
-windows in one pass with which it is fastest here, tried in the same run. The best of
-several rounds counts, and the multiply-adds of both stand beside it.
+The same windows of one photograph for the course and Captum; Captum gets the network and
+the picture in the memory layout that suits it, and the number of windows in one pass and
+of threads with which it is fastest here. PAIR's package knows windows at every pixel only,
+each a pass of its own: 37,249 for windows of 32 pixels. So it is compared by the window.
 """
 
-import json
-import time
-from pathlib import Path
+import copy
 
 import torch
-from captum.attr import Occlusion
-from torch.utils.flop_counter import FlopCounterMode
+from harness import (
+    Row,
+    Seconds,
+    beside,
+    giga_multiply_adds,
+    main,
+    missing_row,
+    peer,
+    ratio_row,
+    significant,
+    with_threads,
+)
 
 from course_utils import load_model, load_samples, occlusion, preprocess
 
-RESULTS = Path(__file__).with_suffix(".json")
-ROUNDS, WINDOW, STRIDE = 3, 32, 8
+GRIDS = ((32, 8), (48, 16))  # window and stride in pixels: 625 and 144 windows
 AT_ONCE = (8, 16, 32)
+PAIR_SIDE = 5  # a window that has as many places a side, and PAIR_SIDE² in all
 
 
-def by_captum(model, image, target, at_once: int):
+def by_captum(captum, model, image, target, window, stride, at_once):
     """(H, W): Captum's map."""
     with torch.no_grad():
-        maps = Occlusion(model).attribute(
+        maps = captum.Occlusion(model).attribute(
             image,
-            (3, WINDOW, WINDOW),
-            (3, STRIDE, STRIDE),
+            (3, window, window),
+            (3, stride, stride),
             target=target,
             perturbations_per_eval=at_once,
         )
     return maps[0, 0]
 
 
-def timed(work) -> float:
-    """Seconds that `work` takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def million_multiply_adds(work) -> float:
-    """By PyTorch's own counter, which counts a multiply-add as two operations."""
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops() / 2 / 1e6
-
-
-def jobs(model, image, target: int) -> dict:
-    """Name → work: Captum in every setting that is tried, and `occlusion`."""
-    found = {"captum, default": lambda: by_captum(model, image, target, 1)}
-    last = load_model().to(memory_format=torch.channels_last)
-    picture = image.contiguous(memory_format=torch.channels_last)
-    for at_once in AT_ONCE:
-        found[f"captum, channels last, {at_once} at once"] = lambda n=at_once: by_captum(
-            last, picture, target, n
+def captum_settings(captum, model, image, target, grid) -> dict:
+    """Layouts and numbers of windows in one pass."""
+    last = image.contiguous(memory_format=torch.channels_last)
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    found = {
+        f"channels last, {n} at once": lambda n=n: by_captum(
+            captum, model, last, target, *grid, n
         )
-    found["occlusion"] = lambda: occlusion(model, image, target, WINDOW, STRIDE).heatmap
+        for n in AT_ONCE
+    }
+    found["plain layout, 16 at once"] = lambda: by_captum(
+        captum, plain, image, target, *grid, 16
+    )
     return found
 
 
-def main() -> None:
-    """Measure, print a table and write it beside this file."""
+def pair_settings(pair, model, image, target) -> dict:
+    """PAIR's `Occlusion` with a window so large that it has but few places."""
+    picture = image[0].permute(1, 2, 0).numpy()
+
+    def scores(batch, call_model_args=None, expected_keys=None):
+        with torch.no_grad():
+            pictures = torch.from_numpy(batch).permute(0, 3, 1, 2)
+            return {pair.OUTPUT_LAYER_VALUES: model(pictures)[:, target].numpy()}
+
+    size = picture.shape[0] - PAIR_SIDE + 1
+    return {"one by one": lambda: pair.Occlusion().GetMask(picture, scores, size=size)}
+
+
+def measure(quick: bool) -> list[Row]:
+    """Both grids beside Captum, a window beside PAIR's."""
     model, samples = load_model(), load_samples(1)
     image, target = preprocess(samples.images), samples.labels.item()
-    work = jobs(model, image, target)
-    best = {name: timed(job) for name, job in work.items()}  # every setting once
-    rivals = sorted((n for n in best if n.startswith("captum, ")), key=best.get)[:2]
-    for _ in range(ROUNDS):
-        for name in (*rivals, "occlusion"):
-            best[name] = min(best[name], timed(work[name]))
-    fastest = min(rivals, key=best.get)
-    ours, theirs = work["occlusion"](), work[fastest]()
-    counts = {name: million_multiply_adds(work[name]) for name in (fastest, "occlusion")}
-    result = {"threads": torch.get_num_threads(), "windows": 625}
-    result |= {f"{name} (s)": round(value, 2) for name, value in best.items()}
-    result |= {f"{n}, million multiply-adds": round(c) for n, c in counts.items()}
-    result["fastest setting of Captum"] = fastest
-    result["times as fast as that"] = round(best[fastest] / best["occlusion"], 2)
-    difference = (ours - theirs).abs().max() / theirs.abs().max()
-    result["largest difference of the maps, relative"] = float(f"{difference:.1g}")
-    for name, value in result.items():
-        print(f"{name:48} {value}")
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    captum, pair = peer("captum.attr"), peer("saliency.core")
+    rounds, rows = 1 if quick else 3, []
+    grids = ((112, 56),) if quick else GRIDS
+    for grid in grids:
+
+        def ours(grid=grid):
+            return occlusion(model, image, target, *grid)
+
+        count = ours().drops.numel()
+        what = f"occlusion, {count} windows of {grid[0]} px"
+        if captum is None:
+            rows.append(missing_row(what, "Captum"))
+            continue
+        settings = with_threads(captum_settings(captum, model, image, target, grid))
+        seconds, name, theirs = beside(ours, settings, rounds)
+        row = ratio_row(what, seconds, f"Captum: {name}", theirs)
+        rows.append(row | _same_map(ours, settings[name]))
+    rows.append(_beside_pair(pair, model, image, target, rounds, grids[0]))
+    return rows
+
+
+def _same_map(ours, theirs) -> Row:
+    """How far the two maps are apart, and what they cost in multiply-adds."""
+    map_, right = ours().heatmap, theirs()
+    difference = (map_ - right).abs().max() / right.abs().max()
+    return {
+        "largest difference of the maps": significant(difference.item(), 1),
+        "multiply-adds (billions)": significant(giga_multiply_adds(ours)),
+        "its multiply-adds (billions)": significant(giga_multiply_adds(theirs)),
+    }
+
+
+def _beside_pair(pair, model, image, target, rounds, grid) -> Row:
+    what = f"occlusion, one window of {grid[0]} px"
+    if pair is None:
+        return missing_row(what, "PAIR saliency")
+    settings = with_threads(pair_settings(pair, model, image, target))
+    count = occlusion(model, image, target, *grid).drops.numel()
+    seconds, name, theirs = beside(
+        lambda: occlusion(model, image, target, *grid), settings, rounds
+    )
+    each = Seconds(*(value / count for value in seconds))
+    theirs = Seconds(*(value / (PAIR_SIDE**2 + 1) for value in theirs))
+    return ratio_row(what, each, f"PAIR saliency: {name}", theirs)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure, __doc__)
