@@ -391,7 +391,7 @@ def plot_panels(
     columns = columns or len(panels)
     lines = 1 + max((p[2].get("below", "").count("\n") for p in panels), default=0)
     rows = -(-len(panels) // max(columns, 1))
-    below = 0.27 + 0.15 * (lines - 1) + 0.25 * (rows > 1)  # above the next row's titles
+    below = 0.27 + 0.16 * (lines - 1) + 0.27 * (rows > 1)  # above the next row's titles
     figure, axes = _grid(rows, columns, size, below=below)
     for axis in axes.flat[len(panels) :]:
         axis.remove()
@@ -557,6 +557,40 @@ def plot_table(
     axis.set_yticks(range(len(row_titles)), row_titles)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
+    return figure
+
+
+def plot_intervals(
+    columns: dict[str, dict[str, tuple[float, float, float]]],
+    grey: Sequence[str] = (),
+    size: float = 1.7,
+) -> Figure:
+    """Means with their intervals: one row a method, one panel a measure.
+
+    Args:
+        columns: measure → method → ``(mean, low, high)``, the same methods in each.
+        grey: the methods drawn in grey, such as baselines.
+        size: width of a panel in inches.
+    """
+    names = list(next(iter(columns.values())))
+    figure = Figure(
+        figsize=(1.7 + size * len(columns), 0.8 + 0.24 * len(names)), layout="constrained"
+    )
+    for axis, (title, rows) in zip(
+        figure.subplots(1, len(columns), sharey=True, squeeze=False)[0],
+        columns.items(),
+        strict=True,
+    ):
+        for row, name in enumerate(names):
+            mean, low, high = rows[name]
+            colour = "#999999" if name in grey else "#3b6ea5"
+            axis.plot([low, high], [row, row], color=colour, lw=2)
+            axis.plot([mean], [row], "o", color=colour, ms=5)
+        axis.set_title(title, fontsize=9)
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+        axis.set_ylim(len(names) - 0.5, -0.5)
+        axis.grid(axis="x", color="#dddddd")
+        axis.tick_params(labelsize=8)
     return figure
 
 
