@@ -8,7 +8,8 @@ nothing: the baselines, beside which every map should be shown.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from inspect import signature
 
 import torch
@@ -153,6 +154,18 @@ _ALL = (
     Method("random", "random", _of_pictures(random_maps), False, "08", 0, True),
 )
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
+# The same, in a fraction of the time: fewer noisy copies, fewer points of the path. The
+# noise is weak enough for the bundled network to go on recognising what it sees.
+QUICK: dict[str, Method] = METHODS | {
+    "smooth_grad": replace(
+        METHODS["smooth_grad"], maps=partial(smooth_grad, samples=8, noise=0.05), passes=16
+    ),
+    "integrated_gradients": replace(
+        METHODS["integrated_gradients"],
+        maps=partial(integrated_gradients, steps=12),
+        passes=24,
+    ),
+}
 
 
 def find_method(name: str) -> Method:

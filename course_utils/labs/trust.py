@@ -1,6 +1,5 @@
 """Lab of lesson 08: put one map to its tests, on any photograph and for any class."""
 
-from dataclasses import replace
 from functools import lru_cache, partial
 
 import ipywidgets as widgets
@@ -18,9 +17,8 @@ from ..evaluation import (
     rank_correlation,
 )
 from ..figures import map_limits, plot_panels
-from ..gradients import integrated_gradients, smooth_grad
 from ..images import deprocess, preprocess
-from ..methods import METHODS, Method
+from ..methods import QUICK, Method
 from ..models import class_name, friendly_layers, load_model
 from ..samples import load_samples, two_class_picture
 from .base import LABEL, ClassPicker, Lab, PicturePicker
@@ -28,15 +26,6 @@ from .base import LABEL, ClassPicker, Lab, PicturePicker
 PAIR = "parrot and dog, side by side"
 FILLS = {"mean colour": "mean", "blurred picture": "blur", "black": "black"}
 STEPS = 16  # of a curve
-# A lab should answer at once: fewer noisy copies, fewer points of the path.
-QUICK = METHODS | {
-    "smooth_grad": replace(
-        METHODS["smooth_grad"], maps=partial(smooth_grad, samples=8, noise=0.05)
-    ),
-    "integrated_gradients": replace(
-        METHODS["integrated_gradients"], maps=partial(integrated_gradients, steps=12)
-    ),
-}
 
 
 class TrustLab(Lab):
@@ -58,7 +47,9 @@ class TrustLab(Lab):
         self.block_names = [friendly.get(path, path) for path in self.blocks]
         samples = load_samples()
         pictures = dict(zip(samples.names, samples.images, strict=True))
-        self.picker = PicturePicker({PAIR: two_class_picture()} | pictures)
+        self.picker = PicturePicker(
+            {PAIR: two_class_picture()} | pictures, "german_shepherd"
+        )
         self._answer = lru_cache(maxsize=64)(self._ask)
         self._map = lru_cache(maxsize=128)(self._compute)
         self._curves = lru_cache(maxsize=64)(self._measure)
@@ -68,7 +59,7 @@ class TrustLab(Lab):
         style = {"style": LABEL, "layout": {"width": "330px"}}
         super().__init__(
             photo=self.picker,
-            target=ClassPicker("german shepherd"),
+            target=ClassPicker(""),
             method=widgets.Dropdown(
                 options=[(m.label, name) for name, m in QUICK.items()],
                 value="guided_backprop",
@@ -112,7 +103,7 @@ class TrustLab(Lab):
             (np.asarray(deprocess(left)[0]), f"{hidden} % hidden", {}),
             way.panel(whole[0], limit=limit),
             way.panel(forgot[0], self._forgotten(layers), limit=None),
-            (partial(_draw_curves, curves, rival, hidden / 100), "score", {}),
+            (partial(_draw_curves, curves, rival, hidden / 100), "probability", {}),
         ]
         return plot_panels(panels, size=2.3), (
             f"{way.label} for {class_name(label)}: {share:.1%} probable with {hidden} % "
@@ -163,4 +154,5 @@ def _draw_curves(curves: Curves, rival: Curves, here: float, axis) -> None:
     axis.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
     axis.set_xlabel("share of pixels; dashed: random", labelpad=1)
     axis.tick_params(labelsize=7, pad=1, direction="in")
+    axis.tick_params(axis="y", pad=-15)
     axis.legend(fontsize=7, loc="center right")
