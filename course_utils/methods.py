@@ -108,7 +108,9 @@ def _occlusion_maps(
     targets: Targets = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Tensor:
-    """(N, H, W), signed: mean drops of the logit, windows of 32 pixels, 16 apart."""
+    """(N, H, W), signed: mean drops of the logit; windows a seventh of a side, half apart."""
+    window = max(1, round(min(images.shape[2:]) / 7))
+    stride = max(1, window // 2)
     if targets is None or callable(targets) or isinstance(targets, Unit):
         each = [targets] * len(images)
     else:
@@ -120,7 +122,7 @@ def _occlusion_maps(
             if progress is not None:
                 progress(before * total + done, len(images) * total)
 
-        found = occlusion(model, image[None], target, window=32, stride=16, progress=report)
+        found = occlusion(model, image[None], target, window, stride, progress=report)
         maps.append(found.heatmap)
     return torch.stack(maps).to(images)
 

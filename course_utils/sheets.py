@@ -17,6 +17,7 @@ A sheet is saved as a picture and a file of settings, which `repeat_sheet` reads
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,7 +163,7 @@ class Sheet:
             OSError: the folder or a file cannot be written; the sentence says where.
         """
         folder = Path(folder).expanduser()
-        if not name or Path(name).name != name:
+        if not name or name.startswith(".") or Path(name).name != name:
             raise ValueError(f"name: wants a plain name such as sheet, not {name!r}")
         files = [f"{name}-{number}.png" for number in range(1, len(self.pictures) + 1)]
         try:
@@ -232,6 +233,8 @@ class Sheet:
             below = range_text(limit)
             style = {"cmap": "inferno", "vmin": 0, "vmax": limit, "below": below}
             panel = (_size(values), label, style)
+        if not values.any():
+            panel[2]["below"] = "zero everywhere"
         if times:
             panel[2]["below"] += f"\n{_seconds(self.seconds[key])}"
         return panel
@@ -325,12 +328,14 @@ def _fill(sheet: Sheet, images: Tensor, wanted: list, progress: Progress | None)
         report(0)
         for done, (method, number) in enumerate(jobs):
             start = time.perf_counter()
-            map_ = METHODS[method](
-                sheet.model,
-                images[number : number + 1],
-                wanted[number],
-                progress=lambda step, steps, done=done: report(done, step / steps),
-            )[0]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # the panel says it
+                map_ = METHODS[method](
+                    sheet.model,
+                    images[number : number + 1],
+                    wanted[number],
+                    progress=lambda step, steps, done=done: report(done, step / steps),
+                )[0]
             seconds[method, number] = time.perf_counter() - start
             maps[method, number] = map_.detach().cpu()
             report(done + 1)

