@@ -108,7 +108,7 @@ def _occlusion_maps(
     targets: Targets = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Tensor:
-    """(N, H, W), signed: mean drops of the logit; windows a seventh of a side, half apart."""
+    """(N, H, W), signed: drops of the logit; windows a seventh of a side, half apart."""
     window = max(1, round(min(images.shape[2:]) / 7))
     stride = max(1, window // 2)
     if targets is None or callable(targets) or isinstance(targets, Unit):
