@@ -129,12 +129,16 @@ class RandomizationTest:
     class_correlations: Tensor | None
 
     def __repr__(self) -> str:
-        first, last = (self.correlations[step].mean().item() for step in (0, -1))
-        return (
-            f"RandomizationTest({len(self.layers)} layers, "
-            f"{self.correlations.shape[1]} pictures, correlation {first:.2f} after "
-            f"{self.layers[0]}, {last:.2f} after all)"
-        )
+        layers, pictures = self.correlations.shape
+        parts = [f"{layers} layers, {pictures} pictures"]
+        if layers:
+            first, last = self.correlations.mean(dim=1)[[0, -1]].tolist()
+            parts += [
+                f"correlation {first:.2f} after {self.layers[0]}, {last:.2f} after all"
+            ]
+        if self.class_correlations is not None:
+            parts += [f"{self.class_correlations.mean():.2f} for another class"]
+        return f"RandomizationTest({', '.join(parts)})"
 
 
 def randomization_test(
@@ -162,7 +166,8 @@ def randomization_test(
             `target_scores`). None is the top class that the *whole* network sees.
         method: ``method(model, images, targets)`` gives maps (N, H, W) or (N, 3, H, W).
         layers: what is drawn anew, step after step: module paths or friendly names, each
-            with all that lies inside it; `blocks_from_top` unless given.
+            with all that lies inside it; `blocks_from_top` unless given. None at all, []:
+            only the other class is asked for.
         seed: of the weights and of the other classes.
         progress: called as ``progress(done, total)`` after each batch of maps; whatever
             it raises ends the work and goes through to the caller.
@@ -180,8 +185,6 @@ def randomization_test(
     _, classes, outputs = read_answer(model, images, targets)
     targets = targets if classes is None else classes
     layers = tuple(blocks_from_top(model) if layers is None else layers)
-    if not layers:
-        raise ValueError("layers: there is none to draw anew")
     total = len(layers) + 1 + (classes is not None)
     tick = _ticker(progress, total)
     true = method(model, images, targets)
@@ -201,7 +204,8 @@ def randomization_test(
         forgetful = forget(model, layers[: step + 1], seed)
         rows.append(rank_correlation(true, method(forgetful, images, targets)))
         tick()
-    return RandomizationTest(layers, torch.stack(rows), others, agreement)
+    correlations = torch.stack(rows) if rows else torch.empty(0, len(images))
+    return RandomizationTest(layers, correlations, others, agreement)
 
 
 def blocks_from_top(model: nn.Module) -> list[str]:
