@@ -536,16 +536,23 @@ class _RuledReLU(torch.autograd.Function):
     """min(max(x, 0), top) forwards; backwards by `rule`, guided or deconvnet."""
 
     @staticmethod
-    def forward(ctx, x, rule, top):
-        ctx.rule = rule
-        ctx.save_for_backward((x > 0) & (x < top))
-        return x.clamp(0, top)
+    def forward(ctx, x, rule, top, in_place):
+        y = x.clamp_(0, top) if in_place else x.clamp(0, top)
+        if in_place:
+            ctx.mark_dirty(y)
+        ctx.rule, ctx.top = rule, top
+        ctx.save_for_backward(*[y] * (rule == "guided"))  # x > 0 where y > 0
+        return y
 
     @staticmethod
     def backward(ctx, g):
-        (passed,) = ctx.saved_tensors
         g = g.clamp(min=0)
-        return (g * passed if ctx.rule == "guided" else g), None, None
+        for y in ctx.saved_tensors:
+            # g where y > 0, else 0: five times as fast as g * (y > 0)
+            torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g)
+            if ctx.top < float("inf"):
+                g *= y < ctx.top
+        return g, None, None, None
 
 
 # How each way of calling a ReLU is written: its input, where it saturates, in place or not.
@@ -620,13 +627,12 @@ class _ReLUOverride(TorchFunctionMode):
         call = self.CALLS[func](*args, **kwargs) if func in self.CALLS else None
         if func in self.OTHERS:
             self.others.add(self.OTHERS[func])
-        if call is None:
+        # Swin v2 has ReLUs beside the picture's way: they turn constants into constants.
+        if call is None or (torch.is_grad_enabled() and not call[0].requires_grad):
             return func(*args, **kwargs)
         self.met += 1
         x, top, in_place = call
-        if in_place:
-            return x.copy_(_RuledReLU.apply(x.clone(), self.rule, top))
-        return _RuledReLU.apply(x, self.rule, top)
+        return _RuledReLU.apply(x, self.rule, top, in_place)
 
 
 @contextmanager
