@@ -39,7 +39,7 @@ from torch import Tensor, nn
 
 from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, preprocess
 from .models import Unit
-from .targets import explaining, target_scores
+from .targets import explaining, read_answer, target_scores
 
 PARAMETRIZATIONS = ("fourier", "pixel")
 Target = int | Unit | Callable[[Tensor], Tensor]
@@ -250,8 +250,7 @@ def judge(model: nn.Module, pixels: Tensor, target: int) -> Judgement:
         >>> judge(load_model(), daisy.pixels, 985).rank
         1
     """
-    with torch.no_grad():
-        scores = model(pixels)[0]
+    scores = read_answer(model, pixels, target)[2][0]
     rank = int((scores > scores[target]).sum()) + 1
     return Judgement(scores[target].item(), scores.softmax(0)[target].item(), rank)
 

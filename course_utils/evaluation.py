@@ -138,7 +138,7 @@ class RandomizationTest:
             ]
         if self.class_correlations is not None:
             parts += [f"{self.class_correlations.mean():.2f} for another class"]
-        return f"RandomizationTest({', '.join(parts)})"
+        return f"RandomizationTest({', '.join(parts)}; rank correlations)"
 
 
 def randomization_test(
@@ -226,6 +226,7 @@ def blocks_from_top(model: nn.Module) -> list[str]:
     return list(blocks(model, ""))[::-1]
 
 
+@torch.inference_mode(False)  # weights made in inference mode take no gradients, ever
 def forget(model: nn.Module, layers: Sequence[str], seed: int = 0) -> nn.Module:
     """A copy of a network in which some layers have lost all that they learned.
 

@@ -28,6 +28,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from .gradients import vanilla_saliency
+from .targets import read_answer
 
 Box = tuple[int, int, int, int]
 STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (down, right) to four of the eight neighbours
@@ -627,8 +628,7 @@ def averaged_saliency(
         (N, H, W): the mean of ``len(shifts)`` maps, of twice as many with `flip`.
     """
     if targets is None:
-        with torch.no_grad():
-            targets = model(images).argmax(dim=1)
+        targets = read_answer(model, images)[1]
     shifts = list(shifts)
     if not shifts or any(2 * abs(shift) >= min(images.shape[-2:]) for shift in shifts):
         raise ValueError(f"shifts: wants some, below half the side, not {shifts}")

@@ -117,7 +117,7 @@ def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
             f"targets: wants one class for each of {count} pictures, "
             f"not {given.numel()} in the shape {tuple(given.shape)}"
         )
-    return given.long()
+    return given.long().clone()  # may have been made in inference mode, or be expanded
 
 
 def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
@@ -187,14 +187,14 @@ def read_answer(
             scores = target_scores(model, images, targets)
         finally:
             hook.remove()
-    outputs = given[-1] if given else None
-    if outputs is not None and outputs.shape[:-1] != (len(images),):
-        outputs = None
-    if isinstance(targets, Unit) or callable(targets):
-        return scores, None, outputs
-    if targets is None:
-        return scores, outputs.argmax(dim=1), outputs
-    return scores, class_indices(targets, len(images)).to(scores.device), outputs
+        outputs = given[-1] if given else None
+        if outputs is not None and outputs.shape[:-1] != (len(images),):
+            outputs = None
+        if isinstance(targets, Unit) or callable(targets):
+            return scores, None, outputs
+        if targets is None:
+            return scores, outputs.argmax(dim=1), outputs
+        return scores, class_indices(targets, len(images)).to(scores.device), outputs
 
 
 def _forward(model: nn.Module, images: Tensor):
