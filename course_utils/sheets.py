@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -222,7 +223,7 @@ class Sheet:
         if key not in self.maps:
             at_it = self.under_way is not None and self.under_way[0] == key
             words = f"{self.under_way[1]:.0%}" if at_it else "…"
-            return lambda axis: axis.text(0.5, 0.5, words, ha="center"), label, {}
+            return partial(_wait_for, words=words), label, {}
         values, limit = self.maps[key], limits[key]
         if self.settings["scale"] == "rank":
             style = {"cmap": "inferno", "vmin": 0, "vmax": 1, "below": "rank, 0 to 1"}
@@ -415,6 +416,12 @@ def shorten(text: str, longest: int) -> str:
 
 
 # -- small parts -----------------------------------------------------------------------
+
+
+def _wait_for(axis, words: str) -> None:
+    """An empty panel."""
+    axis.set_facecolor("#eeeeee")
+    axis.text(0.5, 0.5, words, ha="center", va="center", size=14, color="#555555")
 
 
 def _known(methods: Sequence[str]) -> tuple[str, ...]:

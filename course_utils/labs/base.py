@@ -216,7 +216,7 @@ class PicturePicker(widgets.HBox):
             layout={"width": "330px"},
         )
         self.upload = widgets.FileUpload(
-            accept="image/*", description="Upload a picture", layout={"width": "150px"}
+            accept="image/*", description="Upload a picture", layout={"width": "180px"}
         )
         super().__init__([self.choice, self.upload], value=self.choice.value)
         self.choice.observe(self._chosen, names="value")

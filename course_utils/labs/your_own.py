@@ -117,7 +117,7 @@ class YourOwnLab(LiveLab):
             scale=widgets.Dropdown(
                 options=list(SCALES.items()), description="scale", **WIDE
             ),
-            signed=widgets.Checkbox(description="draw signs, zero in the middle"),
+            signed=widgets.Checkbox(description="with signs", style=LABEL),
         )
         self._add_fields()
 
@@ -139,7 +139,11 @@ class YourOwnLab(LiveLab):
         for field in (self.address, row):
             field.add_class("course-lab-save")
         controls, *rest = self.widget.children
-        self.widget.children = (controls, self.address, *rest, row)
+        asked = ("network", "layer", "target", "channel")
+        left = [self.controls["photo"], self.address, *(self.controls[n] for n in asked)]
+        right = [self.controls[name] for name in ("methods", "scale", "signed")]
+        controls.children = [widgets.VBox(left), widgets.VBox(right)]
+        self.widget.children = (controls, *rest, row)
         self.controls["network"].observe(self._network_changed, names="value")
         self.controls["layer"].observe(self._layer_changed, names="value")
 
