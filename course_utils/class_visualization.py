@@ -200,12 +200,14 @@ def visualize_class(
     history, stopped = [], False
     with explaining(model):
         weight = next(model.parameters(), torch.zeros(()))
-        canvas = _canvas(settings, start, random, weight)
+        # Half precision has no Fourier transform and loses short steps.
+        fine = torch.promote_types(weight.dtype, torch.float32)
+        canvas = _canvas(settings, start, random, weight.to(fine))
         for step in range(1, steps + 1):
             pixels = canvas.pixels()
             seen = jittered(pixels, jitter, random) if jitter else pixels
             seen = transformed(seen, random) if robust else seen
-            score = _score(model, seen, target)
+            score = _score(model, seen.to(weight.dtype), target)
             objective = score - l2 * l2_penalty(pixels) if l2 else score
             objective = objective - tv * total_variation(pixels) if tv else objective
             canvas.climb(objective)
@@ -213,11 +215,12 @@ def visualize_class(
                 canvas.blur()
             history.append(score.item())
             if callback is not None:
-                so_far = Visualization(canvas.pixels().detach(), [*history], settings)
+                pixels = canvas.pixels().detach().to(weight.dtype, copy=True)
+                so_far = Visualization(pixels, [*history], settings)
                 stopped = _asks_to_stop(callback, step, so_far)
                 if stopped:
                     break
-        pixels = canvas.pixels().detach().clone().contiguous()
+        pixels = canvas.pixels().detach().to(weight.dtype, copy=True).contiguous()
     if len(history) > 1 and min(history) == max(history):
         warnings.warn(
             f"the score stayed at {history[0]:g} in every step: it did not react to the "
