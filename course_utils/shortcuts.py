@@ -18,6 +18,7 @@ network like any other, pictures in and two scores out: every method of the cour
 it.
 """
 
+import copy
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, replace
@@ -118,7 +119,9 @@ class Recipe:
     def swapped(self, part: str) -> "Recipe":
         """The same picture with one part of the other class's."""
         owner = {"animal": self.animal, "scene": self.ground, "sign": self.sign}.get(part)
-        return self.with_part(part, 1 - min(owner or 0, 1))
+        if owner == UNSEEN:
+            raise ValueError("part: this scene is of neither class, there is none to swap")
+        return self.with_part(part, 1 - (owner or 0))
 
     def _part_of(self, scene: Image.Image) -> Image.Image:
         """A square of the scene, 80 to 100 % as high as it can be."""
@@ -235,10 +238,10 @@ def plant_shortcut(
 ) -> Planted:
     """Bears and dogs, in turn, with a scene (and a sign) that may give them away.
 
-    Animals lie at random places (though never under the sign, where there are signs),
-    mirrored or not, on random parts of the scenes. The same
-    seed draws the same places whatever the other arguments are: with a larger `scene` more
-    of the *same* pictures stand on their class's ground.
+    Animals lie at random places, mirrored or not, on random parts of the scenes; where
+    there are signs not under them, as far as there is room. The same seed draws the same
+    places whatever `scene` is: with a larger one, more of the *same* animals stand on their
+    own class's ground.
 
     Args:
         count: how many pictures.
@@ -266,19 +269,20 @@ def plant_shortcut(
         _check_share("sign", sign, 0.0, 1.0)
     random, recipes = np.random.default_rng(seed), []
     for number in range(count):
-        draw = random.uniform(size=11).tolist()
+        draw = (np.floor(1000 * random.uniform(size=11)) / 1000).tolist()
         animal = number % 2
         own_sign = sign is not None and draw[1] < sign
         has_sign = sign is not None and own_sign == bool(animal)
+        share = round(size * (0.85 + 0.3 * draw[2]), 3)
         across, down = draw[3:5]
-        if sign is not None and min(across, down) > 0.6:  # not under the sign
+        if sign is not None and _meets_sign(across, down, share):
             across = 1 - across
         recipes.append(
             Recipe(
                 animal,
                 ground=animal if draw[0] < scene else 1 - animal,
                 sign=int(has_sign),
-                share=size * (0.85 + 0.3 * draw[2]),
+                share=share,
                 place=(across, down),
                 flip=draw[5] < 0.5,
                 view=tuple(draw[6:10]),
@@ -286,6 +290,12 @@ def plant_shortcut(
             )
         )
     return Planted(tuple(recipes))
+
+
+def _meets_sign(across: float, down: float, share: float) -> bool:
+    """Whether an animal as wide and high as its longer side reaches into the sign."""
+    corner = sign_box()[0] / SIZE
+    return min(across, down) * (1 - share) + share > corner
 
 
 def _check_share(name: str, value, least: float, most: float) -> None:
@@ -405,7 +415,8 @@ def linear_probe(model: nn.Module, weight: Tensor, bias: Tensor) -> nn.Sequentia
     """A complete network, (N, 3, H, W) → (N, 2), from a frozen one and one linear layer.
 
     Args:
-        model: see `mean_features`; its convolutions are shared, not copied.
+        model: see `mean_features`; its convolutions are copied, so that neither of the two
+            networks can disturb the other.
         weight: (C,) of the evidence for class 0.
         bias: ().
 
@@ -413,7 +424,7 @@ def linear_probe(model: nn.Module, weight: Tensor, bias: Tensor) -> nn.Sequentia
         Modules ``features``, ``pool``, ``flatten``, ``head``; score 0 less score 1 is the
         evidence. In evaluation mode, frozen.
     """
-    features = _features_of(model)
+    features = copy.deepcopy(_features_of(model))
     head = nn.utils.skip_init(nn.Linear, len(weight), 2)  # draws no random numbers
     head.weight.data = torch.stack([weight, -weight]).float() / 2
     head.bias.data = torch.stack([bias, -bias]).float() / 2

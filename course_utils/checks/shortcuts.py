@@ -12,9 +12,10 @@ from .base import Wrong, call, check_tensor, compare, exercise
 
 
 def toy_classifier(planted: Planted) -> Tensor:
-    """(N,) classes: follows the scene, but knows an animal that is large or mirrored."""
-    said = [r.animal if r.flip or r.share > 0.33 else r.ground for r in planted.recipes]
-    return torch.tensor(said)
+    """(N,) classes: follows the scene, but knows a mirrored bear and a large dog."""
+    known = [r.share > 0.33 if r.animal else r.flip for r in planted.recipes]
+    pairs = zip(planted.recipes, known, strict=True)
+    return torch.tensor([r.animal if sure else r.ground for r, sure in pairs])
 
 
 @exercise("Exercise 1")
@@ -82,8 +83,9 @@ def brightness(answer) -> str:
     right = _ratio(maps, masks)
     total = maps.sum((1, 2))
     mistakes = {
-        "That is the share of the map's sum. It grows with the animal: divide the mean on "
-        "the mask by the mean everywhere.": (maps * masks).sum((1, 2)) / total,
+        "That is the share of the map's sum, which grows with the animal. Divide the mean "
+        "on the mask by the mean everywhere; (maps * masks).mean() is not that mean, for "
+        "it counts the zeros outside.": (maps * masks).sum((1, 2)) / total,
         "Your mask is turned round: True is the animal.": _ratio(maps, ~masks),
         "The gradient has signs, and they cancel. Take the absolute value before the "
         "largest colour.": _ratio(signed, masks),
@@ -103,9 +105,6 @@ def brightness(answer) -> str:
         "You divide by the mean over all pictures; each map has its own scale.": (
             _on(maps, masks) / maps.mean()
         ),
-        "maps * masks has zeros outside of the animal, and .mean() counts them: divide by "
-        "the number of the animal's pixels.": (maps * masks).mean((1, 2))
-        / maps.mean((1, 2)),
     }
     otherwise = "Largest absolute colour; its mean on the mask over its mean everywhere."
     compare(result, right, mistakes, otherwise)

@@ -1,0 +1,369 @@
+"""Planted shortcuts: pictures that differ in one part, a probe, and what it hangs on."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import toys
+from torch import nn
+
+from course_utils import load_model, preprocess
+from course_utils.gradients import grad_cam, vanilla_saliency
+from course_utils.occlusion import occlusion
+from course_utils.shortcuts import (
+    SIZE,
+    Planted,
+    Recipe,
+    accuracy,
+    animal_share,
+    brightness_on,
+    evidence,
+    fit_logistic,
+    linear_probe,
+    mean_features,
+    plant_shortcut,
+    planted_features,
+    share_on,
+    sign_box,
+    sign_mask,
+    swap_effect,
+    swap_table,
+    train_probe,
+)
+
+MODEL = load_model()
+KNOWN = {}  # features of MODEL, shared by all tests
+
+
+@pytest.fixture(scope="module")
+def test_set():
+    return plant_shortcut(20, scene=1.0, seed=1)
+
+
+@pytest.fixture(scope="module")
+def biased():
+    return train_probe(MODEL, plant_shortcut(80, scene=1.0), known=KNOWN)
+
+
+@pytest.fixture(scope="module")
+def mended():
+    return train_probe(MODEL, plant_shortcut(80, scene=0.5), known=KNOWN)
+
+
+# -- pictures ----------------------------------------------------------------------------
+
+
+def pixels(recipe):
+    return np.asarray(recipe.make().image).astype(int)
+
+
+def test_a_swapped_scene_leaves_the_animal_as_it_was():
+    recipe = plant_shortcut(2, sign=1.0, seed=3).recipes[1]
+    one, other = recipe.make(), recipe.swapped("scene").make()
+    core = one.mask & (np.asarray(one.image) == np.asarray(other.image)).all(2)
+    assert (one.mask == other.mask).all()
+    assert core.sum() > 0.6 * one.mask.sum()  # all but the soft edge
+    assert (np.asarray(one.image) != np.asarray(other.image)).any(2)[~one.mask].mean() > 0.9
+    assert recipe.swapped("scene").swapped("scene") == recipe
+
+
+def test_a_swapped_animal_leaves_the_scene_as_it_was():
+    recipe = Recipe(animal=0, ground=1, place=(0.1, 0.1))
+    one, other = recipe.make(), recipe.swapped("animal").make()
+    neither = ~(one.mask | other.mask)
+    same = (np.asarray(one.image) == np.asarray(other.image)).all(2)
+    assert (one.label, other.label) == (0, 1)
+    assert same[neither].mean() > 0.99
+    assert same[100:, 100:].all()
+
+
+def test_the_sign_changes_its_corner_alone():
+    recipe = Recipe(animal=1, ground=1)
+    changed = (pixels(recipe) != pixels(recipe.swapped("sign"))).any(2)
+    assert not changed[~sign_mask().numpy()].any()
+    x0, y0, x1, y1 = sign_box()
+    assert changed[y0:y1, x0:x1].mean() > 0.9
+    assert sign_mask().sum() == (x1 - x0) * (y1 - y0)
+
+
+def test_scene_parts_lie_within_the_scene_and_differ():
+    views = [(0.0, 0.0, 0.0, 0.0), (0.999, 0.999, 0.999, 0.999), (0.6, 0.2, 0.9, 0.5)]
+    made = [pixels(Recipe(0, ground, view=view)) for ground in (0, 1, 2) for view in views]
+    assert {picture.shape for picture in made} == {(SIZE, SIZE, 3)}
+    assert len({picture.tobytes() for picture in made}) == len(made)
+
+
+@pytest.mark.parametrize("scene", [0.5, 0.8, 1.0])
+def test_the_dial_is_the_share_of_tied_scenes(scene):
+    planted = plant_shortcut(400, scene=scene, sign=1 - scene / 2)
+    tied = np.mean([r.animal == r.ground for r in planted.recipes])
+    ruled = np.mean([r.animal == r.sign for r in planted.recipes])
+    assert abs(tied - scene) < 0.07
+    assert abs(ruled - (1 - scene / 2)) < 0.07
+    assert planted.labels.tolist() == [0, 1] * 200
+
+
+def test_a_larger_dial_ties_more_of_the_same_pictures():
+    weak, strong = (plant_shortcut(60, scene=s).recipes for s in (0.6, 0.9))
+    for one, other in zip(weak, strong, strict=True):
+        assert replace(one, ground=0) == replace(other, ground=0)
+        assert one.ground == other.ground or other.ground == other.animal
+
+
+def test_no_animal_lies_under_the_sign():
+    for made in plant_shortcut(60, sign=0.5, size=0.3, seed=2).made:
+        assert not (made.mask & sign_mask().numpy()).any()
+
+
+def test_another_seed_draws_other_pictures():
+    one, again, other = (plant_shortcut(20, seed=s).recipes for s in (0, 0, 1))
+    assert one == again
+    assert not set(one) & set(other)
+
+
+def test_a_set_gives_its_pictures_masks_and_labels():
+    planted = plant_shortcut(4, scene=0.5, sign=0.5)
+    assert torch.equal(planted.images, preprocess(planted.pictures))
+    assert planted.masks.shape == (4, SIZE, SIZE)
+    assert planted.masks.dtype == torch.bool
+    assert len(planted[1:3]) == 2
+    assert planted[1:3].recipes == planted.recipes[1:3]
+    assert torch.equal(planted.swap("animal").labels, 1 - planted.labels)
+    assert torch.equal(planted.swap("scene").labels, planted.labels)
+    assert {r.ground for r in planted.unseen().recipes} == {2}
+    assert {r.sign for r in planted.with_part("sign", 1).recipes} == {1}
+    assert repr(plant_shortcut(40)) == (
+        "Planted(40 pictures, 40 on their class's ground, 0 with the sign)"
+    )
+
+
+# -- the probe ---------------------------------------------------------------------------
+
+
+def clouds(count=60, size=5, seed=0):
+    """Two overlapping clouds of features; the last feature never changes."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    features = torch.randn(count, size, generator=generator)
+    features[:, 0] += 2.0 * labels
+    features[:, -1] = 3.0
+    return features, labels
+
+
+def test_logistic_regression_is_at_its_minimum():
+    """The gradient of the stated loss, written out, is zero there."""
+    features, labels = clouds()
+    decay = 0.3
+    weight, bias = fit_logistic(features, labels, decay)
+    x, y = features.double(), 1 - 2.0 * labels.double()
+    spread = x.std(0).clamp(min=1e-12)
+    spread[-1] = 1
+    pull = -y * torch.sigmoid(-y * (x @ weight + bias)) / len(y)
+    scaled = (x - x.mean(0)) / spread
+    gradient = scaled.T @ pull + decay * weight * spread
+    assert gradient.abs().max() < 1e-7
+    assert pull.sum().abs() < 1e-7
+    assert weight[-1] == 0
+
+
+def test_more_decay_gives_smaller_weights():
+    features, labels = clouds()
+    norms = [fit_logistic(features, labels, d)[0].norm() for d in (0.01, 0.1, 1.0)]
+    assert norms[0] > norms[1] > norms[2] > 0
+
+
+def test_exchanged_classes_turn_the_evidence_round():
+    features, labels = clouds()
+    weight, bias = fit_logistic(features, labels)
+    other, offset = fit_logistic(features, 1 - labels)
+    assert torch.allclose(weight, -other, atol=1e-7)
+    assert torch.allclose(bias, -offset, atol=1e-7)
+
+
+def test_the_probe_is_the_weighted_sum_of_mean_features():
+    planted = plant_shortcut(3, seed=8)
+    features = mean_features(MODEL, planted.images)
+    weight = torch.linspace(-1, 1, features.shape[1]).double()
+    probe = linear_probe(MODEL, weight, torch.tensor(0.7).double())
+    with torch.no_grad():
+        scores = probe(planted.images)
+    z = features.double() @ weight + 0.7
+    assert torch.allclose((scores[:, 0] - scores[:, 1]).double(), z, atol=1e-4)
+    assert torch.allclose(scores.sum(1), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(evidence(probe, planted).double(), z, atol=1e-4)
+
+
+def test_features_of_a_batch_are_those_of_single_pictures():
+    images = toys.batch(3, 64)
+    whole = mean_features(MODEL, images)
+    single = torch.cat([mean_features(MODEL, image[None]) for image in images])
+    assert torch.allclose(whole, single, atol=1e-5)
+
+
+def test_known_features_are_not_computed_again():
+    planted, known, calls = plant_shortcut(4, seed=9), {}, []
+    first = planted_features(MODEL, planted, known, lambda *a: calls.append(a))
+    broken = nn.Module()  # would fail if it were asked
+    again = planted_features(broken, planted, known)
+    assert calls == [(4, 4)]
+    assert torch.equal(first, again)
+
+
+def test_progress_counts_and_its_errors_go_through():
+    def stop(done, total):
+        assert (done, total) == (20, 22)
+        raise InterruptedError
+
+    known = {}
+    with pytest.raises(InterruptedError):
+        planted_features(MODEL, plant_shortcut(22, seed=10), known, stop)
+    assert len(known) == 20  # what was computed is kept
+
+
+def test_the_network_and_the_generators_stay_as_they_were():
+    model = load_model("squeezenet1_1", weights="random").train().requires_grad_()
+    before = toys.state(model), random.getstate()
+    probe = train_probe(model, plant_shortcut(4))
+    accuracy(probe, plant_shortcut(2, seed=1))
+    assert (toys.state(model), random.getstate()) == before
+
+
+def test_the_same_seed_gives_the_same_probe(biased):
+    again = train_probe(MODEL, plant_shortcut(80, scene=1.0), known=KNOWN)
+    assert torch.equal(biased.head.weight, again.head.weight)
+
+
+# -- what is known about a probe -----------------------------------------------------------
+
+
+def test_the_biased_probe_fails_where_the_scene_is_swapped(biased, test_set):
+    assert accuracy(biased, test_set, KNOWN) >= 0.95
+    assert accuracy(biased, test_set.swap("scene"), KNOWN) <= 0.30
+
+
+def test_the_mended_probe_is_right_on_both(mended, test_set):
+    assert accuracy(mended, test_set, KNOWN) >= 0.95
+    assert accuracy(mended, test_set.swap("scene"), KNOWN) >= 0.95
+
+
+def test_accuracy_is_that_of_the_whole_network(biased, test_set):
+    with torch.no_grad():
+        said = biased(test_set.images).argmax(1)
+    assert accuracy(biased, test_set) == (said == test_set.labels).float().mean().item()
+
+
+def test_the_scene_moves_the_biased_probe_and_the_animal_the_mended(
+    biased, mended, test_set
+):
+    shares = [animal_share(swap_table(p, test_set, KNOWN)) for p in (biased, mended)]
+    assert shares[0] < 0.5 < 0.9 < shares[1]
+
+
+def test_effects_are_the_differences_of_the_table(biased, test_set):
+    table = swap_table(biased, test_set, KNOWN)
+    both = Planted(test_set.recipes + test_set.swap("scene").recipes)
+    animal = swap_effect(biased, both, "animal", KNOWN)
+    assert animal == pytest.approx((table[0] - table[1]).mean().item(), abs=1e-4)
+    both = Planted(test_set.recipes + test_set.swap("animal").recipes)
+    scene = swap_effect(biased, both, "scene", KNOWN)
+    assert scene == pytest.approx((table[:, 0] - table[:, 1]).mean().item(), abs=1e-4)
+
+
+def test_the_table_by_hand(biased):
+    one = plant_shortcut(2, seed=4)[:1]
+    table = swap_table(biased, one, KNOWN)
+    recipe = replace(one.recipes[0], animal=1, ground=0)
+    assert table[1, 0] == evidence(biased, Planted((recipe,)))[0]
+
+
+def test_animal_share_by_hand():
+    assert animal_share(torch.tensor([[4.0, -2.0], [2.0, -4.0]])) == 0.25
+    assert animal_share(torch.tensor([[-1.0, -1.0], [1.0, 1.0]])) == 1.0
+
+
+def test_every_method_works_on_a_probe(biased, test_set):
+    images = test_set[:2].images
+    assert vanilla_saliency(biased, images).shape == (2, SIZE, SIZE)
+    assert grad_cam(biased, images).shape == (2, SIZE, SIZE)
+    found = occlusion(biased, images[:1], window=112, stride=112)
+    whole = occlusion(biased, images[:1], window=112, stride=112, incremental=False)
+    assert torch.allclose(found.scores, whole.scores, atol=1e-4)
+
+
+def test_grad_cam_of_a_probe_is_the_weighted_sum_of_its_last_maps(biased, test_set):
+    """Before the cut at zero and the enlargement: its mean is the score, less the bias."""
+    image = test_set[:1].images
+    with torch.no_grad():
+        maps = biased.features(image)[0]
+        score = biased(image)[0, 0]
+    places = torch.einsum("k,kij->ij", biased.head.weight[0], maps)
+    assert torch.allclose(places.mean() + biased.head.bias[0], score, atol=1e-4)
+    small = torch.nn.functional.interpolate(
+        places.relu()[None, None] / places.numel(), (SIZE, SIZE), mode="bilinear"
+    )[0, 0]
+    assert torch.allclose(grad_cam(biased, image, 0)[0], small, atol=1e-5)
+
+
+# -- regions of a map ----------------------------------------------------------------------
+
+
+def test_brightness_by_hand():
+    maps = torch.tensor([[[4.0, 0.0], [2.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]]])
+    masks = torch.tensor([[[1, 1], [0, 0]], [[0, 1], [0, 1]]]).bool()
+    assert brightness_on(maps, masks).tolist() == [1.0, 2.0]
+    assert share_on(maps, masks).tolist() == [0.5, 1.0]
+    assert brightness_on(3 * maps, masks[0]).tolist() == [1.0, 2.0]
+
+
+def test_a_constant_map_is_nowhere_brighter():
+    masks = plant_shortcut(3).masks
+    assert torch.allclose(brightness_on(torch.full(masks.shape, 7.0), masks), torch.ones(3))
+
+
+# -- bad input -----------------------------------------------------------------------------
+
+ONE = torch.ones(1, 2, 2)
+MISTAKES = {
+    "count: wants a whole number from 2, not 1": lambda: plant_shortcut(1),
+    "scene: wants a number from 0.0 to 1.0, not 1.2": lambda: plant_shortcut(scene=1.2),
+    "sign: wants a number from 0.0 to 1.0, not True": lambda: plant_shortcut(sign=True),
+    "size: wants a number from 0.05 to 0.85, not 0": lambda: plant_shortcut(size=0),
+    "part: wants one of animal, scene, sign, not 'sky'": (
+        lambda: plant_shortcut(2).swap("sky")
+    ),
+    "part: this scene is of neither class": (
+        lambda: plant_shortcut(2).unseen().swap("scene")
+    ),
+    "model: wants a network whose convolutions are called `features`": (
+        lambda: mean_features(toys.Busy(), toys.batch())
+    ),
+    "images: wants the shape": lambda: mean_features(MODEL, torch.ones(3, 64, 64)),
+    "labels: wants one for each row": lambda: fit_logistic(ONE[0], torch.ones(3)),
+    r"labels: wants both 0 and 1, not \[1\]": (
+        lambda: fit_logistic(ONE[0], torch.ones(2).long())
+    ),
+    "decay: wants a positive number, not 0": (
+        lambda: fit_logistic(ONE[0], torch.arange(2), 0)
+    ),
+    "maps: wants no negative values; take the absolute": (
+        lambda: brightness_on(-ONE, ONE > 0)
+    ),
+    r"maps: wants a tensor \(N, H, W\), not \(2, 2\)": (
+        lambda: brightness_on(ONE[0], ONE > 0)
+    ),
+    "maps: one of them is zero everywhere": lambda: share_on(0 * ONE, ONE > 0),
+    "masks: wants a tensor of True and False": lambda: brightness_on(ONE, ONE),
+    "masks: one of them is empty": lambda: brightness_on(ONE, ONE > 1),
+    r"masks: wants the maps' shape \(1, 2, 2\)": (
+        lambda: brightness_on(ONE, torch.ones(3, 3) > 0)
+    ),
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_bad_input_is_answered_in_one_sentence(message):
+    with pytest.raises(ValueError, match=f"^{message}") as error:
+        MISTAKES[message]()
+    assert "\n" not in str(error.value)
