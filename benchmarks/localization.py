@@ -2,8 +2,9 @@
 
     python benchmarks/localization.py
 
-The default setting for every picture. It was chosen on pictures of this repository, so
-the figures flatter it; unseen pictures are the fairer judge.
+The default setting for every picture. It was chosen with the photographs and the
+composites of seeds 0 to 4 in view, so those figures flatter it; the places and sizes of
+seeds 5 and 6 were not looked at. Seconds are of one process, without waiting.
 """
 
 import json
@@ -34,7 +35,7 @@ def sets() -> dict[str, tuple[list, list, list]]:
     samples = load_samples()
     photos = [fit_image(image) for image in samples.images]
     found = {"photographs": (photos, samples.boxes_at(), samples.labels.tolist())}
-    for seed in (0, 1):
+    for seed in (0, 1, 5, 6):
         made = load_composites(35, seed)
         parts = ("image", "box", "label")
         found[f"composites, seed {seed}"] = tuple(
@@ -49,14 +50,14 @@ def main() -> None:
     for name, (images, boxes, labels) in sets().items():
         batch, rows = preprocess(images), {}
         for method, function in METHODS.items():
+            start = time.process_time()
             maps = function(model, batch, labels)
-            start = time.perf_counter()
             rows[f"localize, {method}"] = [
                 localize(image, values).box
                 for image, values in zip(images, maps, strict=True)
             ]
-            seconds = (time.perf_counter() - start) / len(images)
-            table[f"{name}: localize, {method}, seconds a picture"] = round(seconds, 2)
+            seconds = (time.process_time() - start) / len(images)
+            table[f"{name}: {method} and localize, seconds a picture"] = round(seconds, 2)
             rows |= {f"{key}, {method}": value for key, value in rival_boxes(maps).items()}
         for row, found in rows.items():
             overlaps = np.array([iou(a, b) for a, b in zip(found, boxes, strict=True)])
