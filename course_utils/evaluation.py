@@ -69,8 +69,8 @@ def edge_maps(images: Tensor) -> Tensor:
     It knows the picture and no network.
     """
     grey = images.detach().cpu().mean(dim=1).numpy()
-    steepness = np.hypot(sobel(grey, axis=1), sobel(grey, axis=2))
-    return torch.from_numpy(steepness).to(images)
+    steepness = [np.hypot(sobel(one, axis=0), sobel(one, axis=1)) for one in grey]
+    return torch.from_numpy(np.stack(steepness)).to(images)
 
 
 # -- intervals -------------------------------------------------------------------------
