@@ -39,10 +39,9 @@ def test_a_learners_picture_becomes_a_sheet_that_is_stopped_and_saved(
     methods = lab.locator("select[multiple]")
     methods.focus()
     methods.press("Home")  # the first method alone, by keyboard
-    methods.press("Shift+ArrowDown")
     start.focus()
     redraws(lab, "a second start", lambda: start.press("Enter"))
-    expect(status).to_contain_text("Done: 2 of 2 steps")
+    expect(status).to_contain_text("Done: 1 of 1 steps")
     save_screenshot(lab, f"{NAME}-done")
 
     folder = lab.locator(".course-lab-save input").last
@@ -52,8 +51,8 @@ def test_a_learners_picture_becomes_a_sheet_that_is_stopped_and_saved(
     expect(status).to_contain_text("Saved")
     path = tmp_path / "sheets" / "wall_png.json"
     assert Image.open(path.with_suffix(".png")).width > 300
-    assert len(json.loads(path.read_text())["methods"]) == 2
-    assert len(repeat_sheet(path).maps) == 2
+    assert json.loads(path.read_text())["methods"] == ["vanilla_saliency"]
+    assert len(repeat_sheet(path).maps) == 1
 
 
 def test_a_path_is_typed_and_a_wrong_one_is_said(run_notebook, tmp_path):
