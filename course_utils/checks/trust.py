@@ -89,9 +89,7 @@ def weigh_channels(answer) -> str:
     weights = gradient.mean((2, 3), keepdim=True)
     total = (weights * channels).sum(1)
     mistakes = {
-        "The last step is missing: what speaks against the class is cut off by max(0, …).": (
-            total
-        ),
+        "The last step is missing: max(0, …) cuts off what speaks against the class.": total,
         "Absolute values show what speaks against the class as if it spoke for it; cut it "
         "off by max(0, …) instead.": total.abs(),
         "Your weights are a mean over the channels, one for each place; the mean runs over "
