@@ -27,7 +27,7 @@ from ..shortcuts import (
 from .base import LABEL
 from .live import LiveLab
 
-TRAINING, TESTS, SHOWN = 120, 24, 5  # pictures
+TRAINING, TESTS, SHOWN = 160, 40, 5  # pictures
 AS_IT_CAME, ELSEWHERE = "as it came", "on an unseen scene"
 VARIANTS = (AS_IT_CAME, *(f"{part} swapped" for part in PARTS), ELSEWHERE)
 ANSWER = "what it says"
