@@ -46,7 +46,8 @@ def move(control: widgets.Widget) -> None:
         move(control.choice)
     elif isinstance(control, LISTS):
         if len(control.options) > 1:
-            control.index = (control.index + 1) % len(control.options)
+            chosen = -1 if control.index is None else control.index
+            control.index = (chosen + 1) % len(control.options)
     elif isinstance(control, widgets.Checkbox):
         control.value = not control.value
     elif isinstance(control, (widgets.IntSlider, widgets.FloatSlider)):

@@ -16,6 +16,8 @@ from .base import LABEL, ClassPicker, PicturePicker
 from .live import LiveLab
 
 WIDTH = {"style": LABEL, "layout": {"width": "330px"}}
+PANELS = {"left": 0.005, "right": 0.895, "bottom": 0.02, "top": 0.91, "wspace": 0.04}
+BAR = (0.91, 0.09, 0.013, 0.75)  # left, bottom, width, height; as shares of the figure
 PAIR = "parrot and dog, side by side"
 FILLS = {
     "mean colour": "mean",
@@ -142,8 +144,10 @@ class OcclusionLab(LiveLab):
 
     def _figure(self, found: OcclusionMap, values: dict, nothing: bool = False) -> Figure:
         row, column = self._place(found)
-        figure = Figure(figsize=(9.2, 3.2), layout="constrained")
-        left, middle, right = figure.subplots(1, 3)
+        # Places by hand: a layout engine would draw every picture twice.
+        figure = Figure(figsize=(9.2, 3.15))
+        left, middle, right = figure.subplots(1, 3, gridspec_kw=PANELS)
+        bar = figure.add_axes(BAR)
         picture = found.image if nothing else found.hidden(row, column)
         left.imshow(np.asarray(deprocess(picture)[0]))
         left.set_title("photograph" if nothing else "with one window hidden")
@@ -154,9 +158,7 @@ class OcclusionLab(LiveLab):
         middle.imshow(drops, cmap="RdBu_r", vmin=-limit, vmax=limit, alpha=0.6)
         middle.set_title("laid over the photograph")
         drawn = right.imshow(drops, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        figure.colorbar(
-            drawn, ax=figure.axes, label=f"drop in {values['score']}", shrink=0.8
-        )
+        figure.colorbar(drawn, cax=bar, label=f"drop in {values['score']}")
         right.set_title(f"mean drop, {class_name(found.target)}")
         if not nothing:
             height, width = found.window
