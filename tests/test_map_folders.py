@@ -19,6 +19,9 @@ from PIL import Image
 
 from course_utils import Unit, load_samples, map_folder, preprocess, vanilla_saliency
 from course_utils import map_folders as module
+from course_utils.images import find_pictures
+from course_utils.models import fingerprint
+from course_utils.targets import read_answer
 
 COMMAND = [sys.executable, "-m", "course_utils.map_folders"]
 SMALL = {"size": 16, "batch": 3}
@@ -518,3 +521,49 @@ def test_help_says_how_to_use_more_cores(capsys):
     words = " ".join(capsys.readouterr().out.split())
     for part in ("torchrun --nproc-per-node", "--method", "--unit", "goes on"):
         assert part in words
+
+
+# -- what it stands on -----------------------------------------------------------------
+
+
+def test_pictures_are_found_in_one_order_anywhere(tmp_path):
+    for name in ("b.PNG", "a.jpg", "c/d.webp", "notes.txt", ".x.png", ".hidden/e.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    flat = [path.name for path in find_pictures(tmp_path)]
+    assert flat == ["a.jpg", "b.PNG"]
+    assert [path.name for path in find_pictures(tmp_path, deep=True)] == [*flat, "d.webp"]
+
+
+def test_a_fingerprint_tells_weights_apart_on_any_device_and_layout():
+    model = Net()
+    assert fingerprint(model) == fingerprint(Net())
+    assert fingerprint(model) == fingerprint(Net().to(memory_format=torch.channels_last))
+    assert fingerprint(model) != fingerprint(Net(seed=1))
+    before = fingerprint(model)
+    model.norm.running_mean += 1
+    assert fingerprint(model) != before, "buffers count as well"
+    assert fingerprint(Net().half()) != before
+    assert fingerprint(torch.nn.ReLU()) != fingerprint(torch.nn.GELU())
+
+
+def test_an_answer_is_read_in_one_pass_and_leaves_no_trace():
+    model, images = Net().train(), toys.batch(3)
+    before, calls = toys.state(model, images), []
+    hook = model.fc.register_forward_hook(lambda *_: calls.append(1))
+    scores, classes, outputs = read_answer(model, images)
+    assert calls == [1]
+    hook.remove()
+    assert toys.state(model, images) == before
+    assert torch.equal(classes, outputs.argmax(1))
+    assert torch.equal(scores, outputs.amax(1))
+    assert not scores.requires_grad
+    scores, classes, outputs = read_answer(model, images, [3, 0, 1])
+    assert torch.equal(scores, outputs[range(3), [3, 0, 1]])
+    assert classes.tolist() == [3, 0, 1]
+    scores, classes, _ = read_answer(model, images, lambda outputs: outputs.sum(1))
+    assert classes is None
+    with pytest.raises(ValueError, match="^targets: there is no class 9"):
+        read_answer(model, images, 9)
+    assert toys.state(model, images) == before
