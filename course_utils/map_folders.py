@@ -40,7 +40,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -168,6 +168,8 @@ def map_folder(
     folder = Path(folder).expanduser()
     out = folder if out is None else Path(out).expanduser()
     explain, title = _method(method)
+    prepare = partial(preprocess, size=size, mean=mean, std=std, fit=fit)
+    prepare(Image.new("RGB", (8, 8)))  # a bad size or std is no fault of the pictures
     settings = {
         "method": title,
         "targets": _targets_text(targets),
@@ -183,10 +185,8 @@ def map_folder(
         "threads": _whole(threads, "threads"),
     }
     endings = (MAP, PICTURE) if png else (MAP,)
-    prepare = partial(preprocess, size=size, mean=mean, std=std, fit=fit)
-    prepare(Image.new("RGB", (8, 8)))  # a bad size or std is no fault of the pictures
+    job = _Job(folder, out, model, explain, targets, prepare, endings, limit)
     rank, count = _processes()
-    done, written, skipped, blank, stopped = 0, 0, {}, [], False
     with ExitStack() as stack:
 
         def plan() -> tuple[list[list[str]], list[list[str]]]:
@@ -195,39 +195,23 @@ def map_folder(
             stack.enter_context(_alone_in(out))
             _clean(out)
             batches = _batches(out, settings, found)
-            return batches, [b for b in batches if _missing(out, b, endings)]
+            return batches, [pictures for pictures in batches if job.missing(pictures)]
 
         batches, work = _of_the_first(plan)
-        share = work[rank::count]
-        total = sum(map(len, share))
-        stack.enter_context(_threads(threads))
-        for pictures in share:
-            images, unreadable = _read(folder, pictures, prepare)
-            skipped |= unreadable
-            todo = [n for n in _missing(out, pictures, endings) if n in images]
-            if todo:
-                made = _explain(model, explain, images, targets)
-                for name in todo:
-                    _write_map(out / name, made[name], endings, limit)
-                blank += [name for name in todo if _is_blank(made[name]["map"])]
-            written, done = written + len(todo), done + len(pictures)
-            if progress is not None and progress(done, total) is False:
-                stopped = True
-                break
-        shares = _gather((written, skipped, blank, stopped))
+        with _threads(threads):
+            shares = _gather(_work_off(job, work[rank::count], progress))
         if rank == 0:
             _write_table(out, batches, names)
     everything = [name for pictures in batches for name in pictures]
-    lacking = len(_missing(out, everything, endings))
-    written = sum(share[0] for share in shares)
+    written = sum(share.written for share in shares)
     return FolderRun(
         out,
         everything,
         written,
-        len(everything) - lacking - written,
-        {name: why for share in shares for name, why in share[1].items()},
-        sorted(name for share in shares for name in share[2]),
-        any(share[3] for share in shares),
+        len(everything) - len(job.missing(everything)) - written,
+        {name: why for share in shares for name, why in share.skipped.items()},
+        sorted(name for share in shares for name in share.blank),
+        any(share.stopped for share in shares),
         time.perf_counter() - start,
     )
 
@@ -292,6 +276,9 @@ def _batches(out: Path, settings: dict, found: list[str]) -> list[list[str]]:
         try:
             old = json.loads(record.read_text(encoding="utf-8"))
             batches, before = old["batches"], old["settings"]
+            paths = [PurePosixPath(name) for pictures in batches for name in pictures]
+            if any(path.is_absolute() or ".." in path.parts for path in paths):
+                raise ValueError("a name leads out of the folder")
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"out: {record} is no record of such a run") from error
         other = [key for key in settings if before.get(key) != settings[key]]
@@ -316,11 +303,6 @@ def _batches(out: Path, settings: dict, found: list[str]) -> list[list[str]]:
     return batches
 
 
-def _missing(out: Path, names: Sequence[str], endings: Sequence[str]) -> list[str]:
-    """The pictures that lack one of their files."""
-    return [n for n in names if not all((out / f"{n}{e}").exists() for e in endings)]
-
-
 def _clean(out: Path) -> None:
     """Remove what a killed run was just writing."""
     for draft in out.rglob(".*.draft"):
@@ -339,7 +321,9 @@ def _alone_in(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RuntimeError(f"out: another run is at work in {out}") from None
+            raise RuntimeError(
+                f"out: another run is at work in {out}; stop it, or wait for it"
+            ) from None
         except OSError:  # a file system without locks
             pass
         yield
@@ -347,50 +331,94 @@ def _alone_in(out: Path) -> Iterator[None]:
         os.close(handle)
 
 
-# -- one batch -------------------------------------------------------------------------
+# -- doing it --------------------------------------------------------------------------
 
 
-def _read(
-    folder: Path, names: Sequence[str], prepare: Callable
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The pictures that can be read, as (1, 3, size, size), and why the others cannot."""
-    images, unreadable = {}, {}
-    for name in names:
-        try:
-            images[name] = prepare(folder / name)
-        except (OSError, ValueError) as error:
-            unreadable[name] = str(error).removeprefix("images: ")
-    return images, unreadable
+@dataclass
+class _Share:
+    """What one process has done."""
+
+    written: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    blank: list[str] = field(default_factory=list)
+    stopped: bool = False
 
 
-def _explain(
-    model: nn.Module, method: Method, images: dict[str, Tensor], targets
-) -> dict[str, dict[str, np.ndarray]]:
-    """For each picture its map, and what it explains: class, score and probability."""
-    device = next((p.device for p in model.parameters()), None)
-    batch = torch.cat(list(images.values())).to(device)
-    scores, classes, outputs = read_answer(model, batch, targets)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # of blank maps: the summary names them
-        maps = method(model, batch, targets if classes is None else classes)
-    if not isinstance(maps, Tensor) or len(maps) != len(batch):
-        raise ValueError(
-            f"method: wants to give a map for each of {len(batch)} pictures, "
-            f"not {tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__}"
-        )
-    if classes is None:
-        shares = torch.full_like(scores, torch.nan)
-        classes = torch.full_like(scores, -1, dtype=torch.long)
-    else:
-        shares = outputs.softmax(dim=1).gather(1, classes[:, None])[:, 0]
-    parts = {"map": maps, "target": classes, "score": scores, "probability": shares}
-    arrays = {key: values.detach().cpu().numpy() for key, values in parts.items()}
-    return {
-        name: {key: values[number] for key, values in arrays.items()}
-        for number, name in enumerate(images)
-    }
+@dataclass(frozen=True)
+class _Job:
+    """What is the same for all batches."""
+
+    folder: Path
+    out: Path
+    model: nn.Module
+    method: Method
+    targets: Targets
+    prepare: Callable[[Path], Tensor]
+    endings: Sequence[str]
+    limit: float | None
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """The pictures that lack one of their files."""
+        return [
+            name
+            for name in names
+            if not all((self.out / f"{name}{ending}").exists() for ending in self.endings)
+        ]
+
+    def read(self, names: Sequence[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The pictures that can be read, (1, 3, size, size), and why the others cannot."""
+        images, unreadable = {}, {}
+        for name in names:
+            try:
+                images[name] = self.prepare(self.folder / name)
+            except (OSError, ValueError) as error:
+                unreadable[name] = str(error).removeprefix("images: ")
+        return images, unreadable
+
+    def explain(self, images: dict[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
+        """For each picture its map, and what it explains: class, score, probability."""
+        device = next((p.device for p in self.model.parameters()), None)
+        batch = torch.cat(list(images.values())).to(device)
+        scores, classes, outputs = read_answer(self.model, batch, self.targets)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the summary names blank maps
+            asked = self.targets if classes is None else classes
+            maps = self.method(self.model, batch, asked)
+        if not isinstance(maps, Tensor) or len(maps) != len(batch):
+            came = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
+            raise ValueError(
+                f"method: wants to give a map for each of {len(batch)} pictures, not {came}"
+            )
+        if classes is None:
+            shares = torch.full_like(scores, torch.nan)
+            classes = torch.full_like(scores, -1, dtype=torch.long)
+        else:
+            shares = outputs.softmax(dim=1).gather(1, classes[:, None])[:, 0]
+        parts = {"map": maps, "target": classes, "score": scores, "probability": shares}
+        arrays = {key: values.detach().cpu().numpy() for key, values in parts.items()}
+        return {
+            name: {key: values[number] for key, values in arrays.items()}
+            for number, name in enumerate(images)
+        }
+
+
+def _work_off(job: _Job, batches: Sequence[list[str]], progress: Progress | None) -> _Share:
+    """Make the maps that these batches lack; each batch is computed whole."""
+    share, done, total = _Share(), 0, sum(map(len, batches))
+    for pictures in batches:
+        images, unreadable = job.read(pictures)
+        share.skipped |= unreadable
+        todo = [name for name in job.missing(pictures) if name in images]
+        if todo:
+            made = job.explain(images)
+            for name in todo:
+                _write_map(job.out / name, made[name], job.endings, job.limit)
+            share.blank += [name for name in todo if _is_blank(made[name]["map"])]
+        share.written, done = share.written + len(todo), done + len(pictures)
+        if progress is not None and progress(done, total) is False:
+            share.stopped = True
+            break
+    return share
 
 
 def _is_blank(values: np.ndarray) -> bool:

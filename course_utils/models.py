@@ -360,6 +360,8 @@ def fingerprint(model: nn.Module) -> str:
         >>> fingerprint(load_model()) == fingerprint(load_model())
         True
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: wants a torch.nn.Module, not {type(model).__name__}")
     digest = hashlib.sha256(type(model).__name__.encode())
     for name, tensor in model.state_dict().items():
         values = tensor.detach().cpu().contiguous()

@@ -373,7 +373,10 @@ def repeat_sheet(
         keys = ("scale", "signed", "names", "size", "mean", "std", "fit")
         settings = {key: record[key] for key in keys}
         methods = record["methods"]
-        files = [path.with_name(result["picture"]) for result in results]
+        names = [result["picture"] for result in results]
+        if any(Path(name).name != name for name in names):
+            raise KeyError(names)  # beside the settings, and nowhere else
+        files = [path.with_name(name) for name in names]
         titles = [result["title"] for result in results]
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"path: {path.name} holds no settings of a sheet") from error

@@ -363,6 +363,8 @@ def test_a_picture_that_was_taken_away_is_reported(photos, tmp_path):
         ({"size": 0}, ValueError, "size: wants"),
         ({"fit": "squeeze"}, ValueError, "fit: wants"),
         ({"std": (0, 1, 1)}, ValueError, "std: wants three positive"),
+        ({"mean": None}, ValueError, "mean: wants three finite"),
+        ({"model": "squeezenet"}, TypeError, "model: wants a torch.nn.Module, not str"),
     ],
 )
 def test_bad_input_is_refused_by_one_sentence(photos, tmp_path, settings, error, words):
@@ -382,6 +384,15 @@ def test_folders_without_pictures_are_refused(tmp_path):
 def test_a_foreign_record_is_refused(photos, tmp_path):
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "maps.json").write_text("[1, 2]")
+    with pytest.raises(ValueError, match="no record of such a run"):
+        run(photos, tmp_path / "maps")
+
+
+@pytest.mark.parametrize("name", ["../escape.png", "/escape.png", "deeper/../../x.png"])
+def test_a_record_whose_names_lead_out_of_the_folder_is_refused(photos, tmp_path, name):
+    (tmp_path / "maps").mkdir()
+    record = {"settings": {}, "batches": [[name]]}
+    (tmp_path / "maps" / "maps.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match="no record of such a run"):
         run(photos, tmp_path / "maps")
 

@@ -231,6 +231,14 @@ def test_other_files_are_refused(tmp_path, text):
         repeat_sheet(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize("name", ["../sheet-1.png", "/sheet-1.png", "in/sheet-1.png"])
+def test_pictures_lie_beside_the_settings_and_nowhere_else(model, sheet, tmp_path, name):
+    path = sheet.save(tmp_path)
+    path.write_text(path.read_text().replace("sheet-1.png", name))
+    with pytest.raises(ValueError, match="holds no settings"):
+        repeat_sheet(path, model)
+
+
 def test_missing_files_are_named(model, sheet, tmp_path):
     with pytest.raises(FileNotFoundError, match="^path: there is no file"):
         repeat_sheet(tmp_path / "nowhere.json")
