@@ -164,7 +164,7 @@ class Sheet:
             OSError: the folder or a file cannot be written; the sentence says where.
         """
         folder = Path(folder).expanduser()
-        if not name or name.startswith(".") or Path(name).name != name:
+        if not _is_plain(name):
             raise ValueError(f"name: wants a plain name such as sheet, not {name!r}")
         files = [f"{name}-{number}.png" for number in range(1, len(self.pictures) + 1)]
         try:
@@ -374,7 +374,7 @@ def repeat_sheet(
         settings = {key: record[key] for key in keys}
         methods = record["methods"]
         names = [result["picture"] for result in results]
-        if any(Path(name).name != name for name in names):
+        if not all(map(_is_plain, names)):
             raise KeyError(names)  # beside the settings, and nowhere else
         files = [path.with_name(name) for name in names]
         titles = [result["title"] for result in results]
@@ -498,6 +498,11 @@ def _read_target(record: dict, given) -> Targets:
             "give that function"
         )
     return given if record["kind"] == "function" else record.get("class")
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name is that of a file and leads into no other folder."""
+    return Path(name).name == name != "" and name[0] != "." and "\0" not in name
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:
