@@ -194,7 +194,7 @@ class ShortcutLab(LiveLab):
                 (
                     one.pictures[0],
                     f"says: {CLASSES[said]}",
-                    {"below": f"evidence {z:+.1f}"},
+                    {"below": f"evidence for bear {z:+.1f}"},
                 ),
                 _map_panel(smooth(gradient[0]), "gradient, smoothed"),
                 _map_panel(
