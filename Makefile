@@ -49,6 +49,10 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
 		$(wildcard tests/test_labs*.py tests/test_checks*.py)
 
+bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes
+	$(VENV)/bin/python -m pip install -q -e ".[lab,test,bench]"
+	$(VENV)/bin/python benchmarks/run.py
+
 test-offline: $(TEST_READY) $(COLAB_READY) ## the same without any network
 	unshare -rn sh -c "ip link set lo up && $(MAKE) test"
 

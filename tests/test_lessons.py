@@ -240,7 +240,11 @@ def test_links_lead_somewhere(lesson):
     assert broken_links(lesson.markdown, lesson.path) == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "data/CREDITS.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", "data/CREDITS.md", "benchmarks/README.md"]
+PAGES += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_links_of_other_pages_lead_somewhere(name):
     path = ROOT / name
     assert broken_links(path.read_text(encoding="utf-8"), path) == []
