@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, preprocess
+from .images import IMAGENET_MEAN, IMAGENET_STD, check_statistics, deprocess, preprocess
 from .models import Unit
 from .targets import explaining, read_answer, target_scores
 
@@ -494,6 +494,7 @@ def _check(settings: dict) -> None:
             continue
         if not isinstance(value, Real) or not 0 <= value < math.inf:
             raise ValueError(f"{name}: wants a number from 0, not {value!r}")
+    check_statistics(settings["mean"], settings["std"])
 
 
 def _plain(value):

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from .fills import Fill, fill_picture
 from .gradients import vanilla_saliency
 from .models import Unit, layer_path
-from .targets import Targets, check_images, read_answer
+from .targets import Targets, check_images, read_answer, seeded
 
 Maps = Callable[[nn.Module, Tensor, Targets], Tensor]
 Box = Sequence[float]
@@ -45,7 +45,7 @@ def random_maps(images: Tensor, seed: int = 0) -> Tensor:
     maps = []
     for image in images.detach().cpu():
         own = zlib.crc32(image.contiguous().numpy().tobytes())
-        random = torch.Generator().manual_seed(own + seed)
+        random = seeded(own + seed)
         maps.append(torch.rand(image.shape[1:], generator=random))
     return torch.stack(maps).to(images)
 
@@ -194,7 +194,7 @@ def randomization_test(
         count = outputs.shape[1]
         if count < 2:
             raise ValueError("model: has one class only, so there is no other to ask for")
-        random = torch.Generator().manual_seed(seed)
+        random = seeded(seed)
         away = torch.randint(1, count, classes.shape, generator=random)
         others = (classes.cpu() + away) % count
         agreement = rank_correlation(true, method(model, images, others.to(images.device)))
@@ -239,7 +239,7 @@ def forget(model: nn.Module, layers: Sequence[str], seed: int = 0) -> nn.Module:
         layers: module paths or friendly names, each with all that lies inside it.
         seed: of the draws.
     """
-    random, copied = torch.Generator().manual_seed(seed), copy.deepcopy(model)
+    random, copied = seeded(seed), copy.deepcopy(model)
     for layer in layers:
         module = copied.get_submodule(layer_path(model, layer))
         for parameter in module.parameters():
@@ -386,7 +386,10 @@ def deletion_insertion(
             f"image: wants one picture, (1, 3, H, W), not {tuple(image.shape)}"
         )
     order = _by_importance(saliency, image.shape[2:], seed)
-    _, classes, _ = read_answer(model, image, target)
+    try:
+        _, classes, _ = read_answer(model, image, target)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("targets: ", "target: ", 1)) from error
     ask = target if classes is None else _score_of(int(classes), score)
     image, filler = image.detach().clone(), fill_picture(fill, image.detach())
     shares = np.linspace(0, 1, steps + 1)
@@ -428,7 +431,7 @@ def _by_importance(saliency, size: Sequence[int], seed: int) -> Tensor:
     if not values.isfinite().all():
         raise ValueError("saliency: holds NaN or infinite values")
     values = values.flatten()
-    shuffled = torch.randperm(len(values), generator=torch.Generator().manual_seed(seed))
+    shuffled = torch.randperm(len(values), generator=seeded(seed))
     return shuffled[values[shuffled].argsort(descending=True, stable=True)]
 
 

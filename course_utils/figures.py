@@ -724,6 +724,8 @@ def map_picture(values, cmap: str = "gray", limit: float | None = None) -> Image
     values = to_array(values)
     if values.ndim == 3:
         return load_image(signed_picture(values, limit))
+    if values.ndim != 2:
+        raise ValueError(f"values: wants a map (H, W) or (3, H, W), not {values.shape}")
     limit = map_limits([values])[0] if limit is None else limit
     return load_image(matplotlib.colormaps[cmap]((values / limit).clip(0, 1))[..., :3])
 

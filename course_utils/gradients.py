@@ -48,6 +48,7 @@ from .targets import (
     explaining,
     has_channels_last,
     read_answer,
+    seeded,
     target_scores,
 )
 
@@ -220,7 +221,7 @@ def smooth_grad(
     targets = _one_question(model, images, targets)
     images = images.detach()
     spread = noise * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))[:, None, None, None]
-    random = torch.Generator().manual_seed(seed)
+    random = seeded(seed)
     total = 0.0
     for done in range(1, samples + 1):
         draw = torch.randn(images.shape[1:], generator=random).to(images)
@@ -247,8 +248,8 @@ def integrated_gradients(
 
     The map is **complete** (their proposition 1): its values sum to $S_c(I) - S_c(I')$.
     Scores change most where the picture is still faint. So the integral is taken over
-    $u$ with $\alpha = u^2$, by Gauss and Legendre's rule; evenly spaced points come less
-    close with as many steps.
+    $u$ with $\alpha = u^2$, by Gauss and Legendre's rule, which comes closer than as many
+    evenly spaced points; whether `steps` are enough, the sum tells.
 
     Args:
         model: a classifier, (N, 3, H, W) → (N, classes).

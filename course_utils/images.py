@@ -327,7 +327,7 @@ def preprocess(
         >>> preprocess(Image.new("RGB", (300, 200), "white")).shape
         torch.Size([1, 3, 224, 224])
     """
-    mean, std = _statistics(mean, std)
+    mean, std = check_statistics(mean, std)
     arrays = [np.asarray(fit_image(p, size, fit)) for p in _each_loaded(images)]
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
     return ((batch - mean) / std).contiguous()
@@ -364,7 +364,7 @@ def deprocess(
         )
     if not torch.isfinite(images).all():
         raise ValueError("images: holds NaN or infinite values")
-    mean, std = _statistics(mean, std)
+    mean, std = check_statistics(mean, std)
     batch = images.detach().cpu().float().reshape(-1, *images.shape[-3:]) * std + mean
     if rescale:
         low = batch.amin((1, 2, 3), keepdim=True)
@@ -375,7 +375,12 @@ def deprocess(
     return pictures if images.ndim == 4 else pictures[0]
 
 
-def _statistics(mean, std) -> tuple[torch.Tensor, torch.Tensor]:
+def check_statistics(mean, std) -> tuple[torch.Tensor, torch.Tensor]:
+    """`mean` and `std` as tensors (1, 3, 1, 1).
+
+    Raises:
+        ValueError: not three finite numbers, or a deviation that is not positive.
+    """
     return _three(mean, "mean", lowest=-torch.inf), _three(std, "std", lowest=0)
 
 

@@ -10,6 +10,7 @@ import math
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -118,6 +119,17 @@ def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
             f"not {given.numel()} in the shape {tuple(given.shape)}"
         )
     return given.long().clone()  # may have been made in inference mode, or be expanded
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Random numbers of a method's own, which leave everybody else's alone.
+
+    Raises:
+        ValueError: a seed that is no whole number.
+    """
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise ValueError(f"seed: wants a whole number, not {seed!r}")
+    return torch.Generator().manual_seed(int(seed) % 2**63)
 
 
 def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
