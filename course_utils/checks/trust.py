@@ -89,7 +89,7 @@ def weigh_channels(answer) -> str:
     weights = gradient.mean((2, 3), keepdim=True)
     total = (weights * channels).sum(1)
     mistakes = {
-        "The last step is missing: max(0, …) cuts off what speaks against the class.": total,
+        "The last step is missing: max(0, …) keeps only what speaks for it.": total,
         "Absolute values show what speaks against the class as if it spoke for it; cut it "
         "off by max(0, …) instead.": total.abs(),
         "Your weights are a mean over the channels, one for each place; the mean runs over "
