@@ -276,6 +276,7 @@ def test_what_is_drawn_keeps_its_scale_and_the_seed_decides():
     assert torch.equal(shorter, weights[0])  # whatever follows
 
 
+@pytest.mark.filterwarnings("ignore:no place of layer")
 def test_an_interrupt_leaves_the_model_as_it_was():
     model, images = toys.Busy().train(), toys.batch(2)
     before = toys.state(model, images)
