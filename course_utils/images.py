@@ -224,7 +224,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
-    """The pictures of a folder by their names' endings, in an order that is always the same.
+    """The pictures of a folder by their names' endings, always in the same order.
 
     Args:
         folder: where to look; names that begin with a dot are passed over.

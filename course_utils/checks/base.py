@@ -95,6 +95,10 @@ def call(answer: Callable, *arguments):
 
 def check_tensor(result, shape: tuple[int, ...]) -> Tensor:
     """`result` as a tensor of `shape`, or the sentence that says what it is instead."""
+    if isinstance(result, tuple) and hasattr(result, "values"):
+        raise Wrong(
+            "`max(dim=…)` gives values and their places; take `.values`, or use `amax`."
+        )
     if not isinstance(result, Tensor):
         raise Wrong(f"A tensor is wanted; yours is a {type(result).__name__}.")
     if tuple(result.shape) != tuple(shape):

@@ -25,6 +25,8 @@ def swapped_accuracy(answer) -> str:
         planted = plant_shortcut(41, scene=0.9, seed=seed)
         result = call(answer, toy_classifier, planted)
         result = torch.as_tensor(result, dtype=torch.float64).reshape(-1)
+        if len(result) == len(planted):
+            raise Wrong("One number is wanted: the mean over the pictures.")
         swapped, animals = planted.swap("scene"), planted.swap("animal")
 
         def share(said, truth):
@@ -94,6 +96,8 @@ def brightness(answer) -> str:
         "You add the colours, and then take the absolute value: signs have cancelled.": (
             _ratio(gradients.sum(1).abs(), masks)
         ),
+        "You take the largest colour before the absolute value: a strong negative gradient "
+        "is lost.": _ratio(signed.abs(), masks),
         "You average over the colours; the course's map takes the largest, amax(dim=1).": (
             _ratio(gradients.abs().mean(1), masks)
         ),

@@ -235,8 +235,8 @@ class _Maker:
 
 
 def contents(name: str) -> bytes:
-    """What the file `name` should hold: more than fits into a write buffer's half."""
-    return (name * 1000).encode()
+    """What the file `name` should hold: little, so that it waits in a buffer."""
+    return (name * 300).encode()
 
 
 @exercise("Exercise 3")

@@ -45,7 +45,7 @@ SCALES = {
     "each map its own, stated": "own",
     "ranks: comparable between methods": "rank",
 }
-PAIR = "parrot and dog, side by side"
+PAIR = "parrot and dog"
 WIDE = {"style": LABEL, "layout": {"width": "330px"}}
 
 
