@@ -4,7 +4,7 @@
 
 The default setting for every picture. It was chosen with the photographs and the
 composites of seeds 0 to 4 in view, so those figures flatter it; the places and sizes of
-seeds 5 and 6 were not looked at. Seconds are of one process, without waiting.
+seed 5 were not looked at. Seconds are of one process, without waiting.
 """
 
 import json
@@ -35,7 +35,7 @@ def sets() -> dict[str, tuple[list, list, list]]:
     samples = load_samples()
     photos = [fit_image(image) for image in samples.images]
     found = {"photographs": (photos, samples.boxes_at(), samples.labels.tolist())}
-    for seed in (0, 1, 5, 6):
+    for seed in (0, 1, 5):
         made = load_composites(35, seed)
         parts = ("image", "box", "label")
         found[f"composites, seed {seed}"] = tuple(

@@ -572,7 +572,7 @@ def best_size(shifts, evidence, colour, image, contrast: float) -> float | None:
 def cut_quality(cut, colour, links) -> float:
     """How much a cut looks like an object; only differences have a meaning.
 
-    ``0.03 · log(share of the picture) + 0.05 · (colour inside − outside) − link``: the
+    ``0.05 · log(share of the picture) + 0.025 · (colour inside − outside) − link``: the
     mean evidence of the colours, in nats, on both sides of the outline of its largest
     component, and the mean link that the outline cuts, from 0 (edges of the picture all
     along) to 1 (through plain surfaces). The factors were chosen on the course's
@@ -592,7 +592,7 @@ def cut_quality(cut, colour, links) -> float:
     here, there, costs = links
     outline = mask.ravel()[here] != mask.ravel()[there]
     apart = colour[mask].mean() - colour[~mask].mean()
-    return 0.03 * np.log(mask.mean()) + 0.05 * apart - costs[outline].mean()
+    return 0.05 * np.log(mask.mean()) + 0.025 * apart - costs[outline].mean()
 
 
 def two_group_threshold(values) -> float:
