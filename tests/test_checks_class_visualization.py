@@ -1,10 +1,9 @@
 """The checks of lesson 04: right answers pass, mistakes get the sentence that helps."""
 
-import pytest
 import torch
+from exercises import tests_of
 
 from course_utils.checks import class_visualization as check
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 
 
 def slope(network, image, goal):
@@ -146,24 +145,8 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-def test_a_right_answer_passes(exercise):
-    verdict = exercise(RIGHT[exercise])
-    assert verdict.state == PASSED, verdict
-
-
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("nothing", [None, ...])
-def test_a_stub_is_not_tried_yet(exercise, nothing):
-    assert exercise(lambda *arguments: nothing).state == NOT_TRIED
-
-
-@pytest.mark.parametrize(
-    ("exercise", "sentence"),
-    [(exercise, sentence) for exercise in MISTAKES for sentence in MISTAKES[exercise]],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence):
-    verdict = exercise(MISTAKES[exercise][sentence])
-    assert verdict.state == WRONG, verdict
-    assert sentence in verdict.message
+(
+    test_a_right_answer_passes,
+    test_a_stub_is_not_tried_yet,
+    test_a_mistake_gets_the_sentence_that_helps,
+) = tests_of(RIGHT, MISTAKES)

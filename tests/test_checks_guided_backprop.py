@@ -1,13 +1,12 @@
 """The checks of lesson 05: right answers pass, mistakes get the sentence that helps."""
 
-import pytest
 import torch
 import torch.nn.functional as F
+from exercises import tests_of
 from torch import nn
 
 from course_utils import deconvnet, guided_backprop, input_gradient, layer_gradient
 from course_utils.checks import guided_backprop as check
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 
 # -- exercise 1 ------------------------------------------------------------------------
 
@@ -169,26 +168,15 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-def test_a_right_answer_passes(exercise):
-    verdict = exercise(RIGHT[exercise])
-    assert verdict.state == PASSED, verdict
+(
+    test_a_right_answer_passes,
+    test_a_stub_is_not_tried_yet,
+    test_a_mistake_gets_the_sentence_that_helps,
+) = tests_of(RIGHT, MISTAKES)
 
 
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("nothing", [None, ...])
-def test_a_stub_is_not_tried_yet(exercise, nothing):
-    assert exercise(lambda *arguments: nothing).state == NOT_TRIED
-
-
-@pytest.mark.parametrize(
-    ("exercise", "sentence"),
-    [(exercise, sentence) for exercise in MISTAKES for sentence in MISTAKES[exercise]],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence):
+def test_no_check_leaves_a_relu_of_its_own():
     relu = F.relu
-    verdict = exercise(MISTAKES[exercise][sentence])
-    assert verdict.state == WRONG, verdict
-    assert sentence in verdict.message
+    for answer in WRONG_MAPS.values():
+        check.guided_map(answer)
     assert F.relu is relu

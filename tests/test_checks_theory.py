@@ -1,12 +1,11 @@
 """The checks of lesson 01: right answers pass, mistakes get the sentence that helps."""
 
 import numpy as np
-import pytest
 import torch
+from exercises import tests_of
 from scipy.ndimage import gaussian_filter
 
 from course_utils.checks import theory as check
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 
 
 def blurred(formula):
@@ -116,27 +115,11 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-def test_a_right_answer_passes(exercise):
-    verdict = exercise(RIGHT[exercise])
-    assert verdict.state == PASSED, verdict
-
-
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("nothing", [None, ...])
-def test_a_stub_is_not_tried_yet(exercise, nothing):
-    assert exercise(lambda *arguments: nothing).state == NOT_TRIED
-
-
-@pytest.mark.parametrize(
-    ("exercise", "sentence"),
-    [(exercise, sentence) for exercise in MISTAKES for sentence in MISTAKES[exercise]],
-    ids=lambda value: getattr(value, "__name__", value),
-)
-def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence):
-    verdict = exercise(MISTAKES[exercise][sentence])
-    assert verdict.state == WRONG, verdict
-    assert sentence in verdict.message
+(
+    test_a_right_answer_passes,
+    test_a_stub_is_not_tried_yet,
+    test_a_mistake_gets_the_sentence_that_helps,
+) = tests_of(RIGHT, MISTAKES)
 
 
 def test_the_formula_of_exercise_3_is_the_gradient_of_a_softmax():

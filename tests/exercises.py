@@ -1,0 +1,39 @@
+"""Tests that the checks of each lesson must pass, made for a test module by `tests_of`."""
+
+from collections.abc import Callable
+
+import pytest
+
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+
+
+def tests_of(right: dict[Callable, Callable], mistakes: dict[Callable, dict]) -> tuple:
+    """Three tests: right answers pass, stubs are not tried yet, mistakes get a sentence.
+
+    Args:
+        right: check → the right answer, a function.
+        mistakes: check → a part of the sentence that helps → the wrong answer.
+
+    Returns:
+        The test functions; the module that calls this gives them their names.
+    """
+    by_name = {"ids": lambda value: getattr(value, "__name__", value)}
+    pairs = [(check, sentence) for check in mistakes for sentence in mistakes[check]]
+
+    @pytest.mark.parametrize("exercise", right, **by_name)
+    def passes(exercise):
+        verdict = exercise(right[exercise])
+        assert verdict.state == PASSED, verdict
+
+    @pytest.mark.parametrize("exercise", right, **by_name)
+    @pytest.mark.parametrize("nothing", [None, ...])
+    def is_not_tried(exercise, nothing):
+        assert exercise(lambda *arguments: nothing).state == NOT_TRIED
+
+    @pytest.mark.parametrize(("exercise", "sentence"), pairs, **by_name)
+    def gets_its_sentence(exercise, sentence):
+        verdict = exercise(mistakes[exercise][sentence])
+        assert verdict.state == WRONG, verdict
+        assert sentence in verdict.message
+
+    return passes, is_not_tried, gets_its_sentence
