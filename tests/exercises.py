@@ -1,4 +1,4 @@
-"""Tests that the checks of each lesson must pass, made for a test module by `tests_of`."""
+"""Tests that the checks of each lesson must pass, made for a test module by `make_tests`."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 
 
-def tests_of(right: dict[Callable, Callable], mistakes: dict[Callable, dict]) -> tuple:
+def make_tests(right: dict[Callable, Callable], mistakes: dict[Callable, dict]) -> tuple:
     """Three tests: right answers pass, stubs are not tried yet, mistakes get a sentence.
 
     Args:

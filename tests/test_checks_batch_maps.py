@@ -1,7 +1,7 @@
 """The checks of lesson 03: right answers pass, mistakes get the sentence that helps."""
 
 import torch
-from exercises import tests_of
+from exercises import make_tests
 
 from course_utils import vanilla_saliency
 from course_utils.checks import batch_maps as check
@@ -156,4 +156,4 @@ MISTAKES = {
     test_a_right_answer_passes,
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
-) = tests_of(RIGHT, MISTAKES)
+) = make_tests(RIGHT, MISTAKES)

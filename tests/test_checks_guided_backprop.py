@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from exercises import tests_of
+from exercises import make_tests
 from torch import nn
 
 from course_utils import deconvnet, guided_backprop, input_gradient, layer_gradient
@@ -172,7 +172,7 @@ MISTAKES = {
     test_a_right_answer_passes,
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
-) = tests_of(RIGHT, MISTAKES)
+) = make_tests(RIGHT, MISTAKES)
 
 
 def test_no_check_leaves_a_relu_of_its_own():

@@ -1,7 +1,7 @@
 """The checks of lesson 06: right answers pass, mistakes get the sentence that helps."""
 
 import torch
-from exercises import tests_of
+from exercises import make_tests
 
 from course_utils.checks import occlusion as check
 
@@ -119,4 +119,4 @@ MISTAKES = {
     test_a_right_answer_passes,
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
-) = tests_of(RIGHT, MISTAKES)
+) = make_tests(RIGHT, MISTAKES)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from exercises import tests_of
+from exercises import make_tests
 from scipy.ndimage import gaussian_filter
 
 from course_utils.checks import theory as check
@@ -119,7 +119,7 @@ MISTAKES = {
     test_a_right_answer_passes,
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
-) = tests_of(RIGHT, MISTAKES)
+) = make_tests(RIGHT, MISTAKES)
 
 
 def test_the_formula_of_exercise_3_is_the_gradient_of_a_softmax():
