@@ -1,4 +1,4 @@
-"""Tests that the checks of each lesson must pass, made for a test module by `make_tests`."""
+"""Tests that the checks of each lesson must pass, made for a module by `make_tests`."""
 
 from collections.abc import Callable
 
