@@ -88,7 +88,7 @@ class TrustLab(Lab):
         self.picker.observe(lambda change: self._upload_failed(), names="error")
 
     def draw(self, photo, target, method, layers, hidden, fill) -> tuple[Figure, str]:
-        """What is left of the picture, two maps on one scale, and the curves."""
+        """What is left of the picture, two maps, each on its own scale, and the curves."""
         image, label = self._answer(photo, target)
         way, fill = QUICK[method], FILLS[fill]
         whole, forgot = (self._map(photo, target, method, n) for n in (0, layers))
@@ -151,8 +151,8 @@ def _draw_curves(curves: Curves, rival: Curves, here: float, axis) -> None:
         axis.plot(rival.shares, getattr(rival, name), color="#aaaaaa", lw=1, ls="--")
         axis.plot(curves.shares, getattr(curves, name), color=colour, label=name)
     axis.axvline(here, color="black", lw=1)
-    axis.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
-    axis.set_xlabel("share of pixels; dashed: random", labelpad=1)
+    axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.05), xticks=[0, 0.5, 1], yticks=[0.5, 1])
+    axis.set_xlabel("share of pixels; dashed: random")
     axis.tick_params(labelsize=7, pad=1, direction="in")
-    axis.tick_params(axis="y", pad=-15)
+    axis.tick_params(axis="y", pad=-18)
     axis.legend(fontsize=7, loc="center right")
