@@ -95,6 +95,7 @@ class WeakLocalizationLab(Lab):
             self.buttons[name].disabled = not strokes
         found = self._found(photo, target, averaged, strokes, tuple(settings.items()))
         drawn, pixels = self.boxes.get(photo), np.asarray(picture)
+        thing, _, scene = photo.replace("_", " ").partition(" on ")
         seeds = pixels // 2
         seeds[found.foreground], seeds[found.background] = OBJECT, BACKGROUND
         masked = np.where(found.mask[..., None], pixels, pixels // 4)
@@ -103,7 +104,7 @@ class WeakLocalizationLab(Lab):
         chosen = "contrast {contrast:g}, map weight {map_weight:g}".format(**settings)
         figure = plot_panels(
             [
-                (pixels, photo.replace("_", " "), {}),
+                (pixels, thing[:26], {"below": f"on {scene}" if scene else ""}),
                 (found.smoothed, "smoothed map", style),
                 (seeds, "seeds", {"below": "object: orange, background: blue"}),
                 (masked, "mask and box", {"below": chosen}),
