@@ -152,7 +152,7 @@ def _draw_curves(curves: Curves, rival: Curves, here: float, axis) -> None:
         axis.plot(curves.shares, getattr(curves, name), color=colour, label=name)
     axis.axvline(here, color="black", lw=1)
     axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.05), xticks=[0, 0.5, 1], yticks=[0.5, 1])
-    axis.set_xlabel("share of pixels; dashed: random")
+    axis.set_xlabel("share of pixels; dashed: random", labelpad=1)
     axis.tick_params(labelsize=7, pad=1, direction="in")
     axis.tick_params(axis="y", pad=-18)
     axis.legend(fontsize=7, loc="center right")
