@@ -292,7 +292,7 @@ def cut_by_halves(evidence, image, contrast: float = 50.0, band: int = 4) -> np.
     side is at most 128 pixels and cut there; at each doubling only the pixels near the
     outline choose anew (banded graph cuts, Lombaert et al. 2005). Within the band the cut
     is the cheapest one. Halving blurs edges, so an outline far from the best one may be
-    taken: on the course's pictures about 1 pixel in 150 has another label than in the
+    taken: on the course's pictures about 1 pixel in 200 has another label than in the
     `minimum_cut` of all pixels.
 
     Args:
