@@ -35,7 +35,7 @@ from .targets import (
 Score = str | Callable[[Tensor], Tensor]
 Progress = Callable[[int, int, "OcclusionMap"], bool | None]
 SCORES = ("logit", "probability")
-AT_ONCE = 25  # windows in one pass through patches, at most
+AT_ONCE = 64  # windows in one pass through patches, at most
 MEGABYTES = 200  # that the largest patches of one pass may take
 
 
