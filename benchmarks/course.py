@@ -41,15 +41,15 @@ def measure(quick: bool) -> list[Row]:
         try:
             execute(lesson, path.name)
         except SystemExit as error:  # names the cell that failed
-            rows.append({"lesson": path.stem, "seconds": str(error).splitlines()[0]})
+            rows.append({"lesson": path.stem, "failed": str(error).splitlines()[0]})
             continue
         seconds = time.perf_counter() - start
         told = json.loads(lesson.cells[-1].outputs[0].text)
         rows.append(_row(path.stem, seconds, told["cpu"], told["peak"]))
-    done = [row for row in rows if isinstance(row["seconds"], float)]
+    done = [row for row in rows if "failed" not in row]
     total = {key: sum(row[key] for row in done) for key in ("seconds", "processor (s)")}
     peak = max((row["peak memory (MB)"] for row in done), default=0)
-    return [*rows, _row("all, one after another", *total.values(), peak)]
+    return [*rows, _row(f"{len(done)} of {len(rows)} together", *total.values(), peak)]
 
 
 def _row(lesson: str, seconds: float, cpu: float, peak: float) -> Row:

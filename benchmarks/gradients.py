@@ -153,11 +153,11 @@ def compare(what: str, ours, work: Work, name: str, theirs, rounds: int, **more)
 
     settings = work.settings(theirs, **more)
     seconds, setting, peers_seconds = beside(our_job, settings, rounds)
-    difference = None
+    difference = ""
     if theirs is not bare:
         difference = largest_difference(our_job(), settings[setting]())
     row = ratio_row(what, seconds, f"{name}: {setting}", peers_seconds)
-    return row | {"largest difference of the maps": difference or ""}
+    return row | {"largest difference of the maps": difference}
 
 
 def measure(quick: bool) -> list[Row]:

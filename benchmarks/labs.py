@@ -108,7 +108,7 @@ def lab_row(name: str, lab_class: type[Lab], rounds: int, photographs: int) -> R
         fresh = change_photograph(lab, photographs)
         seconds = sorted(fresh + touch(lab, rounds))
     except Exception as error:
-        return {"lab": name, "median (s)": f"failed: {error}"}
+        return {"lab": name, "failed": str(error)}
     row = {"lab": name, "opens in (s)": significant(opening, 2), "pictures": len(seconds)}
     if not seconds:
         return row

@@ -71,7 +71,7 @@ class OcclusionLab(LiveLab):
         found = occlusion(
             self.model, image, values["target"], values["window"], values["stride"],
             fill=self._fill(values, image), score=values["score"],
-            progress=lambda *a: False,
+            progress=lambda *a: False, incremental=False,  # few windows, for nothing
         )  # fmt: skip
         return self._figure(found, values, nothing=True), (
             f"{class_name(found.target)}: {_value(found.score, values)}. Press start to "
