@@ -47,7 +47,7 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(VENV)/bin/python -m pytest -m browser
 	OMP_NUM_THREADS=1 $(COLAB)/bin/python -m $(NBVAL) notebooks
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
-		$(wildcard tests/test_labs*.py tests/test_checks*.py)
+		tests/labs tests/checks
 
 bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,bench]"

@@ -27,7 +27,7 @@ from scipy.ndimage import sobel
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from .fills import Fill, fill_picture
+from ._machinery.fills import Fill, fill_picture
 from .gradients import vanilla_saliency
 from .models import Unit, layer_path
 from .targets import Targets, check_images, read_answer, seeded

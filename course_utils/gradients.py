@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .fills import Fill, fill_picture
+from ._machinery.fills import Fill, fill_picture
 from .models import Unit, layer_path
 from .targets import (
     PIXELS_AT_ONCE,

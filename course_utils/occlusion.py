@@ -21,8 +21,8 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from .fills import fill_picture
-from .incremental import Incremental, layers_of
+from ._machinery.fills import fill_picture
+from ._machinery.incremental import Incremental, layers_of
 from .models import Unit
 from .targets import (
     PIXELS_AT_ONCE,
@@ -128,8 +128,8 @@ def occlusion(
     border where pixels would stay uncovered.
 
     For torchvision's SqueezeNet, AlexNet and VGG, and for any Sequential, only what a
-    window changes is computed again, layer by layer (see `course_utils.incremental`); for
-    other networks, and for hidden units, whole pictures go through in batches. Both give
+    window changes is computed again, layer by layer (see `Incremental`); for other networks,
+    and for hidden units, whole pictures go through in batches. Both give
     the same numbers, up to rounding.
 
     Args:

@@ -3,6 +3,7 @@
 `conftest.py` hands them to every test file, so that one server and one browser serve all.
 """
 
+import io
 import json
 import os
 import secrets
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from address import ROOT
+from PIL import Image
 
 if TYPE_CHECKING:  # only browser tests need Playwright
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
+SCREENSHOTS = ROOT / "build" / "screenshots"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
 # Nothing is asked of the network, and cells out of sight are drawn too.
 JUPYTERLAB = {
@@ -35,6 +38,9 @@ READY = "jupyterapp.shell.currentWidget?.sessionContext?.isReady"
 ERRORS = """() => jupyterapp.shell.currentWidget.content.model.toJSON().cells.flatMap(
     cell => (cell.outputs || []).filter(output => output.output_type === 'error')
         .map(error => `${cell.id}: ${error.ename}: ${error.evalue}`))"""
+
+ANSWERED = """([lab, image, old]) => lab.querySelector('.lab-error')
+    || (image.src !== old && image.complete && image.naturalWidth)"""
 
 
 def free_port() -> int:
@@ -145,3 +151,51 @@ def run_notebook(open_notebook) -> Callable[[str], "Page"]:
         return page
 
     return run
+
+
+# -- looking and touching --------------------------------------------------------------
+
+
+def picture_of(lab: "Locator") -> "Locator":
+    picture = lab.locator("img")
+    picture.scroll_into_view_if_needed()
+    return picture
+
+
+def redraws(lab: "Locator", what: str, touch: Callable[[], None]) -> None:
+    """Touch a control; the picture must be drawn anew, look different, and be no error."""
+    picture = picture_of(lab)
+    source, pixels = picture.get_attribute("src"), picture.screenshot()
+    touch()
+    from playwright.sync_api import TimeoutError
+
+    arguments = [lab.element_handle(), picture.element_handle(), source]
+    try:
+        lab.page.wait_for_function(ANSWERED, arg=arguments)
+    except TimeoutError:
+        pytest.fail(f"{what}: no new picture came")
+    errors = lab.locator(".lab-error").all_inner_texts()
+    assert errors == [], f"{what}: the status line shows an error"
+    for _ in range(20):  # a frame or two may pass before the new picture is on the screen
+        if picture_of(lab).screenshot() != pixels:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{what}: the new picture looks like the old one")
+
+
+def save_screenshot(what: "Page | Locator", name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    what.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def red_picture() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 200), (220, 30, 30)).save(file, "PNG")
+    return file.getvalue()
+
+
+def upload(lab: "Locator", name: str, kind: str, content: bytes) -> None:
+    """Choose a file as a learner does: the button, then the browser's own dialogue."""
+    with lab.page.expect_file_chooser() as chooser:
+        lab.get_by_role("button", name="Upload a picture").click()
+    chooser.value.set_files({"name": name, "mimeType": kind, "buffer": content})

@@ -1,11 +1,16 @@
 """Toy networks whose maps can be computed by hand, and what a map must leave alone."""
 
 import random
+from contextlib import ExitStack
+from unittest import mock
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+# Networks that lead by other ways: residual, dense, separable, plain.
+NETWORKS = ["resnet18", "densenet121", "mobilenet_v2", "vgg11", "alexnet"]
 
 
 class Linear(nn.Module):
@@ -18,6 +23,17 @@ class Linear(nn.Module):
 
     def forward(self, x):
         return torch.einsum("nchw,kchw->nk", x, self.weight) + self.bias
+
+
+class Square(nn.Module):
+    """score = Σ w·x²: its gradient is 2·w·x."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x):
+        return torch.einsum("nchw,kchw->nk", x**2, self.weight)
 
 
 class OneReLU(nn.Module):
@@ -182,3 +198,29 @@ def state(model, images=None):
             None if images.is_inference() else images._version,
         ),
     }
+
+
+def reference_gradient(model, images, targets, rule):
+    """The rules by a hook on each ReLU's output, with the functions of PyTorch replaced."""
+
+    def rectify(x, top=torch.inf):
+        y = torch.where(x > 0, x, 0.0)
+        y = torch.where(y < top, y, top) if top < torch.inf else y
+        if rule == "deconvnet":  # straight through: the value of y, the slope of x
+            y = x + (y - x).detach()
+        if y.requires_grad:
+            y.register_hook(lambda g: g.clamp(min=0))
+        return y
+
+    replaced = {
+        (F, "relu"): lambda x, inplace=False: rectify(x),
+        (torch, "relu"): rectify,
+        (F, "relu6"): lambda x, inplace=False: rectify(x, 6.0),
+        (F, "hardtanh"): lambda x, low, high, inplace=False: rectify(x, high),
+    }
+    pixels = images.clone().requires_grad_()
+    with ExitStack() as stack:
+        for (home, name), function in replaced.items():
+            stack.enter_context(mock.patch.object(home, name, function))
+        scores = model(pixels)[range(len(images)), targets]
+    return torch.autograd.grad(scores.sum(), pixels)[0]

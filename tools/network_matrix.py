@@ -6,7 +6,7 @@
 Each cell is computed: the method's result on a network with random weights is compared
 with a reference of another make, written here in a few lines of plain PyTorch. A result
 that is off ends the run, and so does a refusal that is not expected. ``docs/networks.md``
-keeps the table, and ``tests/test_matrix.py`` holds it true.
+keeps the table, and ``tests/unit/test_matrix.py`` holds it true.
 
 The networks are torchvision's own, fed with small pictures, so that all of it takes a
 minute. Random weights are made to live first: batch norm learns its statistics from one

@@ -15,8 +15,6 @@ from course_utils import (
     vanilla_saliency,
 )
 
-NETWORKS = ["resnet18", "densenet121", "mobilenet_v2", "vgg11", "alexnet"]
-
 
 def noisy_copies(images, samples, noise, seed):
     """The very pictures that SmoothGrad looks at, by its docstring's formula."""
@@ -25,17 +23,6 @@ def noisy_copies(images, samples, noise, seed):
     for _ in range(samples):
         draw = torch.randn(images.shape[1:], generator=random)
         yield images + spread[:, None, None, None] * draw
-
-
-class Square(torch.nn.Module):
-    """score = Σ w·x²: its gradient is 2·w·x."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = torch.nn.Parameter(weight)
-
-    def forward(self, x):
-        return torch.einsum("nchw,kchw->nk", x**2, self.weight)
 
 
 def test_of_a_linear_score_it_is_the_weight_whatever_the_noise():
@@ -48,7 +35,9 @@ def test_of_a_linear_score_it_is_the_weight_whatever_the_noise():
 def test_by_hand_on_a_quadratic_score():
     weight, images = toys.batch(2, 4), toys.batch(2, 4, seed=1)
     mean = sum(noisy_copies(images, 4, 0.2, seed=5)) / 4
-    signed = smooth_grad(Square(weight), images, [0, 1], input_gradient, 4, 0.2, seed=5)
+    signed = smooth_grad(
+        toys.Square(weight), images, [0, 1], input_gradient, 4, 0.2, seed=5
+    )
     assert torch.allclose(signed, 2 * weight * mean, atol=1e-5)
 
 
@@ -57,12 +46,12 @@ def test_absolute_values_are_taken_of_each_copy():
     copies = list(noisy_copies(images, 4, 0.5, seed=0))
     of_each = sum((2 * weight * c).abs().amax(1) for c in copies) / 4
     of_mean = (2 * weight * sum(copies) / 4).abs().amax(1)
-    found = smooth_grad(Square(weight), images, 0, samples=4, noise=0.5)
+    found = smooth_grad(toys.Square(weight), images, 0, samples=4, noise=0.5)
     assert torch.allclose(found, of_each, atol=1e-5)
     assert not torch.allclose(found, of_mean, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", toys.NETWORKS)
 def test_agrees_with_captum_on_the_same_noisy_pictures(name):
     model, images = load_model(name, "random"), toys.batch(2, 96)
     found = smooth_grad(model, images, [3, 5], input_gradient, samples=3, noise=0.1)
@@ -73,7 +62,7 @@ def test_agrees_with_captum_on_the_same_noisy_pictures(name):
 
 
 def test_agrees_with_captums_noise_tunnel_on_the_mean():
-    model, images = Square(toys.batch(1, 4)), toys.batch(1, 4, seed=1)
+    model, images = toys.Square(toys.batch(1, 4)), toys.batch(1, 4, seed=1)
     spread = (images.max() - images.min()).item()
     tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(model))
     with torch.random.fork_rng():

@@ -35,9 +35,9 @@ from course_utils import (
     spectral_residual,
     visualize_class,
 )
+from course_utils._machinery.fills import fill_picture
 from course_utils.evaluation import bootstrap_interval, rank_correlation
 from course_utils.figures import save_map
-from course_utils.fills import fill_picture
 from course_utils.localization import find_seeds, fit_mixture
 from course_utils.methods import compute_maps, find_method
 from course_utils.occlusion import window_starts

@@ -1,8 +1,7 @@
 """Gradient maps: right by hand, by finite differences, and beside other implementations."""
 
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from functools import cache
-from unittest import mock
 
 import captum.attr
 import numpy as np
@@ -233,32 +232,6 @@ def test_vanilla_agrees_with_captum_on_a_vision_transformer():
 # -- guided and deconvnet beside a reference of another make ---------------------------
 
 
-def reference_gradient(model, images, targets, rule):
-    """The rules by a hook on each ReLU's output, with the functions of PyTorch replaced."""
-
-    def rectify(x, top=torch.inf):
-        y = torch.where(x > 0, x, 0.0)
-        y = torch.where(y < top, y, top) if top < torch.inf else y
-        if rule == "deconvnet":  # straight through: the value of y, the slope of x
-            y = x + (y - x).detach()
-        if y.requires_grad:
-            y.register_hook(lambda g: g.clamp(min=0))
-        return y
-
-    replaced = {
-        (F, "relu"): lambda x, inplace=False: rectify(x),
-        (torch, "relu"): rectify,
-        (F, "relu6"): lambda x, inplace=False: rectify(x, 6.0),
-        (F, "hardtanh"): lambda x, low, high, inplace=False: rectify(x, high),
-    }
-    pixels = images.clone().requires_grad_()
-    with ExitStack() as stack:
-        for (home, name), function in replaced.items():
-            stack.enter_context(mock.patch.object(home, name, function))
-        scores = model(pixels)[range(len(images)), targets]
-    return torch.autograd.grad(scores.sum(), pixels)[0]
-
-
 # name → how many ReLUs a picture passes. MobileNet v2's are ReLU6.
 RELUS = {
     "squeezenet1_1": 26,
@@ -281,7 +254,7 @@ def network(request):
 def test_rule_agrees_with_the_reference(network, rule):
     _, model = network
     images = toys.batch(2, 64)
-    right = reference_gradient(model, images, [3, 5], rule)
+    right = toys.reference_gradient(model, images, [3, 5], rule)
     assert toys.relative_error(input_gradient(model, images, [3, 5], rule), right) < 1e-4
     assert toys.relative_error(input_gradient(model, images, [3, 5]), right) > 0.01
 
@@ -303,7 +276,7 @@ def test_every_relu_is_met(network):
 @pytest.mark.parametrize("rule", ["guided", "deconvnet"])
 def test_rule_agrees_with_the_reference_on_a_photograph(rule):
     model, images = bundled(), photographs()[:2]
-    right = reference_gradient(model, images, [207, 1], rule)
+    right = toys.reference_gradient(model, images, [207, 1], rule)
     assert toys.relative_error(input_gradient(model, images, [207, 1], rule), right) < 1e-4
 
 
@@ -311,7 +284,7 @@ def test_rule_agrees_with_the_reference_on_a_photograph(rule):
 @pytest.mark.parametrize("way", toys.Written.WAYS)
 def test_every_way_to_write_a_relu_gives_one_map(way, rule):
     model, images = toys.Written(toys.Written.WAYS[way]), toys.batch()
-    right = reference_gradient(toys.Written(nn.ReLU()), images, [1, 2], rule)
+    right = toys.reference_gradient(toys.Written(nn.ReLU()), images, [1, 2], rule)
     assert toys.relative_error(input_gradient(model, images, [1, 2], rule), right) < 1e-5
 
 
@@ -319,7 +292,7 @@ def test_every_way_to_write_a_relu_gives_one_map(way, rule):
 @pytest.mark.parametrize("way", toys.Written.WAYS_6)
 def test_every_way_to_write_a_relu6_gives_one_map(way, rule):
     model, images = toys.Written(toys.Written.WAYS_6[way]), toys.batch()
-    right = reference_gradient(toys.Written(nn.ReLU6()), images, [1, 2], rule)
+    right = toys.reference_gradient(toys.Written(nn.ReLU6()), images, [1, 2], rule)
     assert toys.relative_error(input_gradient(model, images, [1, 2], rule), right) < 1e-5
 
 

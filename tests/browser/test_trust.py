@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from in_browser import redraws, save_screenshot
 from playwright.sync_api import expect
-from test_browser import redraws, save_screenshot
 
 NAME = "08_can_we_trust_the_map"
 pytestmark = [pytest.mark.browser, pytest.mark.installed]

@@ -4,56 +4,18 @@ JupyterLab serves a copy of the course; Chromium, driven by Playwright, opens th
 and turns every control of a lab. No network is used. Screenshots lie in build/screenshots.
 """
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from address import ROOT
+from in_browser import picture_of, redraws, save_screenshot
 from lessons import NOTEBOOKS, lesson_paths, read_lesson
-from playwright.sync_api import (
-    Locator,
-    Page,
-    TimeoutError,
-    expect,
-)
+from playwright.sync_api import Locator, expect
 
-SCREENSHOTS = ROOT / "build" / "screenshots"
 NAMES = [path.stem for path in lesson_paths()]
 WITH_LAB = [name for name in NAMES if not name.startswith("00")]
-
 LABEL = "element => element.closest('.jupyter-widgets')?.innerText.split('\\n')[0]"
-ANSWERED = """([lab, image, old]) => lab.querySelector('.lab-error')
-    || (image.src !== old && image.complete && image.naturalWidth)"""
 
 pytestmark = [pytest.mark.browser, pytest.mark.installed]
-
-
-# -- looking and touching --------------------------------------------------------------
-
-
-def picture_of(lab: Locator) -> Locator:
-    picture = lab.locator("img")
-    picture.scroll_into_view_if_needed()
-    return picture
-
-
-def redraws(lab: Locator, what: str, touch: Callable[[], None]) -> None:
-    """Touch a control; the picture must be drawn anew, look different, and be no error."""
-    picture = picture_of(lab)
-    source, pixels = picture.get_attribute("src"), picture.screenshot()
-    touch()
-    arguments = [lab.element_handle(), picture.element_handle(), source]
-    try:
-        lab.page.wait_for_function(ANSWERED, arg=arguments)
-    except TimeoutError:
-        pytest.fail(f"{what}: no new picture came")
-    errors = lab.locator(".lab-error").all_inner_texts()
-    assert errors == [], f"{what}: the status line shows an error"
-    for _ in range(20):  # a frame or two may pass before the new picture is on the screen
-        if picture_of(lab).screenshot() != pixels:
-            return
-        time.sleep(0.1)
-    pytest.fail(f"{what}: the new picture looks like the old one")
 
 
 def choose_another(select: Locator) -> None:
@@ -141,8 +103,3 @@ def starts_and_stops(lab: Locator, start: Locator) -> None:
     lab.get_by_role("button", name="stop").click()
     expect(start).to_be_enabled()
     expect(lab.locator(".lab-error")).to_have_count(0)
-
-
-def save_screenshot(what: Page | Locator, name: str) -> None:
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    what.screenshot(path=SCREENSHOTS / f"{name}.png")

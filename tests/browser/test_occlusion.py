@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from in_browser import redraws, save_screenshot
 from playwright.sync_api import expect
-from test_browser import redraws, save_screenshot
 
 NAME = "06_occlusion"
 pytestmark = [pytest.mark.browser, pytest.mark.installed]

@@ -4,9 +4,9 @@ import json
 import re
 
 import pytest
+from in_browser import picture_of, redraws, save_screenshot
 from PIL import Image
 from playwright.sync_api import expect
-from test_browser import picture_of, redraws, save_screenshot
 
 NAME = "04_class_visualization"
 pytestmark = [pytest.mark.browser, pytest.mark.installed]

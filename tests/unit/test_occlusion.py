@@ -15,7 +15,7 @@ from torchvision.models.squeezenet import Fire
 
 import course_utils
 from course_utils import OcclusionMap, Unit, load_model, occlusion
-from course_utils.incremental import Incremental, layers_of, split
+from course_utils._machinery.incremental import Incremental, layers_of, split
 from course_utils.occlusion import blocks, window_starts
 
 TOLERANCE = 1e-5  # of the largest score

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import ImageColor
 from torch import Tensor
 
-from .images import IMAGENET_MEAN, IMAGENET_STD
+from ..images import IMAGENET_MEAN, IMAGENET_STD
 
 Fill = str | Sequence[int] | Tensor
 

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
 MODELS = DATA / "models"
 REFERENCE = ROOT / "tests" / "fixtures" / "squeezenet_reference.json"

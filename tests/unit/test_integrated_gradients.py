@@ -4,7 +4,6 @@ import captum.attr
 import pytest
 import torch
 import toys
-from test_smooth_grad import NETWORKS, Square
 
 from course_utils import (
     Unit,
@@ -14,7 +13,7 @@ from course_utils import (
     preprocess,
     target_scores,
 )
-from course_utils.fills import fill_picture
+from course_utils._machinery.fills import fill_picture
 
 
 def gap(model, images, targets, fill="mean", **arguments):
@@ -38,7 +37,7 @@ def test_of_a_linear_score_it_is_weight_times_way():
 def test_of_a_quadratic_score_it_is_the_difference_of_squares():
     weight, images = toys.batch(1, 4), toys.batch(2, 4, seed=1)
     start = torch.tensor([0.5, -1.0, 2.0])
-    found = integrated_gradients(Square(weight), images, 0, steps=3, fill=start)
+    found = integrated_gradients(toys.Square(weight), images, 0, steps=3, fill=start)
     right = weight[0] * (images**2 - start[:, None, None] ** 2)
     assert torch.allclose(found, right, atol=1e-5)
 
@@ -55,7 +54,7 @@ def test_complete_on_photographs(fill, steps):
     assert gap(model, images, [235, 1], fill, steps=steps) < 0.01
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", toys.NETWORKS)
 def test_complete_and_beside_captum_on_random_networks(name):
     model = load_model(name, "random")
     images = preprocess(load_samples(1).images, 64)

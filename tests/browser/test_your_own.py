@@ -4,10 +4,9 @@ import json
 import re
 
 import pytest
+from in_browser import picture_of, red_picture, redraws, save_screenshot, upload
 from PIL import Image
 from playwright.sync_api import expect
-from test_browser import picture_of, redraws, save_screenshot
-from test_browser_upload import red_picture, upload
 
 from course_utils import repeat_sheet
 

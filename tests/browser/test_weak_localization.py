@@ -1,8 +1,8 @@
 """Lesson 07's lab in a real browser: move the brush by keys, paint, undo, clear."""
 
 import pytest
+from in_browser import redraws, save_screenshot
 from playwright.sync_api import expect
-from test_browser import redraws, save_screenshot
 
 NAME = "07_weak_localization"
 pytestmark = [pytest.mark.browser, pytest.mark.installed]

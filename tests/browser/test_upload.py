@@ -1,27 +1,12 @@
 """A learner's own file, uploaded in a real JupyterLab by a real browser."""
 
-import io
-
 import pytest
-from PIL import Image
-from playwright.sync_api import Locator, expect
+from in_browser import red_picture, upload
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.installed]
 
 REDRAWN = "([image, old]) => image.src !== old && image.complete && image.naturalWidth"
-
-
-def red_picture() -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (300, 200), (220, 30, 30)).save(file, "PNG")
-    return file.getvalue()
-
-
-def upload(lab: Locator, name: str, kind: str, content: bytes) -> None:
-    """Choose a file as a learner does: the button, then the browser's own dialogue."""
-    with lab.page.expect_file_chooser() as chooser:
-        lab.get_by_role("button", name="Upload a picture").click()
-    chooser.value.set_files({"name": name, "mimeType": kind, "buffer": content})
 
 
 def test_an_upload_is_shown_and_a_broken_one_keeps_the_picture(run_notebook):

@@ -4,7 +4,6 @@ import captum.attr
 import pytest
 import torch
 import toys
-from test_smooth_grad import NETWORKS
 from torch import nn
 
 from course_utils import Unit, grad_cam, load_model, load_samples, preprocess
@@ -37,7 +36,7 @@ def test_by_hand():
     assert torch.equal(found, grad_cam(Channels([[8.0, -4.0, 0.0]]), images, 0))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", toys.NETWORKS)
 def test_agrees_with_captum(name):
     model, images = load_model(name, "random"), toys.batch(2, 224)
     found = grad_cam(model, images, [3, 5], LAST[name])
