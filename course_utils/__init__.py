@@ -1,97 +1,135 @@
 """Helpers of the course *Saliency maps, hands on*.
 
-One module a topic, named after its lesson. Every public name can be imported from here;
-its module is loaded when the name is first used, so that ``import course_utils`` is
-instant and works even where torch is still missing (see `check_environment`).
+One module per lesson topic, and under them what they stand on. Every public name can be
+imported from here; the module in which it is defined is written to be read.
 """
 
-import importlib
-import sys
-from types import ModuleType
+from .environment import check_environment
 
 __version__ = "0.1.0"
 
-_MODULES = {
-    "attention": ("centre_surround", "popout_display", "spectral_residual"),
-    "class_visualization": ("Visualization", "visualize_class"),
-    "environment": ("check_environment",),
-    "evaluation": (
-        "bootstrap_interval",
-        "deletion_insertion",
-        "pointing_game",
-        "randomization_test",
-    ),
-    "gradients": (
-        "deconvnet",
-        "grad_cam",
-        "guided_backprop",
-        "input_gradient",
-        "integrated_gradients",
-        "layer_gradient",
-        "smooth_grad",
-        "vanilla_saliency",
-    ),
-    "images": ("IMAGENET_MEAN", "IMAGENET_STD", "deprocess", "load_image", "preprocess"),
-    "box_folders": ("evaluate_folder",),
-    "localization": ("Localization", "averaged_saliency", "iou", "localize"),
-    "map_folders": ("FolderRun", "map_folder"),
-    "methods": ("METHODS", "Method", "compute_maps"),
-    "models": (
-        "Unit",
-        "class_name",
-        "class_names",
-        "find_classes",
-        "load_model",
-        "summarize",
-    ),
-    "occlusion": ("OcclusionMap", "occlusion"),
-    "samples": (
-        "Composite",
-        "Samples",
-        "composite",
-        "load_composites",
-        "load_samples",
-        "two_class_picture",
-    ),
-    "sheets": ("Sheet", "compare_methods", "repeat_sheet"),
-    "shortcuts": (
-        "Planted",
-        "Recipe",
-        "animal_share",
-        "brightness_on",
-        "plant_shortcut",
-        "swap_effect",
-        "swap_table",
-        "train_probe",
-    ),
-    "targets": ("target_scores",),
-}
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+try:
+    from .attention import centre_surround, popout_display, spectral_residual
+    from .class_visualization import Visualization, visualize_class
+    from .evaluation import (
+        bootstrap_interval,
+        deletion_insertion,
+        pointing_game,
+        randomization_test,
+    )
+    from .gradients import (
+        deconvnet,
+        grad_cam,
+        guided_backprop,
+        input_gradient,
+        integrated_gradients,
+        layer_gradient,
+        smooth_grad,
+        vanilla_saliency,
+    )
+    from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
+    from .localization import Localization, averaged_saliency, iou, localize
+    from .map_folders import FolderRun, map_folder
+    from .methods import METHODS, Method, compute_maps
+    from .models import (
+        Unit,
+        class_name,
+        class_names,
+        find_classes,
+        load_model,
+        summarize,
+    )
+    from .occlusion import OcclusionMap, occlusion
+    from .samples import (
+        Composite,
+        Samples,
+        composite,
+        load_composites,
+        load_samples,
+        two_class_picture,
+    )
+    from .sheets import Sheet, compare_methods, repeat_sheet
+    from .shortcuts import (
+        Planted,
+        Recipe,
+        animal_share,
+        brightness_on,
+        plant_shortcut,
+        swap_effect,
+        swap_table,
+        train_probe,
+    )
+    from .targets import target_scores
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith(__name__):
+        raise
+    _MISSING = error.name
 
-__all__ = sorted(_HOME)  # noqa: PLE0605 - the names stand in _MODULES, once
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    globals()[name] = value  # the next look-up finds it without asking here
-    return value
+    def __getattr__(name: str):
+        raise ModuleNotFoundError(
+            f"course_utils.{name} needs {_MISSING}, which is not installed; "
+            "course_utils.check_environment() lists what is missing",
+            name=_MISSING,
+        )
 
 
-class _Package(ModuleType):
-    """Keeps the function `occlusion` apart from its module, which has the same name.
-
-    Whoever imports a module binds it to its package; a public name goes before.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (isinstance(value, ModuleType) and name in _HOME):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "METHODS",
+    "Composite",
+    "FolderRun",
+    "Localization",
+    "Method",
+    "OcclusionMap",
+    "Planted",
+    "Recipe",
+    "Samples",
+    "Sheet",
+    "Unit",
+    "Visualization",
+    "animal_share",
+    "averaged_saliency",
+    "bootstrap_interval",
+    "brightness_on",
+    "centre_surround",
+    "check_environment",
+    "class_name",
+    "class_names",
+    "compare_methods",
+    "composite",
+    "compute_maps",
+    "deconvnet",
+    "deletion_insertion",
+    "deprocess",
+    "find_classes",
+    "grad_cam",
+    "guided_backprop",
+    "input_gradient",
+    "integrated_gradients",
+    "iou",
+    "layer_gradient",
+    "load_composites",
+    "load_image",
+    "load_model",
+    "load_samples",
+    "localize",
+    "map_folder",
+    "occlusion",
+    "plant_shortcut",
+    "pointing_game",
+    "popout_display",
+    "preprocess",
+    "randomization_test",
+    "repeat_sheet",
+    "smooth_grad",
+    "spectral_residual",
+    "summarize",
+    "swap_effect",
+    "swap_table",
+    "target_scores",
+    "train_probe",
+    "two_class_picture",
+    "vanilla_saliency",
+    "visualize_class",
+]

@@ -128,9 +128,9 @@ def occlusion(
     border where pixels would stay uncovered.
 
     For torchvision's SqueezeNet, AlexNet and VGG, and for any Sequential, only what a
-    window changes is computed again, layer by layer (see `Incremental`); for other networks,
-    and for hidden units, whole pictures go through in batches. Both give
-    the same numbers, up to rounding.
+    window changes is computed again, layer by layer (see `Incremental`); for other
+    networks, and for hidden units, whole pictures go through in batches. Both give the
+    same numbers, up to rounding.
 
     Args:
         model: a classifier, (N, 3, H, W) → (N, classes).

@@ -416,9 +416,3 @@ def test_one_clear_sentence_and_nothing_is_lost(mistake, tmp_path, recwarn):
     written = {path.name for path in tmp_path.iterdir()} - {"a.png"}
     assert written == {"map.png"}
     assert (tmp_path / "map.png").read_bytes() == b"as it was"
-
-
-def test_there_are_two_hundred_kinds():
-    import test_bad_input
-
-    assert len(ROWS) + len(test_bad_input.ROWS) >= 200

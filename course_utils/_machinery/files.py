@@ -1,0 +1,26 @@
+"""Files that are written whole or not at all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+DRAFT = ".draft"
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a draft beside `path`, which then takes its place in one step.
+
+    A failure, an interrupt or a power cut leaves what was there before.
+
+    Args:
+        path: of the finished file.
+        write: called with the path of the draft, which has the same ending.
+
+    Example:
+        >>> write_whole(Path("notes.txt"), lambda draft: draft.write_text("done"))
+    """
+    draft = path.with_name(f".{path.stem}{DRAFT}{path.suffix}")
+    try:
+        write(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""The one way in which the course looks at what the layers of a network give."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def watching(layers: Mapping[str, nn.Module], see: Callable) -> Iterator[None]:
+    """While open, calls ``see(path, output)`` whenever one of `layers` has finished.
+
+    `see` looks at once: a later layer may work in place and overwrite `output`. What it
+    returns, unless that is None, is handed on in place of `output`. No hook outlives the
+    block, however it ends.
+
+    Example:
+        >>> model, shapes = load_model(), {}
+        >>> with watching(dict(model.named_children()), lambda path, output: (
+        ...     shapes.update({path: tuple(output.shape)})
+        ... )):
+        ...     _ = model(torch.zeros(1, 3, 224, 224))
+        >>> shapes
+        {'features': (1, 512, 13, 13), 'classifier': (1, 1000, 1, 1)}
+    """
+    hooks = [
+        layer.register_forward_hook(
+            lambda module, inputs, output, path=path: see(path, output)
+        )
+        for path, layer in layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
