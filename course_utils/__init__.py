@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 try:
     from .attention import centre_surround, popout_display, spectral_residual
+    from .box_folders import evaluate_folder
     from .class_visualization import Visualization, visualize_class
     from .evaluation import (
         bootstrap_interval,
@@ -102,6 +103,7 @@ __all__ = [
     "deconvnet",
     "deletion_insertion",
     "deprocess",
+    "evaluate_folder",
     "find_classes",
     "grad_cam",
     "guided_backprop",
