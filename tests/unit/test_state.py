@@ -18,7 +18,6 @@ from course_utils import (
     deconvnet,
     evaluation,
     grad_cam,
-    gradients,
     guided_backprop,
     input_gradient,
     integrated_gradients,
@@ -36,7 +35,7 @@ from course_utils.map_folders import map_folder
 from course_utils.methods import METHODS, compute_maps
 from course_utils.models import fingerprint
 from course_utils.sheets import compare_methods
-from course_utils.targets import read_answer
+from course_utils.targets import predict
 
 SIZE = 12
 
@@ -78,7 +77,7 @@ QUIET = {
     "layer_gradient": lambda m, x, t, p: layer_gradient(m, x, t, "conv", "guided"),
     "grad_cam": lambda m, x, t, p: grad_cam(m, x, t),
     "grad_cam of a layer": lambda m, x, t, p: grad_cam(m, x, t, layer="conv"),
-    "read_answer": lambda m, x, t, p: read_answer(m, x, t),
+    "predict": lambda m, x, t, p: predict(m, x, t),
     "averaged_saliency": lambda m, x, t, p: averaged(m, x, t),
 }
 WITH_PROGRESS = {
@@ -110,9 +109,9 @@ ERRORS = (KeyboardInterrupt, RuntimeError, ValueError, KeyError, MemoryError)
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
     """Few pictures at once, so that ten windows take several passes."""
-    monkeypatch.setattr("course_utils.targets.PIXELS_AT_ONCE", 4 * SIZE**2)
-    for module in (gradients, sys.modules["course_utils.occlusion"]):
-        monkeypatch.setattr(module, "PIXELS_AT_ONCE", 4 * SIZE**2)
+    for module in ("targets", "occlusion"):
+        home = sys.modules[f"course_utils.{module}"]
+        monkeypatch.setattr(home, "PIXELS_AT_ONCE", 4 * SIZE**2)
 
 
 def whole_state(model, images):
