@@ -236,17 +236,24 @@ def occlusion_maps(
     each = [targets] * len(images)
     if targets is not None and not callable(targets) and not isinstance(targets, Unit):
         each = class_indices(targets, len(images)).tolist()
-    maps = torch.full_like(images[:, 0], torch.nan)
-    for index, target in enumerate(each):
+    unknown, maps = torch.full(images.shape[2:], torch.nan), []
 
-        def report(done: int, total: int, so_far: OcclusionMap, before: int = index):
-            maps[before] = so_far.heatmap
-            return goes_on(progress, before * total + done, len(images) * total, maps)
+    def all_maps(*under_way: Tensor) -> Tensor:
+        known = [*maps, *under_way]
+        return torch.stack(known + [unknown] * (len(images) - len(known))).to(images)
 
-        found = occlusion(model, images[[index]], target, window, stride, progress=report)
+    for target in each:
+
+        def report(done: int, total: int, so_far: OcclusionMap) -> bool:
+            done, total = len(maps) * total + done, len(images) * total
+            return goes_on(progress, done, total, all_maps(so_far.heatmap))
+
+        image = images[[len(maps)]]
+        found = occlusion(model, image, target, window, stride, progress=report)
+        maps.append(found.heatmap)
         if found.stopped:
             break
-    return maps
+    return all_maps()
 
 
 def window_starts(size: int, window: int, stride: int) -> tuple[int, ...]:
