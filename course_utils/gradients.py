@@ -25,7 +25,7 @@ from ._machinery.hooks import watching
 from .methods import saliency_method
 from .models import layer_path
 from .relu_rules import relu_rule
-from .targets import Targets, check_images, explaining, groups, target_scores
+from .targets import Targets, check_images, explaining, forward, groups
 
 
 @saliency_method("vanilla gradient", lesson="02", passes=2)
@@ -89,7 +89,7 @@ def backward(
             pixels = some.detach().clone().requires_grad_()
             with relu_rule(rule) as relus:
                 # On a copy: a network may work in place on what it is given.
-                scores = target_scores(model, pixels.clone(), asked)
+                scores = forward(model, pixels.clone(), asked).scores
             gradients.append(gradient_of(scores, pixels))
         if relus is not None:
             relus.check(model)
@@ -148,7 +148,7 @@ def layer_and_gradient(
             pixels = some.detach().clone().requires_grad_()
             seen.clear()
             with relu_rule(rule) as relus, watching(layers, keep):
-                scores = target_scores(model, pixels.clone(), asked)
+                scores = forward(model, pixels.clone(), asked).scores
             if not seen:
                 raise ArgumentError("layer", f"must be one the model uses, got {layer!r}")
             gradients.append(gradient_of(scores, seen[-1], layer))
