@@ -27,7 +27,14 @@ from course_utils import (
 from course_utils.relu_rules import relu_rule
 
 
-@pytest.mark.parametrize("name", matrix.NETWORKS)
+IN_EVERY_RUN = ("squeezenet1_1", "resnet18", "googlenet", "vit_b_16")
+NETWORKS = [
+    pytest.param(name, marks=[] if name in IN_EVERY_RUN else [pytest.mark.nightly])
+    for name in matrix.NETWORKS
+]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_documented_line_is_computed(name):
     assert matrix.row(name) == matrix.documented_rows()[name]
     matrix.plain_gradients.cache_clear()
