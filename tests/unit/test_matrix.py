@@ -26,7 +26,6 @@ from course_utils import (
 )
 from course_utils.relu_rules import relu_rule
 
-
 IN_EVERY_RUN = ("squeezenet1_1", "resnet18", "googlenet", "vit_b_16")
 NETWORKS = [
     pytest.param(name, marks=[] if name in IN_EVERY_RUN else [pytest.mark.nightly])
