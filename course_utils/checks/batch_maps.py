@@ -59,8 +59,7 @@ def saliency_maps(answer) -> str:
         result = call(answer, model, images, labels, intact=True)
         right = vanilla_saliency(model, images, labels)
         mistakes = map_mistakes(model, images, labels) | {
-            "The maps are N times too small: mean() of the scores instead of sum().": right
-            / count,
+            "N times too small: mean() of the scores instead of sum().": right / count,
             "You explain the top class of each picture; the labels ask for another "
             "one.": vanilla_saliency(model, images),
         }
@@ -83,20 +82,14 @@ def dependence(answer) -> str:
         model.train(training)
         result = call(answer, model, images, labels, intact=True)
         slopes = _slopes(model, images, labels)
-        alone = [
-            _largest(_slopes(model, image[None], label[None]).abs())
-            for image, label in zip(images, labels, strict=True)
-        ]
-        right = _largest(slopes.abs())
+        alone = [_largest(_slopes(model, images[[n]], labels[[n]]).abs()) for n in range(4)]
+        piled, of_sum = slopes.cumsum(0), slopes.sum(0)
+        right, piled, of_sum = (_largest(s.abs()) for s in (slopes, piled, of_sum))
         mistakes = {
             "All rows are the same: you differentiate the sum of the scores. Row n is "
-            "about the gradient of score n alone.": _largest(slopes.sum(0).abs()).repeat(
-                4, 1
-            ),
+            "about the gradient of score n alone.": of_sum.expand(4, 4),
             "Each row holds the rows above it too: the gradient adds up in .grad. Use "
-            "torch.autograd.grad, or set .grad to None before each backward.": (
-                _largest(slopes.cumsum(0).abs())
-            ),
+            "torch.autograd.grad, or set .grad to None before each backward.": piled,
             "Rows and columns are swapped: row n is score n, column m is picture "
             "m.": right.T,
             "No absolute value: take abs() before the maximum.": _largest(slopes),

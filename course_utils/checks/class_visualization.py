@@ -49,7 +49,7 @@ def _step_mistakes(network: nn.Module, image: Tensor, l2: float) -> dict[str, Te
     def slope(goal):
         return input_gradient(network, image, goal)
 
-    g, pull = slope(CLASS), 2 * l2 * image
+    g, pull, of_length = slope(CLASS), 2 * l2 * image, l2 * image / image.norm()
     steps = {
         "That is downhill: the picture moves against the gradient. To climb, add rate "
         "times the gradient.": pull - g,
@@ -63,11 +63,9 @@ def _step_mistakes(network: nn.Module, image: Tensor, l2: float) -> dict[str, Te
         "The penalty has the wrong sign: it pushes the picture away from grey. Subtract "
         "it.": g + pull,
         "The penalty is missing.": g,
-        "The penalty is half as strong as it should be: the slope of λ‖I‖² is 2λI.": g
-        - pull / 2,
+        "The penalty is half as strong as it should be; λ‖I‖² has slope 2λI.": g - pull / 2,
         "The penalty is a mean; ‖I‖² is a sum over all values.": g - pull / image.numel(),
-        "That penalises the length ‖I‖; the formula has its square.": g
-        - l2 * image / image.norm(),
+        "That penalises the length ‖I‖; the formula has its square.": g - of_length,
     }
     return {sentence: image + RATE * step for sentence, step in steps.items()}
 
@@ -79,6 +77,7 @@ def clamp_to_valid(answer) -> str:
     result = check_tensor(call(answer, image, *statistics, intact=True), (1, 3, 8, 8))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in statistics)
     black, white = (0 - mean) / std, (1 - mean) / std
+    same = image.clamp(black.mean(), white.mean())
     mistakes = {
         "That clamps the normalised values to [0, 1], the range of a picture that is not "
         "normalised: everything darker than the mean is lost.": image.clamp(0, 1),
@@ -90,9 +89,7 @@ def clamp_to_valid(answer) -> str:
         "division by std.": image.clamp(-mean, 1 - mean),
         "Black and white are (0 − mean) / std and (1 − mean) / std; you multiply by "
         "std.": image.clamp(-mean * std, (1 - mean) * std),
-        "Each colour has its own limits; yours are the same for all three.": image.clamp(
-            black.mean(), white.mean()
-        ),
+        "Each colour has its own limits; yours are the same for all three.": same,
         "Only black is a limit; bright values may still be whiter than "
         "white.": image.maximum(black),
         "Only white is a limit; dark values may still be blacker than "
@@ -135,13 +132,11 @@ def _jittered(network, image: Tensor, shift: tuple) -> tuple[Tensor, dict[str, T
         "The gradient belongs to the shifted picture, but you add it to the picture "
         "before the shift: shift the gradient back first.": step(back=none),
         "The gradient is shifted forward a second time instead of back.": step(back=shift),
-        "The network never sees the shift: take the gradient at the shifted picture.": step(
-            none, none
-        ),
+        "The network never sees the shift: shift the picture first.": step(none, none),
         "The picture is shifted in the wrong direction: shift it down by shift[0] and "
         "right by shift[1].": step(back, shift),
-        "The axes are swapped: shift[0] goes down (axis 2), shift[1] right (axis 3).": step(
-            axes=(3, 2)
+        "The axes are swapped: shift[0] is for axis 2, shift[1] for axis 3.": (
+            step(axes=(3, 2))
         ),
         "That is downhill: add rate times the gradient.": step(sign=-1),
         "That climbs the softmax probability; climb the score.": step(goal=_probability),

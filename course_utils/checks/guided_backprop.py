@@ -16,12 +16,11 @@ def pass_on(answer) -> str:
     for seed, rule in enumerate(RULES):
         x = torch.randint(-3, 4, (5, 6), generator=random).float()  # with zeros
         g = 2 * noise(5, 6, seed=seed)
-        right, ones = _passed_on(x, g, rule), torch.ones_like(g)
+        right, at_zero = _passed_on(x, g, rule), _passed_on(x + 0.5, g, rule)
+        mask = _passed_on(x, torch.ones_like(g), rule)
         mistakes = {
-            "That is the mask alone: multiply it by g.": _passed_on(x, ones, rule),
-            "Nothing passes where x = 0: the condition is x > 0, not x >= 0.": _passed_on(
-                x + 0.5, g, rule
-            ),
+            "That is the mask alone: multiply it by g.": mask,
+            "Nothing passes where x = 0: the condition is x > 0, not x >= 0.": at_zero,
             "You return the forward result max(x, 0); return what goes back.": x.relu(),
             "The value of g counts, not its absolute value: a negative g stays negative, "
             "or becomes 0.": _passed_on(x, g.abs(), rule),
@@ -140,18 +139,18 @@ def alike_by_layer(answer) -> str:
         result = call(answer, *case, rule)
         if isinstance(result, (list, tuple)):
             raise Wrong("Stack the rows into one tensor (L, N): torch.stack(rows).")
-        right = _cosines(*case, rule)
+        right, unsigned, centred = (
+            _cosines(*case, rule, change)
+            for change in (torch.clone, torch.abs, lambda g: g - g.mean(1, keepdim=True))
+        )
+        inner = _cosines(*case, rule, product=lambda a, b: (a * b).sum(1))
         mistakes = {
             f"For rule={rule!r} you return the cosines of the {other} gradients: pass the "
             "rule on to layer_gradient.": _cosines(*case, other),
-            "You take the absolute values first; the cosine needs the signs.": _cosines(
-                *case, rule, torch.abs
-            ),
-            "That is the inner product; the cosine divides it by both lengths.": _cosines(
-                *case, rule, product=lambda a, b: (a * b).sum(1)
-            ),
+            "You take the absolute values first; the cosine needs the signs.": unsigned,
+            "That is the inner product; the cosine divides it by both lengths.": inner,
             "That is the correlation: you subtract the mean of each gradient. The cosine "
-            "does not.": _cosines(*case, rule, lambda g: g - g.mean(1, keepdim=True)),
+            "does not.": centred,
             "The layers are not in the order of `layers`.": right.flip(0),
             "Every row is the same: pass `layer` to layer_gradient.": right[[0, 0]],
         }
@@ -164,7 +163,7 @@ def alike_by_layer(answer) -> str:
 
 
 def _cosines(
-    model, images, classes, layers, rule, change=lambda g: g, product=F.cosine_similarity
+    model, images, classes, layers, rule, change=torch.clone, product=F.cosine_similarity
 ) -> Tensor:
     rows = []
     for layer in layers:

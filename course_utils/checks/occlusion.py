@@ -7,7 +7,7 @@ from ..occlusion import occlusion, window_starts
 from .base import Wrong, about, call, check_tensor, compare, exercise, read
 from .toys import noise, tiny_network
 
-MEAN, STD = 0.45, 0.225  # close to ImageNet's: what normalises a mask of 0.5 or 1
+WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and std
 
 
 @exercise("Exercise 1")
@@ -35,29 +35,25 @@ def _drops(
         return picture
 
     @torch.no_grad()
-    def score(picture, read=lambda scores: scores) -> float:
-        return read(model(picture)[0])[target].item()
+    def drop(picture, read=lambda scores: scores) -> float:
+        return (read(model(image)[0]) - read(model(picture)[0]))[target].item()
 
-    clean = score(image)
-    softmax = [score(picture, lambda s: s.softmax(0)) for picture in (image, hidden())]
-    right = clean - score(hidden())
+    right, of_softmax = drop(hidden()), drop(hidden(), lambda scores: scores.softmax(0))
     return right, {
         "The sign is flipped: a drop is the clean score minus the score with the window "
         "hidden, positive where the window spoke for the class.": -right,
         "That is the score with the window hidden; the drop is how much the score "
-        "falls.": score(hidden()),
+        "falls.": model(hidden())[0, target].item(),
         "Your mask hides everything but the window. Fill the window, and leave the "
-        "rest.": clean - score(image - hidden()),
-        "You fill with 0.5. On a normalised picture the mean colour is 0.": clean
-        - score(hidden(0.5)),
+        "rest.": drop(image - hidden()),
+        "You fill with 0.5. On a normalised picture the mean is 0.": drop(hidden(0.5)),
         "You fill with 1. On a normalised picture 1 is an arbitrary light grey; the mean "
-        "colour is 0.": clean - score(hidden(1.0)),
-        "You fill with white; fill with the mean colour, 0.": clean
-        - score(hidden((1 - MEAN) / STD)),
-        "Rows and columns are swapped: the picture is (1, 3, H, W), top counts rows.": clean
-        - score(hidden(top=left, left=top)),
-        "That is the drop in probability; take the score before softmax.": softmax[0]
-        - softmax[1],
+        "colour is 0.": drop(hidden(1.0)),
+        "You fill with white; fill with the mean colour, 0.": drop(hidden(WHITE)),
+        "Rows and columns are swapped: the picture is (1, 3, H, W), top counts rows.": (
+            drop(hidden(top=left, left=top))
+        ),
+        "That is the drop in probability; take the score before softmax.": of_softmax,
     }
 
 
@@ -134,18 +130,14 @@ def telling_windows(answer) -> str:
         lambda result: {(int(row), int(column)) for row, column in result},
         "a list of pairs (row, column)",
     )
-    right = _places(found.top_classes != found.target)
+    same = found.top_classes == found.target
+    right, unchanged, falls = (_places(mask) for mask in (~same, same, found.drops > 0))
+    pixels = {(found.tops[row], found.lefts[column]) for row, column in right}
     mistakes = {
         "Rows and columns are swapped: drops[row, column].": {(c, r) for r, c in right},
-        "These are the windows that do not change the top class.": _places(
-            found.top_classes == found.target
-        ),
-        "These are pixels; return the window's row and column in the grid.": {
-            (found.tops[r], found.lefts[c]) for r, c in right
-        },
-        "A score may fall and still be the largest: compare classes.": _places(
-            found.drops > 0
-        ),
+        "These are the windows that do not change the top class.": unchanged,
+        "These are pixels; return the window's row and column in the grid.": pixels,
+        "A score may fall and still be the largest: compare classes.": falls,
     }
     otherwise = "Return the (row, column) pairs where top_classes differs from the target."
     compare(pairs, right, mistakes, otherwise)

@@ -40,24 +40,20 @@ def _share(said: Tensor, truth: Tensor) -> float:
 def _accuracy_mistakes(planted: Planted, right: float) -> dict[str, float]:
     said, animals = toy_classifier(planted), planted.swap("animal")
     of_scenes, of_animals = (toy_classifier(p) for p in (planted.swap("scene"), animals))
-    own = _share(said, planted.labels)
+    own, kept = _share(said, planted.labels), _share(of_animals, planted.labels)
+    same, count = _share(of_scenes, said), right * len(planted)
     return {
         "That is the accuracy on the original pictures: the shortcut still helps there. "
         "Swap the scenes first.": own,
         "You swapped the animals, and with them the labels. Keep the animal, and swap the "
         'scene: planted.swap("scene").': _share(of_animals, animals.labels),
-        "You swapped the animals and kept their old labels. Swap the scenes.": _share(
-            of_animals, planted.labels
-        ),
+        "You swapped the animals and kept their old labels. Swap the scenes.": kept,
         "The label is the animal, and swapping the scene does not change it. You compare "
         "with the other class.": 1 - right,
         "That mixes original and swapped pictures: a failure on the one hides behind the "
         "other. Measure the swapped ones alone.": (right + own) / 2,
-        "That is how often the answer stays the same, not how often it is right.": _share(
-            of_scenes, said
-        ),
-        "That is the number of right answers; divide by the number of pictures.": right
-        * len(planted),
+        "That is how often the answer stays the same, not how often it is right.": same,
+        "That is the number of right answers; divide by the number of pictures.": count,
     }
 
 
@@ -77,6 +73,7 @@ def brightness(answer) -> str:
     """
     gradients, masks = small_maps()
     maps, summed = gradients.abs().amax(1), gradients.sum(1)
+    inside = _on(maps, masks)
     reductions = reduction_mistakes(gradients) | {
         "The gradient has signs, and they cancel in a sum over colours. Take the absolute "
         "value first.": summed,
@@ -88,21 +85,17 @@ def brightness(answer) -> str:
         "on the mask by the mean everywhere; (maps * masks).mean() is not that mean, as it "
         "counts the zeros outside.": (maps * masks).sum((1, 2)) / maps.sum((1, 2)),
         "Your mask is inverted: True is the animal.": _ratio(maps, ~masks),
-        "You divide by the mean outside the animal; divide by the mean everywhere.": _on(
-            maps, masks
-        )
-        / _on(maps, ~masks),
+        "You divide by the mean outside the animal; divide by the mean everywhere.": (
+            inside / _on(maps, ~masks)
+        ),
         "That is the mean on the animal. Divide it by the map's own mean, or a map of "
-        "large values wins everywhere.": _on(maps, masks),
-        "You divide by the mean over all pictures; each map has its own scale.": _on(
-            maps, masks
-        )
-        / maps.mean(),
+        "large values wins everywhere.": inside,
+        "You divide by the mean over all pictures; each map has its own scale.": (
+            inside / maps.mean()
+        ),
     }
     result = check_tensor(call(answer, gradients, masks), (3,))
-    otherwise = (
-        "Divide the mean on the mask of the largest |colour| by its mean everywhere."
-    )
+    otherwise = "Divide the map's mean on the mask by its mean over all pixels."
     compare(result, _ratio(maps, masks), mistakes, otherwise)
     return "One number per picture: how many times brighter than the mean the animal is."
 

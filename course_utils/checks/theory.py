@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from .base import call, check_tensor, compare, exercise
+from .base import call, check_tensor, compare, exercise, read
 from .toys import noise
 
 
@@ -16,7 +16,7 @@ def contrast(answer) -> str:
         plane = np.random.default_rng(shape[1]).uniform(0.2, 1.0, shape)
         result = call(answer, plane, centre, surround)
         if isinstance(result, np.ndarray):
-            result = torch.from_numpy(result.astype(float))
+            result = read(result, lambda a: torch.from_numpy(a.astype(float)), "numbers")
         fine, coarse = (gaussian_filter(plane, sigma) for sigma in (centre, surround))
         mistakes = {
             "The sign is still there: a dark spot on a bright ground stands out as much "
@@ -55,7 +55,7 @@ def numerical_gradient(answer) -> str:
         steps = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, 3, 4, 5)
         middle, (up, down) = bumpy_score(image), _both_sides(image, steps)
         high, low = _both_sides(image, steps.cumsum(0))  # no value is ever put back
-        right = (up - down) / (2 * step)
+        right, piled = (up - down) / (2 * step), (high - low) / (2 * step)
         mistakes = {
             "Twice too large: the two pictures are 2 · step apart.": 2 * right,
             "Not divided by the distance: a slope is a difference of scores over 2 · "
@@ -68,10 +68,7 @@ def numerical_gradient(answer) -> str:
             "step to each side.": (middle - down) / step,
             "The sign is flipped: take score(+step) minus score(−step).": -right,
             "You take the absolute value; the gradient has a sign.": right.abs(),
-            "Steps pile up: put each value back before you change the next one.": (
-                high - low
-            )
-            / (2 * step),
+            "Steps pile up: put each value back before you change the next one.": piled,
         }
         otherwise = (
             "The shape is right, the values are not: for each value, (score(+step) − "
@@ -107,15 +104,16 @@ def probability_slopes(answer) -> str:
             "You have p (1 − p) times the class's own slopes: right for its own score, "
             "but the other scores depend on the pixels as well.": p_own * (1 - p_own) * own,
             "That is the slope of log p; multiply it by p.": own - mean,
-            "The other classes enter with the wrong sign: subtract them.": p_own
-            * (own + mean),
+            "The other classes have the wrong sign: subtract them.": p_own * (own + mean),
             "In the mean over the classes the weights are their probabilities, not 1 / C "
             "each.": p_own * (own - slopes.mean(0)),
-            "Your sum runs over the other classes only; k = c belongs to it.": p_own
-            * (own - mean + p_own * own),
+            "Your sum runs over the other classes only; k = c belongs to it.": (
+                right + p_own**2 * own
+            ),
             "The sign is gone: a slope of −0.18 stays −0.18.": right.abs(),
-            "The sum over the classes is not weighted by their probabilities.": p_own
-            * (own - slopes.sum(0)),
+            "The sum over the classes is not weighted by their probabilities.": (
+                p_own * (own - slopes.sum(0))
+            ),
         }
         every = "One class is enough: pick `target`; the result is (H, W)."
         result = call(answer, slopes, scores, target)

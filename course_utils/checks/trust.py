@@ -20,24 +20,20 @@ def integrate(answer) -> str:
     w, path = weights[target], image - start
     result = call(answer, Squares(weights), image, start, target, STEPS)
     result = check_tensor(result, (1, 3, 5, 6))
-    right = w * (image + start) * path
+    mean = w * (image + start)  # of the gradients 2·w·x along the path
+    right, at_start = mean * path, 2 * w * start * path
     mistakes = {
         "That is the mean gradient along the path. Each pixel's share is this mean times "
-        "the distance it moves: multiply by image − baseline.": w * (image + start),
+        "the distance it moves: multiply by image − baseline.": mean,
         "You add the gradients up; the integral is their mean: divide by the number of "
         "steps.": STEPS * right,
-        "You multiply by the image; multiply by image − baseline.": w
-        * (image + start)
-        * image,
+        "You multiply by the image; multiply by image − baseline.": mean * image,
         "Your path starts at zero, whatever the baseline: its points are baseline + α · "
         "(image − baseline).": w * image * path,
         "Your path ignores the baseline altogether: it runs from zero.": w * image**2,
         "That is the gradient at the picture itself times the distance; take the mean of "
         "the gradients at points all along the path.": 2 * w * image * path,
-        "The gradient at the baseline alone is not the mean along the path.": 2
-        * w
-        * start
-        * path,
+        "The gradient at the baseline alone is not the mean along the path.": at_start,
         "The sign is flipped: the path runs from the baseline to the image.": -right,
         "Keep the signs: with absolute values the map no longer sums to the difference of "
         "the scores.": right.abs(),
@@ -58,24 +54,22 @@ def weigh_channels(answer) -> str:
     if tuple(getattr(result, "shape", ())) in ((3, 5), (1, 1, 3, 5)):
         result = result.reshape(1, 3, 5)
     result = check_tensor(result, (1, 3, 5))
-    w, across = gradient.mean((2, 3), keepdim=True), gradient.mean(1, keepdim=True)
-    total = (w * a).sum(1)
+    w = gradient.mean((2, 3), keepdim=True)
+    total, across = (w * a).sum(1), gradient.mean(1) * a.sum(1)
+    places = gradient[0, 0].numel()
     mistakes = {
         "The last step is missing: max(0, …) keeps only what speaks for the class.": total,
         "Absolute values show what speaks against the class as if it spoke for it; cut it "
         "off by max(0, …) instead.": total.abs(),
         "Your weights are a mean over the channels, one for each place; take the mean over "
-        "the places (axes 2 and 3), one weight for each channel.": (across * a)
-        .sum(1)
-        .relu(),
+        "the places (axes 2 and 3), one weight for each channel.": across.relu(),
         "You multiply place by place; Grad-CAM takes the mean of the gradient over the "
         "places first.": (gradient * a).sum(1).relu(),
         "Cut off after the sum over channels, not before: a channel against the class may "
         "outweigh another.": (w * a).relu().sum(1),
         "A channel with a negative weight speaks against the class: keep the weights' "
         "signs.": (w.abs() * a).sum(1),
-        "You add the gradient up over the places; the weight is its mean.": total.relu()
-        * 15,
+        "You sum the gradient over the places; take its mean.": places * total.relu(),
         "Add the channels up; you average them.": total.relu() / 4,
         "That is the sum of the channels without their weights.": a.sum(1),
     }
@@ -105,15 +99,11 @@ def delete(answer) -> str:
     ends = f"Begin with nothing hidden, end with everything hidden: {steps + 1} numbers."
     result = check_tensor(result, (steps + 1,), {(steps,): ends})
     black = -torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)
-    right = curves()
+    right, lowest = curves(), curves(-saliency).deletion
     mistakes = {
-        "You hide the least important pixels first: sort in descending order.": curves(
-            -saliency
-        ).deletion,
+        "You hide the least important pixels first: sort in descending order.": lowest,
         "You show the most important pixels and hide the rest: that is the insertion "
         "curve.": right.insertion,
-        "That is the insertion curve backwards: you hide the least important pixels "
-        "first.": right.insertion[::-1].copy(),
         "Those are class scores; take the softmax over the classes for the "
         "probability.": curves(score="logit").deletion,
         "Zero is the mean colour here: the picture is normalised, and you filled with "
@@ -127,8 +117,8 @@ def delete(answer) -> str:
     return f"The probability goes from {first:.2f} to {last:.2f}."
 
 
-BOX = (2, 1, 6, 4)
-# (row, column) of the largest value
+BOX = (2, 1, 6, 4)  # x0, y0, x1, y1
+# (row, column) of each map's largest value
 PLACES = ((1, 2), (2, 5), (3, 6), (4, 3), (2, 1), (5, 1), (1, 6), (3, 3), (2, 7))
 
 

@@ -40,17 +40,16 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
         raise Wrong(f"The values should be floats; yours are {result.dtype}.")
     share = pixels.permute(2, 0, 1) / 255
     own_mean, own_std = (f((1, 2), keepdim=True) for f in (share.mean, share.std))
-    reshaped = pixels.reshape(3, 4, 5) / 255
+    centred, reshaped = share - MEAN, pixels.reshape(3, 4, 5) / 255
     mistakes = {
         "The values still run from 0 to 255, but mean and std belong to values from 0 to "
         "1. Divide by 255 first.": (255 * share - MEAN) / STD,
         "Mean and std are swapped.": (share - STD) / MEAN,
         "You divide before you subtract. Subtract the mean first, then divide the "
         "difference.": share / STD - MEAN,
-        "You multiply by std; divide by it, so that the spread becomes 1.": (share - MEAN)
-        * STD,
+        "You multiply by std; divide by it, so that the spread becomes 1.": centred * STD,
         "That is share * std + mean, the inverse.": share * STD + MEAN,
-        "You subtract the mean, but the division by std is missing.": share - MEAN,
+        "You subtract the mean, but the division by std is missing.": centred,
         "That is the tensor before normalisation.": share,
         "These are the picture's own mean and std. The network was trained with MEAN and "
         "STD, the same for every picture.": (share - own_mean) / own_std,
@@ -61,7 +60,7 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
         "The values are not (share - mean) / std for each colour; compare with the worked "
         "example, which shows one pixel."
     )
-    compare(result, (share - MEAN) / STD, mistakes, otherwise)
+    compare(result, centred / STD, mistakes, otherwise)
     return result
 
 
@@ -162,8 +161,9 @@ def map_mistakes(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, 
 
 def check_repeats(answer, model: nn.Module, images: Tensor, *labels: Tensor) -> None:
     """Refuse an answer that adds up gradients in the caller's tensor, call after call."""
-    first = answer(model, images, *labels).detach().clone()
-    second = answer(model, images, *labels).detach()
+    first, second = (
+        call(lambda: answer(model, images, *labels)).detach().clone() for _ in range(2)
+    )
     if close(second, 2 * first):
         raise Wrong(
             "A second call on the same tensor gives twice the map: the gradient adds up "
@@ -193,21 +193,18 @@ def shift_stability(answer) -> str:
         left, right = (vanilla_saliency(model, view, target)[0] for view in views)
         signed = [input_gradient(model, view, target)[0].amax(0) for view in views]
         tops = [vanilla_saliency(model, view)[0] for view in views]
-        correct = _shifted(spearmanr, left, right)
+        correct, of_tops = (_shifted(spearmanr, *maps) for maps in ((left, right), tops))
+        unshifted = _correlation(spearmanr, left, right)
         mistakes = {
             "You compare the maps without undoing the shift. Pixel (row, j + 1) of the "
             "left view is pixel (row, j) of the right view: cut the first column off the "
-            "left map and the last off the right one.": _correlation(
-                spearmanr, left, right
-            ),
+            "left map and the last off the right one.": unshifted,
             "The maps are shifted in the wrong direction: the left view's column j + 1 is "
             "the right view's column j.": _shifted(spearmanr, right, left),
             "That is the correlation of the values (Pearson's); use that of the ranks, "
             "Spearman's.": _shifted(pearsonr, left, right),
             "The absolute value is missing in your maps.": _shifted(spearmanr, *signed),
-            "You explain the top class of each view; take `target` for both.": _shifted(
-                spearmanr, *tops
-            ),
+            "You explain the top class of each view; take `target` for both.": of_tops,
             "That is 1 minus the correlation.": 1 - correct,
         }
         otherwise = (

@@ -18,7 +18,7 @@ def gradient(model, images, total):
 
 
 def maps_by(total=None, reduce=lambda g: g.abs().amax(dim=1)):
-    """An answer to exercise 2 with one step exchanged."""
+    """An answer to exercise 2 with one step changed."""
 
     def answer(model, images, labels):
         score = total or (lambda scores, labels: gather(scores, labels).sum())

@@ -12,7 +12,7 @@ def slope(network, image, goal):
 
 
 def step(goal=None, sign=1):
-    """An answer to exercise 1 with one thing exchanged."""
+    """An answer to exercise 1 with one thing changed."""
 
     def answer(network, image, target, rate, l2):
         def usual(s, x):
@@ -105,7 +105,7 @@ WRONG_CLAMPS = {
 
 
 def jitter(forth=1, back=-1, axes=(2, 3), score=None, stays=True, sign=1):
-    """An answer to exercise 3 with one thing exchanged."""
+    """An answer to exercise 3 with one thing changed."""
 
     def answer(network, image, target, rate, shift):
         moved = image.roll([forth * s for s in shift], axes)

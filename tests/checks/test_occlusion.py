@@ -11,7 +11,7 @@ def place(top, left, window):
 
 
 def drop(fill=0.0, read=lambda s: s, sign=1, swap=False):
-    """An answer to exercise 1 with one step exchanged."""
+    """An answer to exercise 1 with one step changed."""
 
     def answer(model, image, target, top, left, window):
         hidden = image.clone()
@@ -79,7 +79,7 @@ MISTAKES = {
         "everything but the window": inside_out,
         "You fill with 0.5": drop(fill=0.5),
         "You fill with 1.": drop(fill=1.0),
-        "You fill with white": drop(fill=(1 - check.MEAN) / check.STD),
+        "You fill with white": drop(fill=check.WHITE),
         "drop in probability": drop(read=lambda s: s.softmax(1)),
         "Rows and columns are swapped": drop(swap=True),
         "score with the window hidden": without_the_clean_score,

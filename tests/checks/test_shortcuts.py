@@ -94,7 +94,7 @@ WRONG_BRIGHTNESS = {
     ),
     "The shape should be": lambda g, m: animal_brightness(g, m).mean(),
     "or use `amax`": lambda g, m: g.abs().max(dim=1),
-    "largest |colour|": lambda g, m: torch.ones(3),
+    "map's mean on the mask by": lambda g, m: torch.ones(3),
 }
 WRONG_MENDS = {
     "Expected a Planted, got a list": lambda p: list(p.recipes),

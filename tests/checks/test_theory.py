@@ -98,6 +98,7 @@ WRONG_SLOPES = {
     "1 / C": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
     "k = c belongs": slopes_by(lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])),
     "not weighted": slopes_by(lambda p, g, c: p[c] * (g[c] - g.sum(0))),
+    "The sign is gone": slopes_by(lambda p, g, c: (p[c] * (g[c] - mean_of(p, g))).abs()),
     "pick `target`": slopes_by(lambda p, g, c: p[:, None, None] * (g - mean_of(p, g))),
     "the values are not": slopes_by(lambda p, g, c: 0 * g[c]),
     "stopped at": slopes_by(lambda p, g, c: p * g),

@@ -110,9 +110,7 @@ WRONG_CAMS = {
     "place by place": cam(lambda a, g, w: (g * a).sum(1).relu()),
     "Cut off after the sum": cam(lambda a, g, w: (w * a).relu().sum(1)),
     "keep the weights' signs": cam(lambda a, g, w: (w.abs() * a).sum(1)),
-    "the weight is its mean": cam(
-        lambda a, g, w: (g.sum((2, 3), keepdim=True) * a).sum(1).relu()
-    ),
+    "take its mean": cam(lambda a, g, w: (g.sum((2, 3), keepdim=True) * a).sum(1).relu()),
     "you average them": cam(lambda a, g, w: (w * a).mean(1).relu()),
     "without their weights": cam(lambda a, g, w: a.sum(1)),
     "one weight per channel, the weighted sum": cam(lambda a, g, w: (w * a).sum(1) * 0 + 1),

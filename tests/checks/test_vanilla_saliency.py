@@ -62,7 +62,7 @@ WRONG_BACK = {
 
 
 def map_by(score=lambda s: s.max(), reduce=lambda g: g.abs().amax(dim=0)):
-    """An answer to exercise 2 with one step exchanged."""
+    """An answer to exercise 2 with one step changed."""
 
     def answer(model, image):
         pixels = image[None].clone().requires_grad_()
@@ -128,7 +128,7 @@ def stability(
     reduce=lambda g: g.abs().amax(dim=0),
     pick=lambda scores, target: scores[target],
 ):
-    """An answer to exercise 3 with one step exchanged."""
+    """An answer to exercise 3 with one step changed."""
 
     def answer(model, wide, target):
         maps = []

@@ -62,6 +62,7 @@ WRONG_OVERLAPS = {
     "limit each to 0": no_clamp,
     "subtract it once": with_shared(lambda s, p, q: s / (p + q)),
     "the smaller box": with_shared(lambda s, p, q: s / min(p, q)),
+    "the first box": with_shared(lambda s, p, q: s / p),
     "one pixel too many": closed,
     "divide it by the union": with_shared(lambda s, p, q: s),
     "yours is 0.123": lambda a, b: 0.123,
