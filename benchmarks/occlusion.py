@@ -12,7 +12,6 @@ import torch
 from harness import (
     Row,
     Seconds,
-    beside,
     giga_multiply_adds,
     main,
     missing_row,
@@ -89,7 +88,7 @@ def measure(quick: bool) -> list[Row]:
             rows.append(missing_row(what, "Captum"))
             continue
         settings = with_threads(captum_settings(captum, model, image, target, grid))
-        seconds, name, theirs = beside(ours, settings, rounds)
+        seconds, name, theirs = compare(ours, settings, rounds)
         row = ratio_row(what, seconds, f"Captum: {name}", theirs)
         rows.append(row | _same_map(ours, settings[name]))
     rows.append(_beside_pair(pair, model, image, target, rounds, grids[0]))
@@ -113,7 +112,7 @@ def _beside_pair(pair, model, image, target, rounds, grid) -> Row:
         return missing_row(what, "PAIR saliency")
     settings = with_threads(pair_settings(pair, model, image, target))
     count = occlusion(model, image, target, *grid).drops.numel()
-    seconds, name, theirs = beside(
+    seconds, name, theirs = compare(
         lambda: occlusion(model, image, target, *grid), settings, rounds
     )
     each = Seconds(*(value / count for value in seconds))
