@@ -56,7 +56,7 @@ def alternate(jobs: dict[str, Job], rounds: int) -> dict[str, Seconds]:
 
 
 def fastest(settings: dict[str, Job], most: int) -> list[str]:
-    """The `most` fastest settings, by one try each; for short jobs the second try counts."""
+    """The `most` fastest settings, by one try each, or a second if short."""
     found = {}
     for name, job in settings.items():
         found[name] = timed(job)
