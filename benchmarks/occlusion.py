@@ -12,6 +12,7 @@ import torch
 from harness import (
     Row,
     Seconds,
+    compare,
     giga_multiply_adds,
     main,
     missing_row,
