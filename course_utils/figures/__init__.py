@@ -2,10 +2,10 @@
 
 A ``plot_…`` function draws a `matplotlib.figure.Figure` and returns it; `show` puts a
 figure on the page together with `describe`, a text made of the plotted *data*. A reader
-who cannot see the picture reads that text; the tests compare it, so a figure whose data
-change is noticed, while another release of matplotlib is not.
+who cannot see the picture reads that text; the tests compare it, and so notice when a
+figure's data change, but not when matplotlib does.
 
-Maps are never rescaled in silence: each panel states the range of its colours.
+Maps are never rescaled silently: each panel states the range of its colours.
 """
 
 # ruff: noqa: F401 - every public name is imported from here
@@ -14,6 +14,7 @@ from .display import DPI, in_words, lighten, show, show_file, to_png
 from .maps import (
     SCALES,
     map_limits,
+    map_panel,
     map_picture,
     overlay,
     range_text,

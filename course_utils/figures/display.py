@@ -20,33 +20,26 @@ def show(figure: Figure, words: str | None = None) -> None:
     Args:
         figure: made by a ``plot_…`` function or by matplotlib.
         words: the text alternative; by `describe` unless given. Give it where the data
-            differ from one processor to another, as the result of many steps of an
-            optimisation does, and say what does not.
+            differ between processors, as they do after many steps of an optimisation,
+            and say what stays the same.
     """
-    from IPython.display import HTML, display
     from matplotlib import pyplot
 
-    pyplot.close(figure)  # else a figure that pyplot made would be shown twice
+    pyplot.close(figure)  # otherwise a figure made by pyplot would be shown twice
     words = describe(figure) if words is None else words
-    png = base64.b64encode(lighten(to_png(figure))).decode()
-    display(
-        {"image/png": png, "text/plain": words},
-        metadata={"image/png": {"alt": words}},
-        raw=True,
-    )
-    display(HTML(in_words(words)))
+    _display("image/png", lighten(to_png(figure)), words)
 
 
 def show_file(path: str | Path, words: str) -> None:
-    """Display a JPEG of the course as it is, with its text alternative beneath it."""
+    """Display a JPEG file unchanged, with its text alternative beneath it."""
+    _display("image/jpeg", Path(path).read_bytes(), words)
+
+
+def _display(kind: str, data: bytes, words: str) -> None:
     from IPython.display import HTML, display
 
-    jpeg = base64.b64encode(Path(path).read_bytes()).decode()
-    display(
-        {"image/jpeg": jpeg, "text/plain": words},
-        metadata={"image/jpeg": {"alt": words}},
-        raw=True,
-    )
+    bundle = {kind: base64.b64encode(data).decode(), "text/plain": words}
+    display(bundle, metadata={kind: {"alt": words}}, raw=True)
     display(HTML(in_words(words)))
 
 
@@ -59,17 +52,17 @@ def in_words(words: str) -> str:
 
 
 def to_png(figure: Figure, dpi: int = DPI) -> bytes:
-    """`figure` as the bytes of a PNG file, made quickly rather than small."""
+    """`figure` as the bytes of a PNG file, compressed fast rather than well."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
     return file.getvalue()
 
 
 def lighten(png: bytes) -> bytes:
-    """A PNG with a palette of 256 colours: a quarter of the size.
+    """A PNG reduced to a palette of 256 colours, about a quarter of the size.
 
-    Where a colour is far from all of the palette's, as in photographs, it is dithered; a
-    map's or a table's own colours are in the palette, and stay even.
+    Pixels whose colour is far from every colour of the palette, as in photographs, are
+    dithered. The colours of maps and tables are in the palette and stay even.
     """
     image = Image.open(io.BytesIO(png)).convert("RGB")
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
@@ -77,8 +70,8 @@ def lighten(png: bytes) -> bytes:
     colours[colours.sum(axis=1).argmax()] = 255  # the page stays white
     palette.putpalette(colours.ravel().tolist())
     even = image.quantize(palette=palette, dither=Image.Dither.NONE)
-    apart = np.asarray(image, int) - np.asarray(even.convert("RGB"), int)
-    far = Image.fromarray(np.abs(apart).max(axis=2) > 12)
+    error = np.asarray(image, int) - np.asarray(even.convert("RGB"), int)
+    far = Image.fromarray(np.abs(error).max(axis=2) > 12)
     even.paste(image.quantize(palette=palette), mask=far)
     file = io.BytesIO()
     even.save(file, "PNG", optimize=True)

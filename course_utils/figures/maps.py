@@ -1,48 +1,59 @@
-"""Maps on a stated scale: as panels, as pictures, as files."""
+"""Maps on a stated scale: as panels, as pictures and as files.
+
+Throughout this module a map is an array or a tensor, `limit` is the value drawn in the
+strongest colour (by `map_limits` unless given), and `cmap` names a colour map of
+matplotlib.
+"""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.colors import CenteredNorm
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from .._machinery.arguments import ArgumentError, choice
+from .._machinery.files import write_whole
 from ..images import fit_image, load_image
 from .words import SIGNED, describe_map
 
 SCALES = ("each", "shared")
 
 
+def to_array(values) -> np.ndarray:
+    """A tensor (on any device) or array as NumPy floats."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    return np.asarray(values, dtype=float)
+
+
 def map_limits(
     maps: Sequence, scale: str = "each", percentile: float = 99.5
 ) -> list[float]:
-    """The value drawn in the strongest colour, for each map.
+    """The value drawn in the strongest colour, for each of N maps (H, W).
 
     A few pixels far above all others would leave the rest of a map in the dark, so the
-    range ends at a percentile; what lies above is drawn in the same strongest colour.
+    range ends at a percentile of the absolute values (100 is the maximum). An all-zero
+    map gets the limit 1, and so is drawn dark.
 
     Args:
-        maps: N arrays or tensors (H, W).
         scale: ``"each"`` takes each map's own percentile, ``"shared"`` the largest of
             them for all, so that maps can be compared with one another.
-        percentile: of the absolute values of a map; 100 is its maximum.
-
-    Returns:
-        N positive numbers; 1 in place of 0, so that an all-zero map is drawn dark.
 
     Example:
         >>> map_limits([np.eye(2), 4 * np.eye(2)], scale="shared")
         [4.0, 4.0]
     """
-    if scale not in SCALES:
-        raise ValueError(f"scale: wants one of {', '.join(SCALES)}, not {scale!r}")
+    choice("scale", scale, SCALES)
     values = [np.abs(to_array(m)) for m in maps]
-    for number, v in enumerate(values):
+    for index, v in enumerate(values):
         if v.size == 0 or not np.isfinite(v).all():
-            raise ValueError(f"maps: number {number} is empty, or holds NaN or infinity")
+            raise ArgumentError(
+                f"maps[{index}]", "is empty or holds NaN or infinite values"
+            )
     limits = [float(np.percentile(v, percentile, method="higher")) for v in values]
     # A map that is zero almost everywhere still has a largest value to be drawn by.
     limits = [limit or float(v.max()) for limit, v in zip(limits, values, strict=True)]
@@ -51,45 +62,47 @@ def map_limits(
     return [limit or 1.0 for limit in limits]
 
 
+def limit_of(values, limit: float | None = None) -> float:
+    """`limit`, or the one by which `map_limits` draws a single map."""
+    return limit or map_limits([values])[0]
+
+
 def range_text(limit: float) -> str:
     """How a panel states its colours: the top colour stands for `limit` and above."""
     return f"0 to {limit:.2g} and above"
 
 
+def map_panel(
+    values, title: str = "", limit: float | None = None, cmap: str = "inferno"
+) -> tuple:
+    """A map (H, W), not negative, as one of the panels of `plot_panels`."""
+    limit = limit_of(values, limit)
+    style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
+    return to_array(values), title, style
+
+
 def signed_style(limit: float) -> dict:
     """How `plot_panels` draws a signed map (H, W): blue below zero, white, red above."""
     below = f"±{limit:.2g} and beyond"
-    return {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit, "below": below}
+    return {"cmap": "RdBu_r", "norm": CenteredNorm(halfrange=limit), "below": below}
 
 
 def signed_panel(gradient, title: str = "", limit: float | None = None) -> tuple:
     """A signed map as one of the panels of `plot_panels`.
 
-    Args:
-        gradient: (3, H, W), drawn in colour with zero as middle grey; or (H, W), drawn in
-            red above zero and blue below.
-        title: of the panel.
-        limit: the absolute value drawn in the strongest colour; by `map_limits` unless
-            given.
+    One of (3, H, W) is drawn in colour with zero as middle grey, one of (H, W) in red
+    above zero and blue below.
     """
-    values = to_array(gradient)
-    style = signed_style(map_limits([values])[0] if limit is None else limit)
+    values, limit = to_array(gradient), limit_of(gradient, limit)
+    style = signed_style(limit)
     if values.ndim == 2:
         return values, title, style
-    picture = signed_picture(values, style["vmax"])
     label = SIGNED + describe_map(np.abs(values).max(axis=0))
-    return picture, title, {"below": style["below"], "label": label}
+    return signed_picture(values, limit), title, {"below": style["below"], "label": label}
 
 
 def signed_picture(gradient, limit: float | None = None) -> np.ndarray:
-    """A signed map of three colours as a picture in which zero is middle grey.
-
-    Args:
-        gradient: (3, H, W), signed, as `input_gradient` gives it for one picture.
-        limit: the absolute value drawn as 0 or 1; by `map_limits` unless given.
-
-    Returns:
-        (H, W, 3) floats in [0, 1].
+    """A signed map (3, H, W) as a picture (H, W, 3) in [0, 1]; zero is middle grey.
 
     Example:
         >>> signed_picture(np.full((3, 1, 1), -2.0), limit=4.0).tolist()
@@ -97,9 +110,10 @@ def signed_picture(gradient, limit: float | None = None) -> np.ndarray:
     """
     values = to_array(gradient)
     if values.ndim != 3 or len(values) != 3:
-        raise ValueError(f"gradient: wants the shape (3, H, W), not {values.shape}")
-    limit = map_limits([values])[0] if limit is None else limit
-    return (0.5 + values / (2 * limit)).clip(0, 1).transpose(1, 2, 0)
+        words = f"must have the shape (3, H, W), got {values.shape}"
+        raise ArgumentError("gradient", words)
+    values = 0.5 + values / (2 * limit_of(values, limit))
+    return values.clip(0, 1).transpose(1, 2, 0)
 
 
 def overlay(
@@ -112,18 +126,24 @@ def overlay(
     Args:
         image: a picture of any size; it is scaled and cropped to the map's.
         saliency: (H, W) with H = W, not negative.
-        cmap: a colour map of matplotlib.
-        limit: the value drawn in the strongest colour; by `map_limits` unless given.
 
     Returns:
         (H, W, 3) floats in [0, 1].
     """
-    values = _square(saliency)
-    values = (values / (limit or map_limits([values])[0])).clip(0, 1)
+    values = square(saliency)
+    values = (values / limit_of(values, limit)).clip(0, 1)
     grey = np.asarray(fit_image(load_image(image), len(values)).convert("L")) / 255
     colour = matplotlib.colormaps[cmap](values)[..., :3]
     opacity = 0.85 * values[..., None]
     return grey[..., None] * (1 - opacity) + colour * opacity
+
+
+def overlay_panel(
+    image, saliency, title="", limit: float | None = None, cmap="inferno"
+) -> tuple:
+    """An `overlay` as one of the panels of `plot_panels`."""
+    limit = limit_of(saliency, limit)
+    return overlay(image, saliency, cmap, limit), title, {"below": range_text(limit)}
 
 
 def smooth(saliency, sigma: float = 3.0) -> np.ndarray:
@@ -131,51 +151,44 @@ def smooth(saliency, sigma: float = 3.0) -> np.ndarray:
     return gaussian_filter(to_array(saliency), sigma)
 
 
-def to_array(values) -> np.ndarray:
-    """A tensor (on any device) or array as NumPy floats."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    return np.asarray(values, dtype=float)
+def square(saliency) -> np.ndarray:
+    """A map as an array, if it is (H, W) with H = W."""
+    values = to_array(saliency)
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        raise ArgumentError(
+            "saliency", f"must be a map (H, W) with H = W, got the shape {values.shape}"
+        )
+    return values
 
 
 def map_picture(values, cmap: str = "gray", limit: float | None = None) -> Image.Image:
     """A map as a picture, pixel for pixel.
 
-    Args:
-        values: (H, W), not negative, drawn from 0 to `limit` in the colours of `cmap`;
-            or (3, H, W), signed, drawn in colour with zero as middle grey.
-        cmap: a colour map of matplotlib.
-        limit: the value drawn in the strongest colour; by `map_limits` unless given.
+    One of (H, W), not negative, is drawn from 0 to `limit` in the colours of `cmap`; one of
+    (3, H, W), signed, in colour with zero as middle grey.
     """
     values = to_array(values)
     if values.ndim == 3:
         return load_image(signed_picture(values, limit))
     if values.ndim != 2:
-        raise ValueError(f"values: wants a map (H, W) or (3, H, W), not {values.shape}")
-    limit = map_limits([values])[0] if limit is None else limit
-    return load_image(matplotlib.colormaps[cmap]((values / limit).clip(0, 1))[..., :3])
+        raise ArgumentError(
+            "values", f"must be a map (H, W) or (3, H, W), got the shape {values.shape}"
+        )
+    values = (values / limit_of(values, limit)).clip(0, 1)
+    return load_image(matplotlib.colormaps[cmap](values)[..., :3])
 
 
 def save_map(
     values, path: str | Path, cmap: str = "gray", limit: float | None = None
 ) -> Path:
-    """Write a map to a PNG file, as `map_picture` draws it.
+    """Write a map to a PNG file, as `map_picture` draws it; returns the file's full path.
 
-    The file appears whole or not at all: a failure leaves what was there. Its folder is
-    made where there is none.
-
-    Args:
-        values: (H, W) or (3, H, W); see `map_picture`.
-        path: of the file; ``.png`` is added where it has no ending.
-        cmap: a colour map of matplotlib.
-        limit: the value drawn in the strongest colour; by `map_limits` unless given.
-
-    Returns:
-        The file's full path.
+    The file appears whole or not at all: a failure leaves what was there before. A missing
+    folder is created, and ``.png`` is added where `path` has no ending.
 
     Raises:
-        ValueError: another ending than ``.png``.
-        OSError: the folder or the file cannot be written; the sentence says where.
+        ArgumentError: the map does not fit, or `path` has another ending.
+        OSError: the folder or the file cannot be written.
 
     Example:
         >>> save_map(np.eye(4), "maps/eye").name
@@ -184,22 +197,11 @@ def save_map(
     path = Path(path).expanduser()
     path = path if path.suffix else path.with_suffix(".png")
     if path.suffix.lower() != ".png":
-        raise ValueError(f"path: wants a name that ends in .png, not {path.name!r}")
-    picture, draft = map_picture(values, cmap, limit), path.with_name(f".{path.name}.draft")
+        raise ArgumentError("path", f"must end in .png, got {path.name!r}")
+    picture = map_picture(values, cmap, limit)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(draft, "PNG")
-        draft.replace(path)
+        write_whole(path, picture.save)
     except OSError as error:
-        raise type(error)(f"path: {path} cannot be written ({error})") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+        raise type(error)(f"{path} cannot be written ({error})") from error
     return path.resolve()
-
-
-def _square(saliency) -> np.ndarray:
-    values = to_array(saliency)
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ValueError(f"saliency: wants a map (H, W) with H = W, not {values.shape}")
-    return values

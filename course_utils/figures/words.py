@@ -1,4 +1,11 @@
-"""The text alternative of a figure, made of the data that it shows."""
+"""The text alternative of a figure: words and rounded numbers made of its data.
+
+Numbers are rounded so far that another processor or another number of threads gives the
+same text. The place of a map's maximum and its rough layout make a changed map show.
+"""
+
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from matplotlib.container import BarContainer
@@ -9,61 +16,59 @@ SIGNED = "signed, in colour; absolute values: "
 
 
 def describe(figure: Figure) -> str:
-    """What `figure` shows, in words and rounded numbers of its data.
+    """What `figure` shows, panel by panel.
 
-    Values are rounded so far that another processor or thread count gives the same
-    text; the place of a map's maximum and its rough layout make a changed map show.
+    Example:
+        >>> describe(plot_table(np.eye(2), marked=[(0, 0)]))
+        '1 panel: [1] 0; 0 1'
     """
-    panels = [_describe_axes(axes) for axes in figure.axes if not _is_colour_bar(axes)]
+    panels = [
+        _describe_axes(axes)
+        for axes in figure.axes
+        if getattr(axes, "_colorbar", None) is None
+    ]
     heading = figure.get_suptitle()
     heading = f"“{heading}”. " if heading else ""
     count = f"{len(panels)} panels" if len(panels) != 1 else "1 panel"
     return f"{heading}{count}: " + " | ".join(panels)
 
 
-def _is_colour_bar(axes) -> bool:
-    return getattr(axes, "_colorbar", None) is not None
-
-
 def _describe_axes(axes) -> str:
     parts = [f"“{axes.get_title()}”"] if axes.get_title() else []
-    labels = [axes.get_xlabel(), axes.get_ylabel()]
-    parts += [" by ".join(label for label in labels if label)] if any(labels) else []
-    parts += [_describe_image(image) for image in axes.images if not axes.texts]
-    if axes.texts:
-        parts.append(_describe_texts(axes))
-    parts += [_describe_line(line) for line in axes.lines]
-    parts += [_describe_bars(bars) for bars in _bars(axes)]
-    if not axes.texts:
-        parts += _describe_boxes(axes)
-    parts += [_describe_points(points) for points in axes.collections]
+    labels = [label for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
+    parts += [" by ".join(labels)] if labels else []
+    bars = [group for group in axes.containers if isinstance(group, BarContainer)]
+    # Written cells tell more than the colours and frames beneath them.
+    parts += [_describe_texts(axes)] if axes.texts else map(_describe_image, axes.images)
+    parts += map(_describe_line, axes.lines)
+    parts += map(_describe_bars, bars)
+    parts += [] if axes.texts else _describe_boxes(axes.patches, sum(bars, ()))
+    parts += map(_describe_points, axes.collections)
     return "; ".join(part.replace("\n", ", ") for part in parts) or "empty"
 
 
 def _describe_texts(axes) -> str:
-    """Written cells, row by row from above; marked ones in brackets."""
-    rows: dict[float, list[tuple[float, str]]] = {}
+    """Written cells, row by row from the top; marked ones in brackets."""
+    cells = []
     for text in axes.texts:
         column, row = text.get_position()
         marked = text.get_weight() == "bold"
-        words = f"[{text.get_text()}]" if marked else text.get_text()
-        rows.setdefault(row, []).append((column, words))
-    return "; ".join(
-        " ".join(words for _, words in sorted(rows[row])) for row in sorted(rows)
-    )
+        cells.append((row, column, f"[{text.get_text()}]" if marked else text.get_text()))
+    rows = groupby(sorted(cells), key=itemgetter(0))
+    return "; ".join(" ".join(words for *_, words in row) for _, row in rows)
 
 
 def _describe_image(image) -> str:
     values = np.asarray(np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan))
     if values.ndim == 2:
         return describe_map(values)
-    if image.get_label().startswith(SIGNED):
-        return image.get_label()
+    label = image.get_label()
+    if label.startswith(SIGNED):
+        return label
     values = values[..., :3] / (255 if values.max() > 1 else 1)
     size = f"{values.shape[0]}×{values.shape[1]}"
     words = f"picture {size}, brightness {_layout(values.mean(axis=2), top=1.0)}"
-    # An overlay is labelled with the map that it was made of.
-    label = image.get_label()
+    # An overlay is labelled with the map it shows.
     return f"{words}, with {label}" if label and label[0] != "_" else words
 
 
@@ -73,7 +78,7 @@ def describe_map(values: np.ndarray) -> str:
         return f"map {values.shape[0]}×{values.shape[1]}, nothing in it yet"
     size = np.abs(np.nan_to_num(values))
     top = size.max()
-    # The first of equals, though rounding may make another one the largest.
+    # The first of several equal maxima, although rounding may make another one largest.
     row, column = np.unravel_index((size >= top * (1 - 1e-5)).argmax(), size.shape)
     return (
         f"map {size.shape[0]}×{size.shape[1]}, mean {_number(np.nanmean(values), top)}, "
@@ -99,13 +104,9 @@ def _describe_line(line) -> str:
     return f"{name} of {y.size} points, {ends}, mean {_number(np.nanmean(y))}"
 
 
-def _bars(axes) -> list[BarContainer]:
-    return [group for group in axes.containers if isinstance(group, BarContainer)]
-
-
 def _describe_bars(bars: BarContainer) -> str:
-    lying = bars.orientation == "horizontal"
-    sizes = [bar.get_width() if lying else bar.get_height() for bar in bars]
+    horizontal = bars.orientation == "horizontal"
+    sizes = [bar.get_width() if horizontal else bar.get_height() for bar in bars]
     if len(sizes) > 12:
         top = int(np.argmax(sizes))
         largest = f"largest {_number(sizes[top])} at number {top}"
@@ -113,12 +114,11 @@ def _describe_bars(bars: BarContainer) -> str:
     return f"{len(sizes)} bars: " + ", ".join(map(_number, sizes))
 
 
-def _describe_boxes(axes) -> list[str]:
-    bars = {bar for group in _bars(axes) for bar in group}
-    boxes = [p for p in axes.patches if isinstance(p, Rectangle) and p not in bars]
+def _describe_boxes(patches, bars: tuple) -> list[str]:
     return [
-        "box from ({:.0f}, {:.0f}) to ({:.0f}, {:.0f})".format(*box.get_bbox().extents)
-        for box in boxes
+        "box from ({:.0f}, {:.0f}) to ({:.0f}, {:.0f})".format(*patch.get_bbox().extents)
+        for patch in patches
+        if isinstance(patch, Rectangle) and patch not in bars
     ]
 
 
@@ -131,5 +131,5 @@ def _describe_points(points) -> str:
 
 
 def _number(value: float, unit: float = 1.0) -> str:
-    """Two significant digits; rounding noise around zero is zero, as 12.5 is 13."""
+    """Two significant digits; rounding noise around zero becomes 0, and 12.5 is 13."""
     return "0" if abs(value) < 1e-6 * unit else f"{value * (1 + 1e-5):.2g}"

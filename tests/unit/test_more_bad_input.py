@@ -356,8 +356,8 @@ ROWS = {
         "folder: .* no picture",
     ),
     "batch to evaluate": (evaluate(batch=0), "(batch|annotations): "),
-    "ending of a map": (save("map.jpg"), "path: wants a name that ends in .png, not 'map"),
-    "map to save": (save("map.png", np.zeros(3)), "values: wants a map "),
+    "ending of a map": (save("map.jpg"), "path must end in .png, got 'map.jpg'"),
+    "map to save": (save("map.png", np.zeros(3)), "values must be a map "),
     # pictures of the course
     "no photographs": (call(load_samples, 0), "num: there are 1 to 26 photos, not 0"),
     "too many": (call(load_samples, 27), "num: there are 1 to 26 photos, not 27"),
