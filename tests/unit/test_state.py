@@ -88,10 +88,10 @@ WITH_PROGRESS = {
     ),
     "occlusion": lambda m, x, t, p: occlusion(m, x[:1], t, 4, 2, progress=p),
     "visualize_class": lambda m, x, t, p: visualize_class(
-        m, 1 if t is None else t, steps=3, size=SIZE, callback=p
+        m, 1 if t is None else t, steps=3, size=SIZE, progress=p
     ),
     "visualize_class by pixels": lambda m, x, t, p: visualize_class(
-        m, 1 if t is None else t, steps=3, size=SIZE, callback=p, **CS231N
+        m, 1 if t is None else t, steps=3, size=SIZE, progress=p, **CS231N
     ),
     "deletion_insertion": lambda m, x, t, p: deletion_insertion(
         m, x[:1], x[0, 0].abs(), t, steps=3, progress=p
