@@ -397,20 +397,26 @@ ROWS = {
         "shares: wants 0 < sma",
     ),
     # attention
-    "channels of attention": (call(spectral_residual, PICTURE, "red"), "channels: wants"),
-    "size of attention": (call(spectral_residual, PICTURE, size=1), "size: wants"),
-    "blur of attention": (call(spectral_residual, PICTURE, sigma=-1), "sigma: wants"),
-    "feature of attention": (call(centre_surround, PICTURE, ["motion"]), "features: wants"),
+    "channels of attention": (call(spectral_residual, PICTURE, "red"), "channels must be"),
+    "size of attention": (call(spectral_residual, PICTURE, size=1), "size must be"),
+    "blur of attention": (call(spectral_residual, PICTURE, sigma=-1), "sigma must be"),
+    "feature of attention": (
+        call(centre_surround, PICTURE, ["motion"]),
+        "features must be",
+    ),
     "no centre": (
         call(centre_surround, PICTURE, centres=()),
-        "centres: wants at least one",
+        "centres must hold at least one",
     ),
-    "kind of display": (call(popout_display, "motion"), "kind: wants one of colour, orien"),
-    "items of a display": (call(popout_display, items=3), "items: wants"),
-    "place in a display": (call(popout_display, place=(9, 9)), "place: wants"),
+    "kind of display": (
+        call(popout_display, "motion"),
+        "kind must be one of colour, orien",
+    ),
+    "items of a display": (call(popout_display, items=3), "items must be"),
+    "place in a display": (call(popout_display, place=(9, 9)), "place must be"),
     "colour in a display": (
         call(popout_display, colour="blurple"),
-        "colour: wants one suc",
+        "colour must be a colour suc",
     ),
 }
 
