@@ -221,19 +221,9 @@ def visualize_class(
     """
     _check_target(target)
     recipe = Recipe(
-        steps=steps,
-        size=size,
-        parametrization=parametrization,
-        l2=l2,
-        jitter=jitter,
-        blur_every=blur_every,
-        tv=tv,
-        robust=robust,
-        lr=lr,
-        seed=seed,
-        mean=mean,
-        std=std,
-    )
+        steps=steps, size=size, parametrization=parametrization, l2=l2, jitter=jitter,
+        blur_every=blur_every, tv=tv, robust=robust, lr=lr, seed=seed, mean=mean, std=std,
+    )  # fmt: skip
     settings = {"target": _noted(target), **asdict(recipe)}
     settings["start"] = "noise" if start is None else _noted(start)
     random = seeded(recipe.seed)
@@ -246,9 +236,8 @@ def visualize_class(
             seen = jittered(pixels, recipe.jitter, random) if recipe.jitter else pixels
             seen = transformed(seen, random) if recipe.robust else seen
             score = _score(model, seen.to(weight.dtype, copy=True), target)
-            canvas.climb(
-                score - recipe.l2 * l2_penalty(pixels) - recipe.tv * total_variation(pixels)
-            )
+            objective = score - recipe.l2 * l2_penalty(pixels)
+            canvas.climb(objective - recipe.tv * total_variation(pixels))
             if recipe.blur_every and step % recipe.blur_every == 0:
                 canvas.blur()
             history.append(score.item())

@@ -51,9 +51,8 @@ def map_limits(
     values = [np.abs(to_array(m)) for m in maps]
     for index, v in enumerate(values):
         if v.size == 0 or not np.isfinite(v).all():
-            raise ArgumentError(
-                f"maps[{index}]", "is empty or holds NaN or infinite values"
-            )
+            words = "is empty or holds NaN or infinite values"
+            raise ArgumentError(f"maps[{index}]", words)
     limits = [float(np.percentile(v, percentile, method="higher")) for v in values]
     # A map that is zero almost everywhere still has a largest value to be drawn by.
     limits = [limit or float(v.max()) for limit, v in zip(limits, values, strict=True)]
@@ -90,8 +89,8 @@ def signed_style(limit: float) -> dict:
 def signed_panel(gradient, title: str = "", limit: float | None = None) -> tuple:
     """A signed map as one of the panels of `plot_panels`.
 
-    One of (3, H, W) is drawn in colour with zero as middle grey, one of (H, W) in red
-    above zero and blue below.
+    A map (3, H, W) is drawn in colour with zero as middle grey, a map (H, W) in red above
+    zero and blue below.
     """
     values, limit = to_array(gradient), limit_of(gradient, limit)
     style = signed_style(limit)
@@ -155,25 +154,23 @@ def square(saliency) -> np.ndarray:
     """A map as an array, if it is (H, W) with H = W."""
     values = to_array(saliency)
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise ArgumentError(
-            "saliency", f"must be a map (H, W) with H = W, got the shape {values.shape}"
-        )
+        words = f"must be a map (H, W) with H = W, got the shape {values.shape}"
+        raise ArgumentError("saliency", words)
     return values
 
 
 def map_picture(values, cmap: str = "gray", limit: float | None = None) -> Image.Image:
     """A map as a picture, pixel for pixel.
 
-    One of (H, W), not negative, is drawn from 0 to `limit` in the colours of `cmap`; one of
-    (3, H, W), signed, in colour with zero as middle grey.
+    A map (H, W), not negative, is drawn from 0 to `limit` in the colours of `cmap`, a
+    signed map (3, H, W) in colour with zero as middle grey.
     """
     values = to_array(values)
     if values.ndim == 3:
         return load_image(signed_picture(values, limit))
     if values.ndim != 2:
-        raise ArgumentError(
-            "values", f"must be a map (H, W) or (3, H, W), got the shape {values.shape}"
-        )
+        words = f"must be a map (H, W) or (3, H, W), got the shape {values.shape}"
+        raise ArgumentError("values", words)
     values = (values / limit_of(values, limit)).clip(0, 1)
     return load_image(matplotlib.colormaps[cmap](values)[..., :3])
 

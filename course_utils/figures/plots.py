@@ -124,8 +124,8 @@ def plot_maps(
     for (top, bottom), (image, values, limit, title) in zip(axes.T, rows, strict=True):
         _draw(top, fit_image(load_image(image), len(values)), title)
         if overlaid:
-            drawn = _draw(bottom, *overlay_panel(image, values, "", limit, cmap))
-            drawn.set_label(describe_map(values))
+            panel = overlay_panel(image, values, "", limit, cmap)
+            _draw(bottom, *panel).set_label(describe_map(values))
         else:
             drawn = _draw(bottom, *map_panel(values, "", limit, cmap))
     if one_bar:
@@ -160,12 +160,11 @@ def plot_rows(
 
     figure, axes = _grid(len(rows), len(titles), left=0.3)
     for line, items, row_title in zip(axes, rows, row_titles, strict=True):
-        panels = _panels(items, [""] * len(titles), scale, panel)
-        for axis, drawn in zip(line, panels, strict=True):
+        for axis, drawn in zip(line, _panels(items, titles, scale, panel), strict=True):
             _draw(axis, *drawn)
         line[0].set_ylabel(row_title)
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title)
+    for axis in axes[1:].flat:
+        axis.set_title("")
     return figure
 
 

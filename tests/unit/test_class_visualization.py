@@ -28,7 +28,7 @@ def model():
 
 @pytest.fixture
 def busy():
-    """A network in training mode, with gradients of its own under way."""
+    """A network in training mode, with gradients of its own."""
     network = Busy().train()
     for parameter in network.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -36,7 +36,7 @@ def busy():
 
 
 def state(network):
-    """All that a run must leave alone."""
+    """All that a run must leave unchanged."""
     return [
         [m.training for m in network.modules()],
         [(p.requires_grad, p.tolist(), p.grad.tolist()) for p in network.parameters()],
@@ -168,7 +168,7 @@ def test_the_defaults_are_those_of_a_recipe():
     assert defaults == asdict(Recipe())
 
 
-# -- it stops, and leaves the network as it was ----------------------------------------
+# -- it stops, and leaves the network unchanged -----------------------------------------
 
 
 def test_progress_can_stop_it_and_what_there_is_is_kept(busy):
@@ -253,7 +253,7 @@ def test_nothing_is_half_written(model, tmp_path, monkeypatch):
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_a_bad_place_is_refused(model, tmp_path):
+def test_a_bad_path_is_refused(model, tmp_path):
     run = visualize_class(model, 1, **QUICK)
     with pytest.raises(FileNotFoundError, match="^there is no folder"):
         run.save(tmp_path / "nowhere" / "fish.png")
@@ -341,7 +341,7 @@ def test_bad_arguments_are_named(model, settings, sentence):
         visualize_class(model, **({"target": 1, "steps": 1, "size": 64} | settings))
 
 
-def test_a_model_that_is_none_is_named():
+def test_a_model_of_no_kind_is_named():
     with pytest.raises(TypeError, match="^model"):
         visualize_class("squeezenet", 1)
 
