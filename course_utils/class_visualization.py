@@ -26,7 +26,6 @@ image, (1, 3, H, W).
 
 import json
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -38,13 +37,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ._machinery.arguments import ArgumentError, choice, described, naming, number
+from ._machinery.arguments import ArgumentError, choice, described, naming, number, warn
 from ._machinery.files import write_whole
 from ._machinery.fills import blurred
 from ._machinery.progress import Progress, goes_on
 from .images import IMAGENET_MEAN, IMAGENET_STD, check_statistics, deprocess, preprocess
 from .models import Unit
-from .targets import explaining, read_answer, seeded, target_scores
+from .targets import explaining, predict, seeded, target_scores
 
 PARAMETRIZATIONS = ("fourier", "pixel")
 Target = int | Unit | Callable[[Tensor], Tensor]
@@ -248,10 +247,9 @@ def visualize_class(
                     break
         pixels = _snapshot(canvas, weight)
     if len(history) > 1 and min(history) == max(history):
-        warnings.warn(
+        warn(
             f"the score stayed at {history[0]:g} in every step: it did not react to the "
-            "image, perhaps because a ReLU on the path is dead; try another seed",
-            stacklevel=2,
+            "image, perhaps because a ReLU on the path is dead; try another seed"
         )
     return Visualization(pixels, history, settings, stopped)
 
@@ -277,8 +275,8 @@ def _score(model: nn.Module, pixels: Tensor, target: Target) -> Tensor:
     if not score.requires_grad:
         raise ArgumentError(
             "target",
-            "has no gradient to the pixels: the graph is cut by detach(), no_grad() or "
-            "a step without a derivative such as argmax",
+            "must be a score that has a gradient; the graph is cut, by detach(), no_grad() "
+            "or a step without a derivative such as argmax",
         )
     return score
 
@@ -307,7 +305,7 @@ def judge(model: nn.Module, pixels: Tensor, target: int) -> Judgement:
         1
     """
     with naming(targets="target", images="pixels"):
-        scores = read_answer(model, pixels, target)[2][0]
+        scores = predict(model, pixels, target).outputs[0]
     rank = int((scores > scores[target]).sum()) + 1
     return Judgement(scores[target].item(), scores.softmax(0)[target].item(), rank)
 

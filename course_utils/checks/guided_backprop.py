@@ -4,7 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..gradients import RULES, deconvnet, guided_backprop, input_gradient, layer_gradient
+from ..gradients import deconvnet, guided_backprop, input_gradient, layer_gradient
+from ..relu_rules import RULES
 from .base import Wrong, call, check_tensor, compare, exercise
 
 
