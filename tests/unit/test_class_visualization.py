@@ -321,7 +321,7 @@ def test_a_random_view_moves_the_picture_only_a_little():
     [
         ({"target": None}, "target must be a class index, a Unit or a function"),
         ({"target": True}, "target must be"),
-        ({"target": [1]}, "target must be .*, got a list"),
+        ({"target": [1]}, r"target must be .*, got \[1\]"),
         ({"target": 1000}, "target must be classes between 0 and 999, got 1000"),
         ({"target": lambda o: o}, "target must return one score per image"),
         (
