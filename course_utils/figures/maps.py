@@ -74,7 +74,13 @@ def range_text(limit: float) -> str:
 def map_panel(
     values, title: str = "", limit: float | None = None, cmap: str = "inferno"
 ) -> tuple:
-    """A map (H, W), not negative, as one of the panels of `plot_panels`."""
+    """A map as one of the panels of `plot_panels`.
+
+    A map (H, W), not negative, is drawn from 0 to `limit` in the colours of `cmap`, a
+    signed map (3, H, W) in colour with zero as middle grey.
+    """
+    if np.ndim(values) == 3:
+        return signed_panel(values, title, limit)
     limit = limit_of(values, limit)
     style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
     return to_array(values), title, style
@@ -160,11 +166,7 @@ def square(saliency) -> np.ndarray:
 
 
 def map_picture(values, cmap: str = "gray", limit: float | None = None) -> Image.Image:
-    """A map as a picture, pixel for pixel.
-
-    A map (H, W), not negative, is drawn from 0 to `limit` in the colours of `cmap`, a
-    signed map (3, H, W) in colour with zero as middle grey.
-    """
+    """A map (H, W) or (3, H, W) as a picture, pixel for pixel, drawn as by `map_panel`."""
     values = to_array(values)
     if values.ndim == 3:
         return load_image(signed_picture(values, limit))

@@ -152,13 +152,8 @@ def plot_rows(
         row_titles, titles: one per row, one per column.
         scale: ``"each"`` map has its own range, or a row's share one, ``"shared"``.
     """
-
-    def panel(values, title: str, limit: float) -> tuple:
-        if np.ndim(values) == 3:
-            return signed_panel(values, title, limit)
-        return map_panel(values, title, limit, cmap)
-
     figure, axes = _grid(len(rows), len(titles), left=0.3)
+    panel = partial(map_panel, cmap=cmap)
     for line, items, row_title in zip(axes, rows, row_titles, strict=True):
         for axis, drawn in zip(line, _panels(items, titles, scale, panel), strict=True):
             _draw(axis, *drawn)
