@@ -236,7 +236,9 @@ def visualize_class(
             seen = transformed(seen, random) if recipe.robust else seen
             score = _score(model, seen.to(weight.dtype, copy=True), target)
             objective = score - recipe.l2 * l2_penalty(pixels)
-            canvas.climb(objective - recipe.tv * total_variation(pixels))
+            if recipe.tv:
+                objective = objective - recipe.tv * total_variation(pixels)
+            canvas.climb(objective)
             if recipe.blur_every and step % recipe.blur_every == 0:
                 canvas.blur()
             history.append(score.item())
