@@ -11,7 +11,6 @@ import warnings
 import torch
 from harness import (
     Row,
-    beside,
     giga_multiply_adds,
     main,
     missing_row,
@@ -152,7 +151,7 @@ def compare(what: str, ours, work: Work, name: str, theirs, rounds: int, **more)
         return ours(work.model, work.images, work.labels)
 
     settings = work.settings(theirs, **more)
-    seconds, setting, peers_seconds = beside(our_job, settings, rounds)
+    seconds, setting, peers_seconds = compare(our_job, settings, rounds)
     difference = ""
     if theirs is not bare:
         difference = largest_difference(our_job(), settings[setting]())
