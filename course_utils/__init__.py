@@ -4,6 +4,8 @@ One module for each topic of a lesson, and the modules that they build on. Every
 can be imported from here; the module that defines it is written to be read.
 """
 
+from typing import TYPE_CHECKING
+
 from .environment import check_environment
 
 __version__ = "0.1.0"
@@ -66,14 +68,16 @@ except ModuleNotFoundError as error:
         raise
     _MISSING = error.name
 
-    def __getattr__(name: str):
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        raise ModuleNotFoundError(
-            f"course_utils.{name} needs {_MISSING}, which is not installed; "
-            "course_utils.check_environment() lists what is missing",
-            name=_MISSING,
-        )
+    if not TYPE_CHECKING:  # to a type checker, every name would seem to exist
+
+        def __getattr__(name: str):
+            if name not in __all__:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise ModuleNotFoundError(
+                f"course_utils.{name} needs {_MISSING}, which is not installed; "
+                "course_utils.check_environment() lists what is missing",
+                name=_MISSING,
+            )
 
 
 __all__ = [
