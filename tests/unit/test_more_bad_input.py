@@ -396,32 +396,6 @@ ROWS = {
     "batch to evaluate": (evaluate(batch=0), "(batch|annotations): "),
     "ending of a map": (save("map.jpg"), "path must end in .png, got 'map.jpg'"),
     "map to save": (save("map.png", np.zeros(3)), "values must be a map "),
-    # pictures of the course
-    "no photographs": (call(load_samples, 0), "num: there are 1 to 26 photos, not 0"),
-    "too many": (call(load_samples, 27), "num: there are 1 to 26 photos, not 27"),
-    "half a photograph": (call(load_samples, 2.5), "num: there are 1 to 26 .*, not 2.5"),
-    "unknown kind": (
-        call(load_samples, kind="pets"),
-        "kind: wants one of photos, scenes, c",
-    ),
-    "no name": (
-        call(load_samples, names=[]),
-        r"names: wants a name or a list .*, not \[\]",
-    ),
-    "cut-out without alpha": (call(composite, PICTURE, PICTURE), "cutout: wants an RGBA"),
-    "share above 1": (
-        call(composite, CUTOUT, PICTURE, 1.5),
-        r"share: wants a number in \(0",
-    ),
-    "place outside": (
-        call(composite, CUTOUT, PICTURE, 0.5, (2, 0)),
-        r"place: wants \(across",
-    ),
-    "no composite": (call(load_composites, 0), "count: wants a whole number from 1, not 0"),
-    "shares swapped": (
-        call(load_composites, 1, shares=(0.6, 0.3)),
-        "shares: wants 0 < sma",
-    ),
     # attention
     "channels of attention": (call(spectral_residual, PICTURE, "red"), "channels must be"),
     "size of attention": (call(spectral_residual, PICTURE, size=1), "size must be"),
