@@ -30,14 +30,10 @@ from .targets import Targets, check_images, explaining, forward, groups
 
 @saliency_method("vanilla gradient", lesson="02", passes=2)
 def vanilla_saliency(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
-    """Saliency maps: the largest absolute slope of the score over the colours.
-
-    Returns:
-        (N, H, W), not negative, in score per unit of normalised pixel value.
+    """(N, H, W): the largest absolute slope of the score over the colours, per pixel.
 
     Example:
-        >>> maps = vanilla_saliency(load_model(), torch.randn(2, 3, 224, 224))
-        >>> maps.shape
+        >>> vanilla_saliency(load_model(), torch.randn(2, 3, 224, 224)).shape
         torch.Size([2, 224, 224])
     """
     return input_gradient(model, images, targets).abs().amax(dim=1)
@@ -58,18 +54,14 @@ def deconvnet(model: nn.Module, images: Tensor, targets: Targets = None) -> Tens
 def input_gradient(
     model: nn.Module, images: Tensor, targets: Targets = None, rule: str = "vanilla"
 ) -> Tensor:
-    """The derivative of each image's score with respect to its pixels.
+    """(N, 3, H, W): the derivative of each image's score with respect to its pixels.
+
+    Signed, in score per unit of normalised pixel value. What a ReLU passes back is the
+    `rule`: ``"vanilla"``, ``"guided"`` or ``"deconvnet"``.
 
     One backward pass serves the whole batch: each score depends on its own image only, so
     the gradient of the *sum* of the scores holds every single gradient. A large batch goes
     through in groups, so that memory does not grow with it.
-
-    Args:
-        model, images, targets: see `targets`.
-        rule: what a ReLU passes back: ``"vanilla"``, ``"guided"`` or ``"deconvnet"``.
-
-    Returns:
-        (N, 3, H, W), signed, in score per unit of normalised pixel value.
 
     Example:
         >>> input_gradient(load_model(), torch.randn(1, 3, 224, 224), 207).shape
@@ -97,25 +89,13 @@ def backward(
 
 
 def layer_gradient(
-    model: nn.Module,
-    images: Tensor,
-    targets: Targets,
-    layer: str,
-    rule: str = "vanilla",
+    model: nn.Module, images: Tensor, targets: Targets, layer: str, rule: str = "vanilla"
 ) -> Tensor:
     """The derivative of each image's score with respect to what `layer` gives.
 
-    The backward pass of `input_gradient`, stopped at a layer on its way down. Of a layer
-    that is used more than once, the last use counts.
-
-    Args:
-        model, images, targets: see `targets`; a `Unit` must lie in a later layer.
-        layer: module path or friendly name (see `layer_path`), such as ``"fire9"``.
-        rule: ``"vanilla"``, ``"guided"`` or ``"deconvnet"``.
-
-    Returns:
-        The shape of the layer's output, such as (N, channels, rows, columns); signed, in
-        score per unit of the layer's output.
+    The backward pass of `input_gradient`, stopped at a layer on its way down: of the shape
+    of the layer's output, such as (N, channels, rows, columns), and signed. `layer` is a
+    path or a friendly name (see `layer_path`); of several uses, the last one counts.
 
     Example:
         >>> images = torch.randn(1, 3, 224, 224)
@@ -133,9 +113,8 @@ def layer_and_gradient(
 
     def keep(path: str, output):
         if not isinstance(output, Tensor):
-            raise ArgumentError(
-                "layer", f"must give a tensor; {layer!r} gives {described(output)}"
-            )
+            words = f"must give a tensor; {layer!r} gives {described(output)}"
+            raise ArgumentError("layer", words)
         seen.append(output)
         return output.clone()  # later layers may work in place: on the copy
 
@@ -168,19 +147,14 @@ def gradient_of(scores: Tensor, source: Tensor, layer: str | None = None) -> Ten
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
             raise RuntimeError(f"the model's backward pass failed ({reason})") from error
-    if gradient is None and layer is not None:
-        raise ArgumentError(
-            "layer",
-            f"must lead to the score, which does not depend on what {layer!r} gives: the "
-            "layer lies behind the target or beside it, or the graph is cut",
-        )
-    if gradient is None:
-        raise ArgumentError(
-            "targets",
-            "must be scores that have a gradient; the graph is cut, by detach(), no_grad() "
-            "or a step without a derivative such as argmax",
-        )
-    return gradient.detach().contiguous()  # whatever the layout of the weights
+    if gradient is not None:
+        return gradient.detach().contiguous()  # whatever the layout of the weights
+    if layer is not None:
+        words = f"must lead to the score, which does not depend on what {layer!r} gives: "
+        words += "the layer lies behind the target or beside it, or the graph is cut"
+        raise ArgumentError("layer", words)
+    words = "must be scores that have a gradient; the graph is cut, by detach(), no_grad() "
+    raise ArgumentError("targets", words + "or a step without a derivative such as argmax")
 
 
 def warn_if_useless(gradients: Tensor, place: str) -> Tensor:

@@ -3,10 +3,9 @@
 >>> METHODS["grad_cam"](load_model(), torch.randn(2, 3, 224, 224), 207).shape
 torch.Size([2, 224, 224])
 
-A method is declared once, by the decorator `saliency_method` above its function. From
-there it appears in `METHODS`, in the labs, in the sheets and in the tests that run over
-all methods. Some of them explain nothing: the baselines, beside which every map should be
-shown.
+A method is declared once, by the decorator `saliency_method` above its function. From there
+it appears in `METHODS`, in the labs, in the sheets and in the tests that run over all
+methods. Some explain nothing: the baselines, beside which every map should be shown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,26 +27,16 @@ class Method:
 
     Called as ``method(model, images, targets)`` it gives its maps: (N, H, W), or
     (N, 3, H, W) where it tells colours apart.
-
-    Attributes:
-        name: in `METHODS`.
-        label: for people.
-        maps: the function behind it.
-        lesson: the number of the lesson that builds it.
-        passes: roughly how often an image goes through the network: what it costs.
-        signed: whether a value below zero means something of its own.
-        sums: whether values add up to the score, or are drops of it.
-        baseline: whether it does without the network.
     """
 
-    name: str
-    label: str
+    name: str  # in `METHODS`
+    label: str  # for people
     maps: Callable[[nn.Module, Tensor, Targets], Tensor]
-    lesson: str
-    passes: int
-    signed: bool = False
-    sums: bool = False
-    baseline: bool = False
+    lesson: str  # the number of the lesson that builds it
+    passes: int  # roughly how often an image goes through the network: what it costs
+    signed: bool = False  # a value below zero means something of its own
+    sums: bool = False  # values add up to the score, or are drops of it
+    baseline: bool = False  # does without the network
 
     def __call__(
         self,
@@ -65,30 +54,23 @@ class Method:
         """(N, H, W): one number per pixel, the larger the more it counts.
 
         Where values add up, the sum over the colours with its sign: a pixel that speaks
-        against the class counts less than none. For other maps, the largest absolute
-        value over the colours.
+        against the class counts less than none. Otherwise the largest absolute value.
         """
         if self.sums:
             return maps.sum(dim=1) if maps.ndim == 4 else maps
         return maps.abs().amax(dim=1) if maps.ndim == 4 else maps
 
     def panel(self, values, title: str | None = None, limit: float | None = None) -> tuple:
-        """One map as a panel of `figures.plot_panels`, which states its range.
+        """One map, (H, W) or (3, H, W), as a panel of `figures.plot_panels`.
 
-        Args:
-            values: (H, W) or (3, H, W), one of the maps.
-            title: the method's label unless given.
-            limit: the value drawn in the strongest colour; by `map_limits` unless given.
+        `limit` is the value drawn in the strongest colour, by `map_limits` unless given.
         """
-        title = self.label if title is None else title
-        if self.signed:
-            return signed_panel(values, title, limit)
-        return map_panel(values, title, limit)
+        draw = signed_panel if self.signed else map_panel
+        return draw(values, self.label if title is None else title, limit)
 
 
 METHODS: dict[str, Method] = {}  # in the order of the lessons, the baselines last
-# The same in a fraction of the time: fewer noisy copies, fewer points of a path. The noise
-# is weak enough for the bundled network to go on recognising what it sees.
+# The same in a fraction of the time, and with a noise that the bundled network can bear:
 QUICK: dict[str, Method] = {}
 
 
@@ -119,15 +101,16 @@ def saliency_method(
     """
 
     def register(function: Callable) -> Callable:
-        maps = function if passes else _without_model(function)
-        made = Method(
-            name or function.__name__, label, maps, lesson, passes, signed, sums, not passes
-        )
-        METHODS[made.name] = QUICK[made.name] = made
+        def without_model(model: nn.Module, images: Tensor, targets: Targets = None):
+            return function(images)
+
+        key, maps = name or function.__name__, function if passes else without_model
+        made = Method(key, label, maps, lesson, passes, signed, sums, baseline=not passes)
+        METHODS[key] = QUICK[key] = made
         if quick:
-            settings = {key: value for key, value in quick.items() if key != "passes"}
-            cheap = partial(function, **settings)
-            QUICK[made.name] = replace(made, maps=cheap, passes=quick["passes"])
+            settings = dict(quick)
+            fewer = settings.pop("passes")
+            QUICK[key] = replace(made, maps=partial(function, **settings), passes=fewer)
         for methods in (METHODS, QUICK):  # modules register in the order of their imports
             in_order = sorted(methods.values(), key=lambda m: (m.baseline, m.lesson))
             methods.clear()
@@ -135,13 +118,6 @@ def saliency_method(
         return function
 
     return register
-
-
-def _without_model(function: Callable[[Tensor], Tensor]) -> Callable:
-    def maps(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
-        return function(images)
-
-    return maps
 
 
 def find_method(name: str) -> Method:
@@ -164,12 +140,7 @@ def compute_maps(
     names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Tensor]:
-    """Name → maps, of the methods of `names` (all of the course's unless given).
-
-    Args:
-        model, images, targets: see `targets`.
-        names: keys of `METHODS`.
-        progress: called after each method, see `targets`.
+    """Name → maps, of the methods of these `names`, keys of `METHODS`; None for all.
 
     Example:
         >>> [*compute_maps(load_model(), torch.randn(1, 3, 64, 64), 207, ["grad_cam"])]

@@ -2,8 +2,8 @@ r"""Further maps: averages over images, and channels weighed by gradients (lesso
 
 `smooth_grad` averages a method over noisy copies of the image, `integrated_gradients`
 takes the mean gradient on a path from an empty image to this one, and `grad_cam` weighs a
-layer's channels by theirs. What `model`, `images` and `targets` may be is written in
-`targets`; None is the top class of each image as it was given.
+layer's channels by theirs. What `model`, `images`, `targets` and `progress` may be is
+written in `targets`; None is the top class of each image as it was given.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,22 +17,14 @@ from ._machinery.arguments import ArgumentError, described, function, number, wa
 from ._machinery.fills import Fill, fill_picture
 from ._machinery.hooks import watching
 from ._machinery.progress import Progress, goes_on
-from .gradients import (
-    backward,
-    layer_and_gradient,
-    vanilla_saliency,
-    warn_if_useless,
-)
+from .gradients import backward, layer_and_gradient, vanilla_saliency, warn_if_useless
 from .methods import saliency_method
 from .models import Unit, layer_path
 from .targets import Targets, has_channels_last, predict, seeded
 
 
 @saliency_method(
-    "SmoothGrad",
-    lesson="08",
-    passes=50,
-    quick={"samples": 8, "noise": 0.05, "passes": 16},
+    "SmoothGrad", lesson="08", passes=50, quick={"samples": 8, "noise": 0.05, "passes": 16}
 )
 def smooth_grad(
     model: nn.Module,
@@ -52,19 +44,15 @@ def smooth_grad(
        \varepsilon_s \sim \mathcal N(0, \sigma^2), \quad
        \sigma = \text{noise} \cdot (\max I - \min I) . $$
 
+    The result has the shape, sign and unit of the method's maps.
+
     Args:
-        model, images, targets: see `targets`.
+        model, images, targets, progress: see `targets`.
         method: ``method(model, images, targets)`` gives the maps that are averaged. What
             it does to a gradient, such as taking absolute values, it does to each copy.
         samples: how many noisy copies of each image.
-        noise: standard deviation as a share of each image's own value range; 0 gives the
-            method's plain map.
-        seed: of the noise. All images of a batch get the same draws, so that a map does
-            not depend on its batch.
-        progress: called after each copy, see `targets`.
-
-    Returns:
-        The shape, sign and unit of the maps of `method`.
+        noise: standard deviation as a share of each image's own range of values.
+        seed: of the noise; the same for each image, so that no map depends on its batch.
 
     Example:
         >>> image = torch.randn(1, 3, 224, 224)
@@ -102,27 +90,22 @@ def integrated_gradients(
     fill: Fill = "mean",
     progress: Progress | None = None,
 ) -> Tensor:
-    r"""Each pixel's share in the rise of the score from an empty image to this one.
+    r"""(N, 3, H, W): what each pixel adds to the score on the way from an empty image.
 
     Sundararajan, Taly & Yan 2017, arXiv:1703.01365, equation 1, with the empty image $I'$
     as the baseline:
 
     $$ M = (I - I') \cdot \int_0^1 \nabla S_c (I' + \alpha (I - I')) \, d\alpha . $$
 
-    The map is **complete** (their proposition 1): its values sum to $S_c(I) - S_c(I')$.
-    Scores change most where the image is still faint. So the integral is taken over $u$
-    with $\alpha = u^2$, by the Gauss–Legendre rule, which comes closer than as many evenly
-    spaced points. The sum tells whether `steps` are enough.
+    The map is **complete** (their proposition 1): its values sum to $S_c(I) - S_c(I')$,
+    which tells whether `steps` are enough. Scores change most where the image is still
+    faint. So the integral is taken over $u$ with $\alpha = u^2$, by the Gauss–Legendre
+    rule, which comes closer than as many evenly spaced points.
 
     Args:
-        model, images, targets: see `targets`.
+        model, images, targets, progress: see `targets`.
         steps: the number of points on the path.
-        fill: of the empty image: ``"mean"``, ``"blur"``, a colour or a tensor (see
-            `fill_picture`).
-        progress: called after each point, see `targets`.
-
-    Returns:
-        (N, 3, H, W), signed, in units of the score.
+        fill: the empty image: ``"mean"``, ``"blur"``, a colour … (see `fill_picture`).
 
     Example:
         >>> model, image = load_model(), torch.randn(1, 3, 224, 224)
@@ -161,20 +144,11 @@ def grad_cam(
     $$ w_k = \frac 1P \sum_p \frac{\partial S_c}{\partial A^k_p}, \qquad
        M = \max \Bigl(0, \sum_k w_k A^k \Bigr) , $$
 
-    enlarged to the image's size by bilinear interpolation.
+    enlarged to the image's size by bilinear interpolation: (N, H, W), not negative.
 
-    Args:
-        model, images, targets: see `targets`.
-        layer: module path or friendly name (see `layer_path`); None takes the last one on
-            the way to the score that gives a map (N, channels, rows, columns) of more
-            than one place.
-
-    Returns:
-        (N, H, W), not negative.
-
-    Warns:
-        UserWarning: as `input_gradient`; also where nothing speaks for the class, so that
-            the map of an image is zero everywhere.
+    `layer` is a path or a friendly name (see `layer_path`); None takes the last one on the
+    way to the score that gives a map of more than one place. Where nothing speaks for the
+    class, the map is zero, with a warning.
 
     Example:
         >>> image = torch.randn(2, 3, 224, 224)
@@ -185,19 +159,14 @@ def grad_cam(
         layer = last_spatial_layer(model, images, targets)
     channels, gradient = layer_and_gradient(model, images, targets, layer)
     if channels.ndim != 4 or has_channels_last(channels, images):
-        raise ArgumentError(
-            "layer",
-            f"must give (N, channels, rows, columns); {layer!r} gives "
-            f"{described(channels)}",
-        )
+        words = f"must give (N, channels, rows, columns); {layer!r} gives"
+        raise ArgumentError("layer", f"{words} {described(channels)}")
     weights = gradient.mean((2, 3), keepdim=True)
     coarse = (weights * channels).sum(1, keepdim=True).relu()
     for index, map_ in enumerate(coarse):
         if not map_.any() and gradient[index].any():
-            warn(
-                f"the map of image {index} is zero: no place of layer {layer!r} speaks for "
-                "its class"
-            )
+            words = f"no place of layer {layer!r} speaks for its class"
+            warn(f"the map of image {index} is zero: {words}")
     return F.interpolate(coarse, images.shape[2:], mode="bilinear")[:, 0]
 
 
@@ -221,11 +190,8 @@ def last_spatial_layer(model: nn.Module, images: Tensor, targets: Targets) -> st
         finished = finished[:end]
     spatial = [path for path, has_places in finished if has_places]
     if not spatial:
-        raise ArgumentError(
-            "layer",
-            f"must give a map of more than one place, and {type(model).__name__} has no "
-            "such layer on the way to this score",
-        )
+        words = f"must give a map of more than one place, and {type(model).__name__} has"
+        raise ArgumentError("layer", f"{words} no such layer on the way to this score")
     return spatial[-1]
 
 

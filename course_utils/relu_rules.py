@@ -10,10 +10,9 @@ deconvnet  $g \cdot [g > 0]$            Zeiler & Fergus 2014, arXiv:1311.2901
 guided     $g \cdot [x > 0][g > 0]$     Springenberg et al. 2015, arXiv:1412.6806
 ========== ============================ ====================================
 
-The rules apply to ReLUs (ReLU6 and clamping at 0 among them) and to nothing else. A
-network without any is refused; one that has other activations beside them, such as
-MobileNet v3 with its Hardswish, is computed with a warning, because those keep their plain
-derivative.
+The rules apply to ReLUs (ReLU6 and clamping at 0 among them) and to nothing else: a network
+without any is refused, and one that has other activations as well, such as MobileNet v3
+with its Hardswish, is computed with a warning.
 
 >>> with relu_rule("guided") as relus:
 ...     scores = model(images)
@@ -66,16 +65,12 @@ class RuledReLUs(TorchFunctionMode):
 
     Module hooks miss functional calls and fail on in-place ones; a function mode sees
     both, and the network itself is never touched.
-
-    Attributes:
-        rule: guided or deconvnet.
-        met: how many ReLUs were called.
-        others: the other activations that were called, by name.
     """
 
     def __init__(self, rule: str):
         super().__init__()
-        self.rule, self.met, self.others = rule, 0, set()
+        self.rule = rule
+        self.met, self.others = 0, set()  # ReLUs called; names of other activations called
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -93,34 +88,26 @@ class RuledReLUs(TorchFunctionMode):
         """Refuse a network without ReLUs; warn of one with other activations as well."""
         name = type(model).__name__
         if not self.met:
-            raise ArgumentError(
-                "rule",
-                f"must be vanilla here: {self.rule!r} changes the backward pass of ReLUs, "
-                f"and {name} has none on the way to this score",
-            )
+            words = f"must be vanilla here: {self.rule!r} changes the backward pass of"
+            words += f" ReLUs, and {name} has none on the way to this score"
+            raise ArgumentError("rule", words)
         if self.others:
-            warn(
-                f"{self.rule!r} changes the backward pass of ReLUs only; {name}'s "
-                f"{' and '.join(sorted(self.others))} keep their plain derivative"
-            )
+            words = f"{self.rule!r} changes the backward pass of ReLUs only; {name}'s"
+            warn(f"{words} {' and '.join(sorted(self.others))} keep their plain derivative")
 
 
 @contextmanager
 def relu_rule(rule: str) -> Iterator[RuledReLUs | None]:
-    """While open, ReLUs go backwards by `rule`.
-
-    Yields the mode that counts them; None for ``"vanilla"``, which changes nothing.
-    """
-    if rule == "vanilla":
+    """While open, ReLUs go backwards by `rule`; gives their counter, None for vanilla."""
+    if choice("rule", rule, RULES) == "vanilla":
         yield None
         return
-    with RuledReLUs(choice("rule", rule, RULES)) as relus:
+    with RuledReLUs(rule) as relus:
         yield relus
 
 
 # -- the many ways to call a ReLU ------------------------------------------------------
-# Each reads a call's arguments: (input, where it saturates, in place), or None if the call
-# is not a ReLU.
+# Each gives (input, where it saturates, in place), or None if the call is not a ReLU.
 
 
 def _relu(input, inplace=False):
@@ -149,10 +136,9 @@ RELUS = {
     F.hardtanh_: partial(_hardtanh, inplace=True),
     **dict.fromkeys((torch.clamp, Tensor.clamp, torch.clip, Tensor.clip), _clamp),
     **dict.fromkeys((torch.clamp_min, Tensor.clamp_min), _clamp),
-    **dict.fromkeys(
-        (torch.clamp_, Tensor.clamp_, Tensor.clip_, torch.clamp_min_, Tensor.clamp_min_),
-        partial(_clamp, inplace=True),
-    ),
+    **dict.fromkeys((torch.clamp_, Tensor.clamp_), partial(_clamp, inplace=True)),
+    **dict.fromkeys((torch.clamp_min_, Tensor.clamp_min_), partial(_clamp, inplace=True)),
+    Tensor.clip_: partial(_clamp, inplace=True),
 }
 OTHERS = {
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_), "leaky ReLU"),

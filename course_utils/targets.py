@@ -1,9 +1,8 @@
 """What is explained: from `targets` to one score per image.
 
 Every method of the course asks how a *score* depends on an image. This module says which
-score: of a class, of a hidden unit, or of any function of the network's outputs. It also
-holds what all methods share, so that each of them can be short: the checks of `model` and
-`images`, and `explaining`, which leaves a network unchanged.
+score, and holds what all methods share: the checks of `model` and `images`, and
+`explaining`, which leaves a network unchanged.
 
 Everywhere in the package, `model` is a classifier, (N, C, H, W) → (N, classes); `images` is
 (N, C, H, W), preprocessed, and never changed; `targets` is one of
@@ -39,18 +38,11 @@ WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 class Answer(NamedTuple):
-    """What a network says about N images.
+    """What a network says about N images."""
 
-    Attributes:
-        scores: (N,), the scores that `targets` names.
-        classes: (N,), the classes that it names; None for a unit or a function.
-        outputs: (N, classes), before softmax; None where the network returns something
-            else.
-    """
-
-    scores: Tensor
-    classes: Tensor | None
-    outputs: Tensor | None
+    scores: Tensor  # (N,), those that `targets` names
+    classes: Tensor | None  # (N,), those that it names; None for a unit or a function
+    outputs: Tensor | None  # (N, classes), before softmax; None if the network gives others
 
 
 @contextmanager
@@ -80,14 +72,10 @@ def explaining(model: nn.Module) -> Iterator[None]:
 
 
 def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
-    """The score of each image that `targets` names.
+    """(N,): the score of each image, attached to the graph; of a class, before softmax.
 
-    Returns:
-        (N,) scores, still attached to the graph; for classes, before softmax.
-
-    Raises:
-        ArgumentError: targets that do not fit the images or the network.
-        RuntimeError: a network that cannot take these images.
+    Raises an `ArgumentError` for targets that do not fit, and a RuntimeError for a network
+    that cannot take these images.
 
     Example:
         >>> target_scores(load_model(), torch.randn(2, 3, 224, 224), 207).shape
@@ -98,9 +86,6 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
 
 def predict(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer:
     """What a network says about images, in one pass and without a gradient.
-
-    Raises:
-        ArgumentError, RuntimeError: as `target_scores`; also images that do not fit.
 
     Example:
         >>> predict(load_model(), torch.randn(2, 3, 224, 224)).outputs.shape
@@ -123,39 +108,31 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
         with watch:
             outputs = model(images)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise RuntimeError(
-            f"images of shape {tuple(images.shape)} do not go through "
-            f"{type(model).__name__} ({reason[0]})"
-        ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        words = f"do not go through {type(model).__name__} ({reason})"
+        raise RuntimeError(f"images of shape {tuple(images.shape)} {words}") from error
     is_table = isinstance(outputs, Tensor) and outputs.shape[:-1] == (len(images),)
     table = outputs if is_table else None
     if isinstance(targets, Unit):
-        if not units:
-            raise ArgumentError(
-                "targets", f"must name a layer that the model uses, got {targets.layer!r}"
-            )
-        return Answer(units[-1], None, table)
+        if units:
+            return Answer(units[-1], None, table)
+        words = f"must name a layer that the model uses, got {targets.layer!r}"
+        raise ArgumentError("targets", words)
     if callable(targets):
         scores = one_per_image(targets(outputs), len(images), "targets")
         return Answer(scores, None, table)
     if table is None:
-        raise ArgumentError(
-            "model",
-            f"must return scores of shape ({len(images)}, classes), got "
-            f"{described(outputs)}; pass a function of the outputs as targets",
-        )
+        words = f"must return scores of shape ({len(images)}, classes), got"
+        hint = "pass a function of the outputs as targets"
+        raise ArgumentError("model", f"{words} {described(outputs)}; {hint}")
     if targets is None:
         classes = outputs.argmax(dim=1)
     else:
         classes = class_indices(targets, len(images)).to(outputs.device)
-        wrong = (classes < 0) | (classes >= outputs.shape[1])
-        if wrong.any():
-            raise ArgumentError(
-                "targets",
-                f"must be classes between 0 and {outputs.shape[1] - 1}, got "
-                f"{classes[wrong][0].item()}",
-            )
+        wrong = classes[(classes < 0) | (classes >= outputs.shape[1])].tolist()
+        if wrong:
+            words = f"must be classes between 0 and {outputs.shape[1] - 1}, got {wrong[0]}"
+            raise ArgumentError("targets", words)
     # One score per row, as outputs[range(N), classes]: lesson 03 looks at gather closely.
     return Answer(outputs.gather(1, classes[:, None])[:, 0], classes, outputs)
 
@@ -176,63 +153,42 @@ def groups(images: Tensor, targets: Targets) -> Iterator[tuple[Tensor, Targets]]
 
 
 def check_images(model: nn.Module, images: Tensor) -> None:
-    """Refuse anything that is not a batch of images for `model`, in one sentence.
-
-    Raises:
-        ArgumentError: not a tensor (N, C, H, W), empty, not finite, or not of the
-            network's floating-point type and device.
-    """
+    """Refuse anything that is not a batch of images for `model`, in one sentence."""
+    words, weight = None, next(model.parameters(), images)
     if not isinstance(images, Tensor):
-        raise ArgumentError(
-            "images",
-            f"must be a float tensor of shape (N, C, H, W), got {described(images)}; "
-            "preprocess() makes one",
-        )
-    if images.ndim != 4 or images.numel() == 0:
-        hint = "; images[None] adds the batch axis" if images.ndim == 3 else ""
-        raise ArgumentError(
-            "images",
-            "must be a tensor of shape (N, C, H, W) with at least one pixel, got shape "
-            f"{tuple(images.shape)}{hint}",
-        )
-    if not images.is_floating_point():
-        raise ArgumentError(
-            "images", f"must be floats, got {images.dtype}; preprocess() makes them"
-        )
-    weight = next(model.parameters(), images)
-    if weight.device != images.device:
-        raise ArgumentError(
-            "images",
-            f"must be on the model's device, {weight.device}, got {images.device}; "
-            f'images.to("{weight.device}") moves them',
-        )
-    if weight.dtype != images.dtype:
-        raise ArgumentError(
-            "images",
-            f"must have the model's type, {weight.dtype}, got {images.dtype}; "
-            f"images.to({weight.dtype}) converts them",
-        )
+        words = f"must be a float tensor of shape (N, C, H, W), got {described(images)}"
+        words += "; preprocess() makes one"
+    elif images.ndim != 4 or images.numel() == 0:
+        words = "must be a tensor of shape (N, C, H, W) with at least one pixel, "
+        words += f"got shape {tuple(images.shape)}"
+        words += "; images[None] adds the batch axis" if images.ndim == 3 else ""
+    elif not images.is_floating_point():
+        words = f"must be floats, got {images.dtype}; preprocess() makes them"
+    elif weight.device != images.device:
+        words = f"must be on the model's device, {weight.device}, got {images.device}; "
+        words += f'images.to("{weight.device}") moves them'
+    elif weight.dtype != images.dtype:
+        words = f"must have the model's type, {weight.dtype}, got {images.dtype}; "
+        words += f"images.to({weight.dtype}) converts them"
     # A cheap pre-check: if any value is not finite, neither is the sum.
-    if not images.sum().isfinite() and not images.isfinite().all():
-        raise ArgumentError("images", "must be finite, but holds NaN or infinite values")
+    elif not images.sum().isfinite() and not images.isfinite().all():
+        words = "must be finite, but holds NaN or infinite values"
+    if words:
+        raise ArgumentError("images", words)
 
 
 def check_one_image(model: nn.Module, image: Tensor) -> Tensor:
     """`image`, detached, if it is a single one, (1, C, H, W), that fits `model`."""
     if isinstance(image, Tensor) and image.ndim == 4 and len(image) != 1:
-        raise ArgumentError(
-            "image", f"must be one image, (1, C, H, W), got {described(image)}"
-        )
+        words = f"must be one image, (1, C, H, W), got {described(image)}"
+        raise ArgumentError("image", words)
     with naming(images="image"):
         check_images(model, image)
     return image.detach()
 
 
 def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
-    """`targets` as a LongTensor (N,) for `count` images.
-
-    Raises:
-        ArgumentError: not whole numbers, or another length than `count`.
+    """`targets` as a LongTensor (N,) for `count` images, if they are whole numbers.
 
     Example:
         >>> class_indices(207, count=2)
@@ -246,29 +202,21 @@ def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
             given = torch.as_tensor(np.asarray(targets))
     if given is None or given.dtype not in WHOLE_NUMBERS:
         came = getattr(targets, "dtype", None) or described(targets)
-        raise ArgumentError(
-            "targets",
-            "must be None, a class index, one index per image, a Unit or a function of "
-            f"the outputs, got {came}",
-        )
+        words = "must be None, a class index, one index per image, a Unit or a function"
+        raise ArgumentError("targets", f"{words} of the outputs, got {came}")
     if given.ndim == 0:
         given = given.expand(count)
     if given.shape != (count,):
-        raise ArgumentError(
-            "targets",
-            f"must be one class for each of {count} images, got {described(given)}",
-        )
+        words = f"must be one class for each of {count} images, got {described(given)}"
+        raise ArgumentError("targets", words)
     return given.long().clone()  # may have been made in inference mode, or be expanded
 
 
 def one_per_image(scores, count: int, argument: str) -> Tensor:
     """The `scores` that a caller's function gives, if they are a tensor of shape (N,)."""
     if not isinstance(scores, Tensor) or scores.shape != (count,):
-        raise ArgumentError(
-            argument,
-            f"must return one score per image, a tensor of shape ({count},), got "
-            f"{described(scores)}",
-        )
+        words = f"must return one score per image, a tensor of shape ({count},), got"
+        raise ArgumentError(argument, f"{words} {described(scores)}")
     return scores
 
 
@@ -294,20 +242,17 @@ def has_channels_last(output: Tensor, images: Tensor) -> bool:
 
 def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:
     """(N,): the values of a unit in what its layer gives."""
-    layer = f"layer {unit.layer!r}"
+    layer, gives = f"layer {unit.layer!r}", described(output)
     known = isinstance(output, Tensor) and output.ndim in (2, 4)
     if not known or has_channels_last(output, images):
-        raise ArgumentError(
-            "targets",
-            "must be a Unit of a layer that gives (N, channels) or (N, channels, rows, "
-            f"columns); {layer} gives {described(output)}",
-        )
+        words = "must be a Unit of a layer that gives (N, channels) or (N, channels, rows, "
+        raise ArgumentError("targets", f"{words}columns); {layer} gives {gives}")
     channel, channels = unit.channel, output.shape[1]
     if not 0 <= channel < channels:
-        raise ArgumentError(
-            "targets",
-            f"must name a channel of {layer} between 0 and {channels - 1}, got {channel}",
+        words = (
+            f"must name a channel of {layer} between 0 and {channels - 1}, got {channel}"
         )
+        raise ArgumentError("targets", words)
     values = output[:, channel]
     if unit.position is None:
         values = values.flatten(1).mean(dim=1) if values.ndim > 1 else values.clone()
@@ -316,18 +261,14 @@ def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:
     else:
         (row, column), (rows, columns) = unit.position, values.shape[1:]
         if not (0 <= row < rows and 0 <= column < columns):
-            raise ArgumentError(
-                "targets",
-                f"must name a position of {layer}, which has {rows} rows and {columns} "
-                f"columns, got {unit.position}",
-            )
+            words = f"must name a position of {layer}, which has {rows} rows and {columns}"
+            raise ArgumentError("targets", f"{words} columns, got {unit.position}")
         values = values[:, row, column].clone()
     if values.shape != (len(images),):
-        raise ArgumentError(
-            "targets",
-            f"must name a layer with one row per image, ({len(images)}, …); {layer} gives "
-            f"{described(output)}",
+        words = (
+            f"must name a layer with one row per image, ({len(images)}, …); {layer} gives"
         )
+        raise ArgumentError("targets", f"{words} {gives}")
     return values
 
 

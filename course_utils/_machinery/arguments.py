@@ -11,19 +11,14 @@ import reprlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
 
 
 class ArgumentError(ValueError, TypeError):
-    """An argument that does not fit; its text is ``argument`` followed by ``words``.
+    """An argument that does not fit: its name, and words such as ``"must be …, got …"``.
 
-    Both a `ValueError` and a `TypeError`, so that a caller may catch either: which of the
-    two a wrong argument is, nobody should have to guess.
-
-    Attributes:
-        argument: the name of the argument, as the caller of the public function knows it.
-        words: the rest of the sentence, beginning with a verb: ``"must be …, got …"``.
+    Both a `ValueError` and a `TypeError`: nobody should have to guess which one to catch.
     """
 
     def __init__(self, argument: str, words: str):
@@ -61,7 +56,7 @@ def number(
     whole: bool = False,
     above: bool = False,
 ) -> int | float:
-    """`value` as a plain int or float, if it is a finite number in the given range.
+    """`value` as a plain int or float, if it is a finite number from `low` to `high`.
 
     Numbers of NumPy count; True and False do not.
 
@@ -71,9 +66,6 @@ def number(
         low, high: the range, both ends included.
         whole: admit whole numbers only.
         above: leave `low` itself out of the range.
-
-    Raises:
-        ArgumentError: anything else.
 
     Example:
         >>> number("noise", 0.5, low=0)
@@ -106,27 +98,20 @@ def numbers(
     above: bool = False,
     order: str = "",
 ) -> tuple[int | float, ...]:
-    """`values` as a tuple of `count` numbers, each checked as by `number`.
+    """A sequence, array or tensor as a tuple of `count` numbers, each as in `number`.
 
-    Args:
-        name, low, high, whole, above: as for `number`.
-        values: a sequence, an array or a tensor.
-        count: how many.
-        order: what the numbers stand for, such as ``"(row, column)"``.
+    `order` says what they stand for, such as ``"(row, column)"``.
 
     Example:
         >>> numbers("std", [0.5, 0.25, 0.5], 3, low=0, above=True)
         (0.5, 0.25, 0.5)
     """
     values = values.tolist() if hasattr(values, "tolist") else values
-    try:
-        checked = tuple(
-            number(name, v, low, high, whole=whole, above=above) for v in values
-        )
-    except TypeError:  # not a sequence, or not of such numbers
-        checked = ()
-    if len(checked) == count:
-        return checked
+    limits = {"low": low, "high": high, "whole": whole, "above": above}
+    with suppress(TypeError):  # not a sequence, or not of such numbers
+        checked = tuple(number(name, value, **limits) for value in values)
+        if len(checked) == count:
+            return checked
     what = f"{count} {'whole ' if whole else ''}numbers{_range(low, high, above)}"
     order = f" {order}" if order else ""
     raise ArgumentError(name, f"must be {what}{order}, got {reprlib.repr(values)}")
@@ -140,11 +125,10 @@ def choice(name: str, value, options: Iterable[str]):
         'guided'
     """
     options = list(options)
-    if not isinstance(value, str) or value not in options:
-        raise ArgumentError(
-            name, f"must be one of {', '.join(options)}, got {described(value)}"
-        )
-    return value
+    if isinstance(value, str) and value in options:
+        return value
+    words = f"must be one of {', '.join(options)}, got {described(value)}"
+    raise ArgumentError(name, words)
 
 
 def function(name: str, value, call: str) -> Callable:
@@ -161,10 +145,9 @@ def described(value) -> str:
         >>> described(3), described([1, 2]), described(np.zeros((2, 3)))
         ('3', '[1, 2]', 'an array of shape (2, 3)')
     """
-    if value is None or isinstance(value, (str, Real)):
-        return reprlib.repr(value)
     name = type(value).__name__
-    if isinstance(value, (list, tuple)) and all(isinstance(v, (str, Real)) for v in value):
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    if value is None or all(isinstance(part, (str, Real)) for part in parts):
         return reprlib.repr(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         kind = {"Tensor": "a tensor", "Parameter": "a tensor"}.get(name, "an array")
