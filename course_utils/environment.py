@@ -10,19 +10,15 @@ import tomllib
 
 from ._machinery.data import DATA, INSTALLED, PACKAGE
 
-DATA_FILES = (
-    "photos.json",
-    "models/squeezenet1_1.safetensors",
-    "models/imagenet_classes.json",
-)
+NETWORK = "models/squeezenet1_1.safetensors"
+DATA_FILES = ("photos.json", NETWORK, "models/imagenet_classes.json")
 
 
 def check_environment(versions: bool = False) -> bool:
     """Print one line for each thing the course needs; True if all of them are there.
 
-    Args:
-        versions: also print the installed releases. (Without them the text is the same on
-            every machine where all is well.)
+    With `versions`, also the installed releases. (Without them the text is the same on
+    every machine where all is well.)
 
     Example:
         >>> check_environment()  # doctest: +SKIP
@@ -30,12 +26,10 @@ def check_environment(versions: bool = False) -> bool:
         …
     """
     lines = [_check(requirement, versions) for requirement in _requirements()]
-    lines.append((True, "the network and the photographs (data/)"))
+    text = "the network and the photographs (data/)"
     if missing := [name for name in DATA_FILES if not (DATA / name).exists()]:
-        lines[-1] = (
-            False,
-            f"data/{missing[0]} is missing: install or clone the course again",
-        )
+        text = f"data/{missing[0]} is missing: install or clone the course again"
+    lines.append((not missing, text))
     for ok, text in lines:
         print("✔" if ok else "✘", text)
     good = all(ok for ok, _ in lines)

@@ -1,4 +1,4 @@
-r"""Tests of maps: does a map depend on this network, this class and this image? (lesson 08)
+"""Tests of maps: does a map depend on this network, this class and this image? (lesson 08)
 
 A map that looks right to people may still say nothing about the network. Three questions
 can be answered by counting, each beside baselines that know nothing:
@@ -17,8 +17,8 @@ how far a mean over a few images can be trusted.
 import copy
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -53,10 +53,7 @@ EDGES = "(x0, y0, x1, y1)"
 
 @saliency_method("edges only", name="edges", lesson="08", passes=0)
 def edge_maps(images: Tensor) -> Tensor:
-    """How steeply brightness changes: (N, H, W), the length of Sobel's gradient.
-
-    It knows the image and no network.
-    """
+    """(N, H, W): how steeply brightness changes, the length of Sobel's gradient."""
     grey = images.detach().cpu().mean(dim=1).numpy()
     steepness = [np.hypot(sobel(one, axis=0), sobel(one, axis=1)) for one in grey]
     return torch.from_numpy(np.stack(steepness)).to(images)
@@ -64,12 +61,7 @@ def edge_maps(images: Tensor) -> Tensor:
 
 @saliency_method("centre only", name="centre", lesson="08", passes=0)
 def centre_maps(images: Tensor, spread: float = 0.25) -> Tensor:
-    """One bright spot in the middle: (N, H, W), in (0, 1].
-
-    Args:
-        images: (N, C, H, W); only their size counts.
-        spread: standard deviation of the Gaussian, as a share of each side.
-    """
+    """(N, H, W), in (0, 1]: a Gaussian spot; `spread` is its deviation in image sides."""
     ys, xs = (((torch.arange(n) + 0.5) / n - 0.5) / spread for n in images.shape[2:])
     spot = torch.exp(-(ys[:, None] ** 2 + xs[None, :] ** 2) / 2)
     return spot.to(images).expand(len(images), -1, -1).clone()
@@ -77,7 +69,7 @@ def centre_maps(images: Tensor, spread: float = 0.25) -> Tensor:
 
 @saliency_method("random", name="random", lesson="08", passes=0)
 def random_maps(images: Tensor, seed: int = 0) -> Tensor:
-    """Noise in [0, 1): (N, H, W); each image has its own, whatever its batch."""
+    """(N, H, W), in [0, 1): noise; each image has its own, whatever its batch."""
     maps = []
     for image in images.detach().cpu():
         own = zlib.crc32(image.contiguous().numpy().tobytes())
@@ -93,14 +85,8 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Between which values the mean lies, as far as these few numbers tell.
 
-    Draw as many of the numbers with replacement, again and again; the middle `level` of
-    all those means is the interval (Efron 1979, the percentile method).
-
-    Args:
-        values: N finite numbers, such as one per image.
-        level: share of the means inside the interval.
-        resamples: how many times N of them are drawn.
-        seed: of the draws.
+    Of N values, draw N with replacement, `resamples` times; the middle `level` of all their
+    means is the interval (Efron 1979, the percentile method).
 
     Example:
         >>> bootstrap_interval([2.0, 2.0, 2.0])
@@ -110,24 +96,16 @@ def bootstrap_interval(
 
     values = np.asarray(values, dtype=float)
     if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
-        raise ArgumentError(
-            "values", f"must be a row of finite numbers, got {values!r:.60}"
-        )
+        words = f"must be a row of finite numbers, got {values!r:.60}"
+        raise ArgumentError("values", words)
     if not 0 < number("level", level) < 1:
-        raise ArgumentError(
-            "level", f"must be between 0 and 1, both excluded, got {level!r}"
-        )
+        words = f"must be between 0 and 1, both excluded, got {level!r}"
+        raise ArgumentError("level", words)
     if values.min() == values.max():  # of one value the interval is known
         return float(values[0]), float(values[0])
-    found = bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=level,
-        n_resamples=resamples,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
-    return float(found.low), float(found.high)
+    how = {"confidence_level": level, "n_resamples": resamples, "method": "percentile"}
+    found = bootstrap((values,), np.mean, rng=np.random.default_rng(seed), **how)
+    return tuple(map(float, found.confidence_interval))
 
 
 # -- randomisation -----------------------------------------------------------------------
@@ -137,28 +115,21 @@ def bootstrap_interval(
 class RandomizationTest:
     """What `randomization_test` found; L steps, N images.
 
-    Attributes:
-        layers: L names; step l has randomised the layers 0 … l, the topmost first.
-        correlations: (L, N), each image's rank correlation with its map of the whole
-            network.
-        other_classes: (N,), the classes that were drawn; None for a unit or a function.
-        class_correlations: (N,), the rank correlation of the map for that other class
-            with the map for the target, in the whole network; None likewise.
+    All correlations are rank correlations with the map of the whole network for the target.
     """
 
-    layers: tuple[str, ...]
-    correlations: Tensor
-    other_classes: Tensor | None
-    class_correlations: Tensor | None
+    layers: tuple[str, ...]  # L names; step l has randomised layers[: l + 1]
+    correlations: Tensor  # (L, N)
+    other_classes: Tensor | None  # (N,), as drawn; None for a unit or a function
+    class_correlations: Tensor | None  # (N,), of the whole network's maps for those classes
 
     def __repr__(self) -> str:
         layers, images = self.correlations.shape
         parts = [f"{layers} layers, {images} pictures"]
         if layers:
             first, last = self.correlations.mean(dim=1)[[0, -1]].tolist()
-            parts += [
-                f"correlation {first:.2f} after {self.layers[0]}, {last:.2f} after all"
-            ]
+            correlation = f"correlation {first:.2f} after {self.layers[0]}"
+            parts.append(f"{correlation}, {last:.2f} after all")
         if self.class_correlations is not None:
             parts += [f"{self.class_correlations.mean():.2f} for another class"]
         return f"RandomizationTest({', '.join(parts)}; rank correlations)"
@@ -181,14 +152,11 @@ def randomization_test(
     does not depend on the question. A copy is randomised; the model itself is untouched.
 
     Args:
-        model, images, targets: see `targets`; None is the top class that the *whole*
-            network sees.
+        model, images, targets, progress: see `targets`; None is the *whole* network's top.
         method: ``method(model, images, targets)`` gives maps (N, H, W) or (N, 3, H, W).
-        layers: what is randomised, step after step: module paths or friendly names, each
-            with all that lies inside it; `blocks_from_top` unless given. With an empty
-            list only the other class is asked for.
+        layers: what is randomised, step after step, as in `forget`; `blocks_from_top`
+            unless given. With an empty list only the other class is asked for.
         seed: of the weights and of the other classes.
-        progress: called after each batch of maps, see `targets`.
 
     Example:
         >>> model, images = load_model(), torch.randn(1, 3, 64, 64)
@@ -220,9 +188,7 @@ def randomization_test(
 def _other_classes(classes: Tensor, count: int, seed: int) -> Tensor:
     """(N,): for each image a class that is not its own, drawn at random."""
     if count < 2:
-        raise ArgumentError(
-            "model", "must have two classes or more, to ask for another one"
-        )
+        raise ArgumentError("model", "must have two classes, to ask for another one")
     away = torch.randint(1, count, classes.shape, generator=seeded(seed))
     return (classes.cpu() + away) % count
 
@@ -230,33 +196,24 @@ def _other_classes(classes: Tensor, count: int, seed: int) -> Tensor:
 def blocks_from_top(model: nn.Module) -> list[str]:
     """The paths of a network's blocks that hold parameters, the last one first.
 
-    A block is whatever stands in a chain of `nn.Sequential`: a Fire module of SqueezeNet,
-    a residual block, or a single layer.
+    A block is whatever stands in a chain of `nn.Sequential`, such as a Fire module.
     """
-
-    def blocks(module: nn.Module, path: str) -> Iterator[str]:
-        for name, child in module.named_children():
-            place = f"{path}.{name}" if path else name
-            if isinstance(child, nn.Sequential):
-                yield from blocks(child, place)
-            elif any(True for _ in child.parameters()):
-                yield place
-
-    return list(blocks(model, ""))[::-1]
+    blocks = []
+    for name, child in [*model.named_children()][::-1]:
+        if isinstance(child, nn.Sequential):
+            blocks += [f"{name}.{inside}" for inside in blocks_from_top(child)]
+        elif [*child.parameters()]:
+            blocks.append(name)
+    return blocks
 
 
 @torch.inference_mode(False)  # weights made in inference mode never take gradients
 def forget(model: nn.Module, layers: Sequence[str], seed: int = 0) -> nn.Module:
-    """A copy of a network in which some layers are randomised.
+    """A copy of a network in which some layers, with all that lies in them, are randomised.
 
     Each tensor of their parameters becomes normally distributed with the mean and the
     standard deviation that it had, so that later layers still receive values of the usual
     size. The draws of a layer do not depend on the layers that follow it in the list.
-
-    Args:
-        model: stays unchanged.
-        layers: module paths or friendly names, each with all that lies inside it.
-        seed: of the draws.
     """
     random, copied = seeded(seed), copy.deepcopy(model)
     for layer in layers:
@@ -271,11 +228,8 @@ def forget(model: nn.Module, layers: Sequence[str], seed: int = 0) -> nn.Module:
 def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     """(N,): Spearman's rank correlation of two sets of maps, image by image.
 
-    Of absolute values, and of three colours their maximum: the question is where a map is
-    strong. A map that is the same everywhere agrees with nothing: 0.
-
-    Args:
-        maps, others: (N, H, W) or (N, 3, H, W), of the same shape.
+    The maps are (N, H, W) or (N, 3, H, W). Of absolute values, and of three colours their
+    maximum: the question is where a map is strong. One that is the same everywhere gets 0.
 
     Example:
         >>> rank_correlation(torch.tensor([[[1.0, 2, 3]]]), torch.tensor([[[4.0, 6, 9]]]))
@@ -284,11 +238,8 @@ def rank_correlation(maps: Tensor, others: Tensor) -> Tensor:
     from scipy.stats import spearmanr  # slow to import, and rarely needed
 
     if maps.shape != others.shape:
-        raise ArgumentError(
-            "others",
-            f"must have the shape of the maps, {tuple(maps.shape)}, got "
-            f"{tuple(others.shape)}",
-        )
+        words = f"must have the shape of the maps, {tuple(maps.shape)}, got"
+        raise ArgumentError("others", f"{words} {tuple(others.shape)}")
     correlations = [
         spearmanr(a, b).statistic if np.ptp(a) and np.ptp(b) else 0.0
         for a, b in zip(_strength(maps), _strength(others), strict=True)
@@ -308,26 +259,15 @@ def _strength(maps: Tensor) -> np.ndarray:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Curves:
-    """What `deletion_insertion` found; S steps.
+    """What `deletion_insertion` found; S steps."""
 
-    Attributes:
-        shares: (S + 1,), the share of pixels that is hidden (deletion) or shown
-            (insertion), from 0 to 1.
-        deletion, insertion: (S + 1,), the score at each share; NaN where `progress`
-            stopped before it.
-        order: (H·W,), the pixels by row and column, the most important one first.
-        filler: (1, 3, H, W), what hidden pixels show.
-        image: (1, 3, H, W), the image.
-        target: the class; None for a unit or a function.
-    """
-
-    shares: np.ndarray
-    deletion: np.ndarray
-    insertion: np.ndarray
-    order: Tensor
-    filler: Tensor
-    image: Tensor
-    target: int | None
+    shares: np.ndarray  # (S + 1,), of pixels that are hidden or shown, from 0 to 1
+    deletion: np.ndarray  # (S + 1,), the score at each share; NaN where it was stopped
+    insertion: np.ndarray  # likewise
+    order: Tensor  # (H·W,), indices of the pixels, the most important one first
+    filler: Tensor  # (1, 3, H, W), what hidden pixels show
+    image: Tensor  # (1, 3, H, W)
+    target: int | None  # the class; None for a unit or a function
 
     @property
     def deletion_area(self) -> float:
@@ -340,22 +280,15 @@ class Curves:
         return _mean_height(self.insertion)
 
     def hidden(self, share: float, keep: bool = False) -> Tensor:
-        """(1, 3, H, W): the image with its most important pixels hidden.
-
-        Args:
-            share: of the pixels, in [0, 1].
-            keep: show only these pixels instead, as the insertion curve does.
-        """
+        """(1, 3, H, W): the image with this share of pixels hidden, or only them kept."""
         first = torch.zeros(self.order.numel(), dtype=torch.bool)
         first[self.order[: round(float(share) * self.order.numel())]] = True
         first = first.view(self.image.shape[2:]).to(self.image.device)
         return torch.where(first == keep, self.image, self.filler)
 
     def __repr__(self) -> str:
-        return (
-            f"Curves({len(self.shares) - 1} steps, deletion area {self.deletion_area:.3g}, "
-            f"insertion area {self.insertion_area:.3g})"
-        )
+        areas = f"{self.deletion_area:.3g}, insertion area {self.insertion_area:.3g}"
+        return f"Curves({len(self.shares) - 1} steps, deletion area {areas})"
 
 
 def deletion_insertion(
@@ -376,18 +309,14 @@ def deletion_insertion(
     same two images. The areas are means over the share of pixels, in units of the score.
 
     Args:
-        model: a classifier, (N, 3, H, W) → (N, classes).
+        model, target, progress: see `targets`.
         image: (1, 3, H, W), preprocessed.
-        saliency: (H, W), or (1, H, W): the larger, the more important; signs count. Equal
-            values come in a random order.
-        target: a class, a `Unit`, or a function of the outputs that gives (N,) scores;
-            None is the top class of the whole image.
+        saliency: (H, W), or (1, H, W): the larger, the more important; signs count.
         steps: how often the score is asked for on the way.
-        fill: of the hidden pixels: ``"mean"``, ``"blur"``, a colour or a tensor (see
-            `fill_picture`). No fill is neutral: compare several.
+        fill: ``"mean"``, ``"blur"``, a colour … (see `fill_picture`). None of them is
+            neutral: compare several.
         score: of a class: its ``"probability"`` or its ``"logit"``.
         seed: of the order of equal values.
-        progress: called after each pass, see `targets`.
 
     Example:
         >>> image = torch.randn(1, 3, 64, 64)
@@ -399,16 +328,12 @@ def deletion_insertion(
     image = check_one_image(model, image).clone()
     with naming(targets="target"):
         classes = predict(model, image, target).classes
-    target = target if classes is None else int(classes)
-    curves = Curves(
-        np.linspace(0, 1, steps + 1),
-        np.full(steps + 1, np.nan),
-        np.full(steps + 1, np.nan),
-        _by_importance(saliency, image.shape[2:], seed),
-        fill_picture(fill, image),
-        image,
-        None if classes is None else target,
-    )
+    named = None if classes is None else int(classes)
+    target = target if classes is None else named
+    deletion, insertion = np.full((2, steps + 1), np.nan)
+    shares, order = np.linspace(0, 1, steps + 1), _by_importance(saliency, image, seed)
+    filler = fill_picture(fill, image)
+    curves = Curves(shares, deletion, insertion, order, filler, image, named)
     batches = np.array_split(np.arange(steps + 1), math.ceil((steps + 1) / AT_ONCE))
     passes = [(curves.deletion, False, some) for some in batches]
     passes += [(curves.insertion, True, some) for some in batches]
@@ -418,10 +343,7 @@ def deletion_insertion(
         if classes is not None and score == "probability":
             scores = outputs.softmax(dim=1)[:, target]
         curve[some] = scores.double().cpu()
-        so_far = replace(
-            curves, deletion=curves.deletion.copy(), insertion=curves.insertion.copy()
-        )
-        if not goes_on(progress, done, len(passes), so_far):
+        if not goes_on(progress, done, len(passes), copy.deepcopy(curves)):
             break
     return curves
 
@@ -431,15 +353,14 @@ def _mean_height(curve: np.ndarray) -> float:
     return float((curve[:-1] + curve[1:]).mean() / 2)
 
 
-def _by_importance(saliency, size: Sequence[int], seed: int) -> Tensor:
+def _by_importance(saliency, image: Tensor, seed: int) -> Tensor:
     """(H·W,): indices of the pixels, the most important first, equals at random."""
     values = torch.as_tensor(saliency).detach().cpu().double()
     values = values[0] if values.ndim == 3 and len(values) == 1 else values
-    if values.shape != tuple(size):
-        raise ArgumentError(
-            "saliency",
-            f"must be a map of the image's size, {tuple(size)}, got {described(values)}",
-        )
+    if values.shape != image.shape[2:]:
+        size = tuple(image.shape[2:])
+        words = f"must be a map of the image's size, {size}, got {described(values)}"
+        raise ArgumentError("saliency", words)
     if not values.isfinite().all():
         raise ArgumentError("saliency", "must be finite, but holds NaN or infinite values")
     values = values.flatten()
@@ -451,7 +372,7 @@ def _by_importance(saliency, size: Sequence[int], seed: int) -> Tensor:
 
 
 def pointing_game(maps, boxes: Sequence[Box], tolerance: float = 0.0) -> np.ndarray:
-    """Whether each map's largest value lies in its box.
+    """(N,) bool: whether each map's largest value lies in its box.
 
     Zhang et al. 2018, arXiv:1608.00507, who grant a tolerance of 15 pixels. Where several
     pixels share the largest value, all of them must lie in the box: a map that is the
@@ -459,12 +380,8 @@ def pointing_game(maps, boxes: Sequence[Box], tolerance: float = 0.0) -> np.ndar
 
     Args:
         maps: (N, H, W), a tensor or an array; the larger, the more important.
-        boxes: N boxes ``(x0, y0, x1, y1)`` in pixels of the maps; a pixel in column x and
-            row y is inside where x0 ≤ x < x1 and y0 ≤ y < y1.
+        boxes: N boxes ``(x0, y0, x1, y1)`` in pixels; inside is x0 ≤ x < x1, y0 ≤ y < y1.
         tolerance: pixels by which a box is widened on each side.
-
-    Returns:
-        (N,) bool.
 
     Example:
         >>> pointing_game(np.eye(4)[None] * np.arange(4), [(3, 3, 4, 4)])
@@ -472,9 +389,8 @@ def pointing_game(maps, boxes: Sequence[Box], tolerance: float = 0.0) -> np.ndar
     """
     maps = to_array(maps)
     if maps.ndim != 3 or maps.size == 0 or not np.isfinite(maps).all():
-        raise ArgumentError(
-            "maps", f"must be finite values of shape (N, H, W), got {described(maps)}"
-        )
+        words = f"must be finite values of shape (N, H, W), got {described(maps)}"
+        raise ArgumentError("maps", words)
     if len(boxes) != len(maps):
         raise ArgumentError("boxes", f"must be one per map, {len(maps)}, got {len(boxes)}")
     hits = []

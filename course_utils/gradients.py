@@ -32,6 +32,8 @@ from .targets import Targets, check_images, explaining, forward, groups
 def vanilla_saliency(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
     """(N, H, W): the largest absolute slope of the score over the colours, per pixel.
 
+    Not negative, in score per unit of normalised pixel value.
+
     Example:
         >>> vanilla_saliency(load_model(), torch.randn(2, 3, 224, 224)).shape
         torch.Size([2, 224, 224])
@@ -94,8 +96,9 @@ def layer_gradient(
     """The derivative of each image's score with respect to what `layer` gives.
 
     The backward pass of `input_gradient`, stopped at a layer on its way down: of the shape
-    of the layer's output, such as (N, channels, rows, columns), and signed. `layer` is a
-    path or a friendly name (see `layer_path`); of several uses, the last one counts.
+    of the layer's output, such as (N, channels, rows, columns), signed, in score per unit of
+    that output. `layer` is a path or a friendly name (see `layer_path`); of a layer that is
+    used more than once, the last use counts.
 
     Example:
         >>> images = torch.randn(1, 3, 224, 224)
@@ -162,10 +165,8 @@ def warn_if_useless(gradients: Tensor, place: str) -> Tensor:
     largest = gradients.flatten(1).abs().amax(dim=1)
     for index, value in enumerate(largest.tolist()):
         if value == 0:
-            warn(
-                f"the gradient of image {index} is zero at every {place}: its score does "
-                "not react to small changes (a dead ReLU on the way?)"
-            )
+            words = "its score does not react to small changes (a dead ReLU on the way?)"
+            warn(f"the gradient of image {index} is zero at every {place}: {words}")
         elif not math.isfinite(value):
             warn(f"the gradient of image {index} holds NaN or infinite values")
     return gradients

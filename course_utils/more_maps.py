@@ -90,7 +90,7 @@ def integrated_gradients(
     fill: Fill = "mean",
     progress: Progress | None = None,
 ) -> Tensor:
-    r"""(N, 3, H, W): what each pixel adds to the score on the way from an empty image.
+    r"""(N, 3, H, W), signed: what each pixel adds to the score, from an empty image on.
 
     Sundararajan, Taly & Yan 2017, arXiv:1703.01365, equation 1, with the empty image $I'$
     as the baseline:

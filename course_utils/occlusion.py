@@ -13,6 +13,7 @@ $$ M_{ij} = \frac{1}{|\{w \ni (i, j)\}|} \sum_{w \ni (i, j)} d_w . $$
 Positive: what was hidden spoke for the class. Negative: it spoke against it.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -41,31 +42,19 @@ Score = str | Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, repr=False, eq=False)
 class OcclusionMap:
-    """What `occlusion` found; R rows × C columns of windows.
+    """What `occlusion` found; R rows × C columns of windows."""
 
-    Attributes:
-        image: (1, 3, H, W), the image that was explained.
-        filler: (1, 3, H, W), what a window is filled with.
-        window: (height, width) in pixels.
-        tops, lefts: R and C numbers, where the windows begin.
-        target: the class that was explained; None for a unit or a function.
-        score: of the whole image.
-        scores: (R, C), with each window hidden; NaN where none was computed.
-        top_classes: (R, C), the class that is then the top one, -1 where none was
-            computed; None unless it was asked for.
-        stopped: whether `progress` ended it early.
-    """
-
-    image: Tensor
-    filler: Tensor
-    window: tuple[int, int]
-    tops: tuple[int, ...]
-    lefts: tuple[int, ...]
-    target: int | None
-    score: float
-    scores: Tensor
+    image: Tensor  # (1, 3, H, W), the image that was explained
+    filler: Tensor  # (1, 3, H, W), what a window is filled with
+    window: tuple[int, int]  # (height, width) in pixels
+    tops: tuple[int, ...]  # R numbers: where the windows begin
+    lefts: tuple[int, ...]  # C numbers
+    target: int | None  # the class that was explained; None for a unit or a function
+    score: float  # of the whole image
+    scores: Tensor  # (R, C), with each window hidden; NaN where none was computed
+    # (R, C), the class that is then the top one, -1 where none was computed, if asked for:
     top_classes: Tensor | None = None
-    stopped: bool = False
+    stopped: bool = False  # `progress` ended it early
 
     def __repr__(self) -> str:
         rows, columns = self.scores.shape
@@ -122,37 +111,21 @@ def occlusion(
 ) -> OcclusionMap:
     """How far the score of one image falls when a window of it is hidden.
 
-    Windows begin at 0, stride, 2·stride, … while they fit, and once more flush with the
-    border where pixels would stay uncovered.
-
+    Of the result, `.heatmap` is the (H, W) map, and `.drops` holds the fall per window.
     For torchvision's SqueezeNet, AlexNet and VGG, and for any Sequential, only what a
-    window changes is computed again, layer by layer (see `Incremental`); for other
-    networks, and for hidden units, whole images go through in batches. Both give the same
-    numbers, up to rounding.
+    window changes is computed again, layer by layer (see `Incremental`); otherwise whole
+    images go through in batches. Both give the same numbers, up to rounding.
 
     Args:
-        model: a classifier, (N, 3, H, W) → (N, classes).
+        model, target, progress: see `targets`.
         image: (1, 3, H, W), preprocessed, of any size that the network takes.
-        target: a class, a `Unit`, or a function of the outputs that gives (N,) scores;
-            None is the top class of the whole image.
         window: its side in pixels, or (height, width).
-        stride: from window to window in pixels, or (down, across).
-        fill: what hides: ``"mean"``, ``"blur"``, a colour or a tensor (see
-            `fill_picture`).
+        stride: in pixels, or (down, across); see `window_starts`.
+        fill: what hides: ``"mean"``, ``"blur"``, a colour … (see `fill_picture`).
         score: ``"logit"``, the class score; ``"probability"``, after softmax; or a
-            function of the outputs (N, classes) that gives (N,) scores. For a loss, give
-            its negative: a rise of the loss is then a drop.
-        progress: called after each batch of windows, see `targets`.
-        top_classes: also note which class is the top one with each window hidden. A
-            logit alone is cheaper.
+            function of the outputs that gives (N,) scores, such as a negative loss.
+        top_classes: also note which class is then the top one; a logit alone is cheaper.
         incremental: False sends whole images through every network.
-
-    Returns:
-        An `OcclusionMap`; `.heatmap` is the (H, W) map, `.drops` the fall per window.
-
-    Raises:
-        ArgumentError: an argument that does not fit.
-        RuntimeError: a network that cannot take such an image.
 
     Example:
         >>> image = preprocess(load_samples(1).images)
@@ -171,22 +144,13 @@ def occlusion(
         if not math.isfinite(clean):
             raise ArgumentError("score", f"must be finite; the whole image scores {clean}")
         if top_classes and whole.outputs is None:
-            raise ArgumentError(
-                "top_classes",
-                "must be False where the model returns no (N, classes) tensor",
-            )
+            words = "must be False where the model returns no (N, classes) tensor"
+            raise ArgumentError("top_classes", words)
         grid = len(tops), len(lefts)
-        found = OcclusionMap(
-            image.clone(),
-            fill_picture(fill, image),
-            window,
-            tops,
-            lefts,
-            target,
-            clean,
-            scores=torch.full(grid, torch.nan, dtype=image.dtype),
-            top_classes=torch.full(grid, -1) if top_classes else None,
-        )
+        scores = torch.full(grid, torch.nan, dtype=image.dtype)
+        classes = torch.full(grid, -1) if top_classes else None
+        before = image.clone(), fill_picture(fill, image), window, tops, lefts
+        found = OcclusionMap(*before, target, clean, scores, classes)
         network, at_once = None, max(PIXELS_AT_ONCE // math.prod(size), 1)
         if incremental and not isinstance(ask, Unit) and layers_of(model) is not None:
             only = target if score == "logit" and not top_classes else None
@@ -197,7 +161,7 @@ def occlusion(
             _hide(model, network, found, windows, ask)
             done += len(windows)
             with torch.enable_grad():  # as the caller's function expects
-                if not goes_on(progress, done, total, _snapshot(found)):
+                if not goes_on(progress, done, total, copy.deepcopy(found)):
                     return replace(found, stopped=done < total)
     return found
 
@@ -230,32 +194,27 @@ def occlusion_maps(
 ) -> Tensor:
     """(N, H, W), signed: drops of the logit; windows a seventh of a side, half apart.
 
-    Called as all methods are, on a batch. Where `progress` stops it, the maps of the images
-    that were not reached are NaN.
+    Where `progress` stops it, the maps of the images that were not reached are NaN.
     """
     window = max(1, round(min(images.shape[2:]) / 7))
     stride = max(1, window // 2)
     each = [targets] * len(images)
     if targets is not None and not callable(targets) and not isinstance(targets, Unit):
         each = class_indices(targets, len(images)).tolist()
-    unknown, maps = torch.full(images.shape[2:], torch.nan), []
+    maps = torch.full((len(images), *images.shape[2:]), torch.nan).to(images)
+    for index, target in enumerate(each):
 
-    def all_maps(*under_way: Tensor) -> Tensor:
-        known = [*maps, *under_way]
-        return torch.stack(known + [unknown] * (len(images) - len(known))).to(images)
+        def report(done: int, total: int, so_far: OcclusionMap, index=index) -> bool:
+            maps[index] = so_far.heatmap
+            done, total = index * total + done, len(images) * total
+            return goes_on(progress, done, total, maps.clone())
 
-    for target in each:
-
-        def report(done: int, total: int, so_far: OcclusionMap) -> bool:
-            done, total = len(maps) * total + done, len(images) * total
-            return goes_on(progress, done, total, all_maps(so_far.heatmap))
-
-        image = images[[len(maps)]]
+        image = images[[index]]
         found = occlusion(model, image, target, window, stride, progress=report)
-        maps.append(found.heatmap)
+        maps[index] = found.heatmap
         if found.stopped:
             break
-    return all_maps()
+    return maps
 
 
 def window_starts(size: int, window: int, stride: int) -> tuple[int, ...]:
@@ -288,11 +247,8 @@ def blocks(rows: int, columns: int, count: int) -> Iterator[Tensor]:
 def _question(model, image, target, score) -> tuple[int | None, Targets]:
     """The class, None without one; and what to ask: a `Unit`, or a function of outputs."""
     if not (callable(score) or score in ("logit", "probability")):
-        raise ArgumentError(
-            "score",
-            'must be "logit", "probability" or a function of the outputs, got '
-            f"{described(score)}",
-        )
+        words = 'must be "logit", "probability" or a function of the outputs, got'
+        raise ArgumentError("score", f"{words} {described(score)}")
     if isinstance(target, Unit) and score != "logit":
         raise ArgumentError("score", 'must be "logit" where the target is a Unit')
     if callable(target) or isinstance(target, Unit):
@@ -315,13 +271,6 @@ def _pair(name: str, value) -> tuple[int, int]:
     """A number, or two of them, as two positive whole numbers of pixels."""
     pair = value if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2:
-        raise ArgumentError(
-            name, f"must be a number of pixels or two, (down, across), got {value!r}"
-        )
+        words = f"must be a number of pixels or two, (down, across), got {value!r}"
+        raise ArgumentError(name, words)
     return tuple(number(name, side, low=1, whole=True) for side in pair)
-
-
-def _snapshot(found: OcclusionMap) -> OcclusionMap:
-    """A map that does not change as the computation goes on."""
-    classes = None if found.top_classes is None else found.top_classes.clone()
-    return replace(found, scores=found.scores.clone(), top_classes=classes)

@@ -110,12 +110,8 @@ def relu_rule(rule: str) -> Iterator[RuledReLUs | None]:
 # Each gives (input, where it saturates, in place), or None if the call is not a ReLU.
 
 
-def _relu(input, inplace=False):
-    return input, float("inf"), inplace
-
-
-def _relu6(input, inplace=False):
-    return input, 6.0, inplace
+def _relu(input, inplace=False, top=float("inf")):
+    return input, top, inplace
 
 
 def _hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
@@ -131,7 +127,7 @@ def _clamp(input, min=None, max=None, inplace=False):
 RELUS = {
     **dict.fromkeys((F.relu, torch.relu, Tensor.relu), _relu),
     **dict.fromkeys((F.relu_, torch.relu_, Tensor.relu_), partial(_relu, inplace=True)),
-    F.relu6: _relu6,
+    F.relu6: partial(_relu, top=6.0),
     F.hardtanh: _hardtanh,
     F.hardtanh_: partial(_hardtanh, inplace=True),
     **dict.fromkeys((torch.clamp, Tensor.clamp, torch.clip, Tensor.clip), _clamp),

@@ -25,15 +25,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Samples:
-    """Pictures of one kind with what is known about them, in a stable order.
+    """Pictures of one kind with what is known about them, in a stable order."""
 
-    Attributes:
-        kind: ``"photos"``, ``"scenes"`` or ``"cutouts"``.
-        records: their entries in ``photos.json``.
-    """
-
-    kind: str
-    records: tuple[dict, ...] = field(repr=False)
+    kind: str  # one of `KINDS`
+    records: tuple[dict, ...] = field(repr=False)  # their entries in photos.json
 
     def __len__(self) -> int:
         return len(self.records)
@@ -59,7 +54,7 @@ class Samples:
 
     @property
     def class_names(self) -> list[str]:
-        """The name of the class for each picture; "" where it has none."""
+        """The name of each picture's class; "" where it has none."""
         return [class_name(i) if i >= 0 else "" for i in self.labels.tolist()]
 
     @property
@@ -93,16 +88,12 @@ def _records(kind: str) -> tuple[dict, ...]:
 
 
 def load_samples(
-    num: int | None = None,
-    kind: str = "photos",
-    names: str | Sequence[str] | None = None,
+    num: int | None = None, kind: str = "photos", names: str | Sequence[str] | None = None
 ) -> Samples:
     """The course's pictures; the order is stable, the first five are a varied batch.
 
-    Args:
-        num: how many, counted from the first; None for all.
-        kind: ``"photos"``, ``"scenes"`` or ``"cutouts"``.
-        names: the pictures to load, by name, in the order given.
+    The first `num` of a kind: ``"photos"``, ``"scenes"`` or ``"cutouts"``. With `names`,
+    those pictures in the order given.
 
     Example:
         >>> load_samples(5).arrays().shape
@@ -136,10 +127,7 @@ def two_class_picture(
 ) -> Image.Image:
     """Two photographs side by side: a picture of two classes, one in each half.
 
-    Args:
-        pair: names of the left and the right photograph.
-        centres: where each half is centred, as a share of its photograph's width.
-        size: side of the square picture in pixels.
+    Each half is cut out around its one of `centres`, a share of its photograph's width.
     """
     picture = Image.new("RGB", (size, size))
     with naming(names="pair"):
@@ -164,21 +152,13 @@ def _upright_half(photo: Image.Image, centre: float) -> Image.Image:
 
 @dataclass(frozen=True)
 class Composite:
-    """A cut-out on a scene: a picture of an object whose exact mask is known.
+    """A cut-out on a scene: a picture of an object whose exact mask is known."""
 
-    Attributes:
-        image: RGB, square.
-        mask: (size, size) bool, where the cut-out covers at least half of the scene.
-        box: ``(x0, y0, x1, y1)`` around the mask, x1 and y1 one beyond its last pixel.
-        label: ImageNet class of the cut-out, if it was given.
-        name: such as ``"goldfish on desert_dune"``.
-    """
-
-    image: Image.Image = field(repr=False)
-    mask: np.ndarray = field(repr=False)
-    box: Box
-    label: int | None = None
-    name: str = ""
+    image: Image.Image = field(repr=False)  # RGB, square
+    mask: np.ndarray = field(repr=False)  # (size, size) bool: at least half covered
+    box: Box  # (x0, y0, x1, y1) around the mask, x1 and y1 one beyond its last pixel
+    label: int | None = None  # ImageNet class of the cut-out, if it was given
+    name: str = ""  # such as "goldfish on desert_dune"
 
 
 def composite(
@@ -191,17 +171,14 @@ def composite(
     label: int | None = None,
     name: str = "",
 ) -> Composite:
-    """Paste a cut-out on a scene.
+    """Paste a cut-out, mirrored if `flip`, on a scene; `label` and `name` are kept.
 
     Args:
         cutout: RGBA; its transparent margin does not count.
         scene: any picture; cropped to a square as by `preprocess`.
         share: the cut-out's longer side as a share of the picture's, in (0, 1].
-        place: (across, down), in [0, 1]: 0 touches the left or upper border, 1 the right or
-            lower one.
-        flip: mirror the cut-out.
+        place: (across, down), from 0, left or upper border, to 1, right or lower border.
         size: side of the picture in pixels.
-        label, name: kept in the result.
 
     Example:
         >>> dog = load_samples(kind="cutouts", names="german_shepherd").images[0]
@@ -239,15 +216,8 @@ def load_composites(
     """Cut-outs at random places and of random sizes on scenes; the boxes are known.
 
     The first 35 show each of the five cut-outs on each of the seven scenes once; the next
-    35 do so again, at other places.
-
-    Args:
-        count: how many.
-        seed: of the places and sizes; the same seed gives the same pictures, whatever
-            `count` is.
-        shares: smallest and largest longer side of the cut-out, as a share of the
-            picture's side.
-        size: side of the pictures in pixels.
+    35 do so again, at other places. The same seed gives the same pictures, whatever `count`
+    is. `shares` are the smallest and the largest share of `composite`.
     """
     count = number("count", count, 1, whole=True)
     low, high = numbers("shares", shares, 2, 0, 1, above=True, order="(smallest, largest)")

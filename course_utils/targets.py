@@ -247,11 +247,9 @@ def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:
     if not known or has_channels_last(output, images):
         words = "must be a Unit of a layer that gives (N, channels) or (N, channels, rows, "
         raise ArgumentError("targets", f"{words}columns); {layer} gives {gives}")
-    channel, channels = unit.channel, output.shape[1]
-    if not 0 <= channel < channels:
-        words = (
-            f"must name a channel of {layer} between 0 and {channels - 1}, got {channel}"
-        )
+    channel, last = unit.channel, output.shape[1] - 1
+    if not 0 <= channel <= last:
+        words = f"must name a channel of {layer} between 0 and {last}, got {channel}"
         raise ArgumentError("targets", words)
     values = output[:, channel]
     if unit.position is None:
@@ -265,10 +263,8 @@ def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:
             raise ArgumentError("targets", f"{words} columns, got {unit.position}")
         values = values[:, row, column].clone()
     if values.shape != (len(images),):
-        words = (
-            f"must name a layer with one row per image, ({len(images)}, …); {layer} gives"
-        )
-        raise ArgumentError("targets", f"{words} {gives}")
+        words = f"must name a layer with one row per image, ({len(images)}, …)"
+        raise ArgumentError("targets", f"{words}; {layer} gives {gives}")
     return values
 
 
