@@ -96,9 +96,9 @@ def layer_gradient(
     """The derivative of each image's score with respect to what `layer` gives.
 
     The backward pass of `input_gradient`, stopped at a layer on its way down: of the shape
-    of the layer's output, such as (N, channels, rows, columns), signed, in score per unit of
-    that output. `layer` is a path or a friendly name (see `layer_path`); of a layer that is
-    used more than once, the last use counts.
+    of the layer's output, such as (N, channels, rows, columns), signed, in score per unit
+    of that output. `layer` is a path or a friendly name (see `layer_path`); of a layer that
+    is used more than once, the last use counts.
 
     Example:
         >>> images = torch.randn(1, 3, 224, 224)

@@ -57,13 +57,10 @@ class OcclusionMap:
     stopped: bool = False  # `progress` ended it early
 
     def __repr__(self) -> str:
-        rows, columns = self.scores.shape
-        height, width = self.window
+        windows, size = ("{}×{}".format(*pair) for pair in (self.scores.shape, self.window))
         what = "" if self.target is None else f"class {self.target}, "
-        return (
-            f"OcclusionMap({rows}×{columns} windows of {height}×{width} pixels, "
-            f"{what}score {self.score:.3g}{', stopped' if self.stopped else ''})"
-        )
+        what += f"score {self.score:.3g}{', stopped' if self.stopped else ''}"
+        return f"OcclusionMap({windows} windows of {size} pixels, {what})"
 
     @property
     def drops(self) -> Tensor:
