@@ -332,7 +332,7 @@ def deletion_insertion(
     target = target if classes is None else named
     deletion, insertion = np.full((2, steps + 1), np.nan)
     shares, order = np.linspace(0, 1, steps + 1), _by_importance(saliency, image, seed)
-    filler = fill_picture(fill, image)
+    filler = fill_picture(fill, image).detach()
     curves = Curves(shares, deletion, insertion, order, filler, image, named)
     batches = np.array_split(np.arange(steps + 1), math.ceil((steps + 1) / AT_ONCE))
     passes = [(curves.deletion, False, some) for some in batches]

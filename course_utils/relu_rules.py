@@ -15,7 +15,7 @@ without any is refused, and one that has other activations as well, such as Mobi
 with its Hardswish, is computed with a warning.
 
 >>> with relu_rule("guided") as relus:
-...     scores = model(images)
+...     scores = model(images.requires_grad_())
 >>> relus.met  # how many ReLUs the images passed
 26
 """
