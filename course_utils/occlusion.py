@@ -198,20 +198,20 @@ def occlusion_maps(
     each = [targets] * len(images)
     if targets is not None and not callable(targets) and not isinstance(targets, Unit):
         each = class_indices(targets, len(images)).tolist()
-    maps = torch.full((len(images), *images.shape[2:]), torch.nan).to(images)
+    maps = [torch.full(images.shape[2:], torch.nan)] * len(images)
     for index, target in enumerate(each):
 
         def report(done: int, total: int, so_far: OcclusionMap, index=index) -> bool:
             maps[index] = so_far.heatmap
             done, total = index * total + done, len(images) * total
-            return goes_on(progress, done, total, maps.clone())
+            return goes_on(progress, done, total, torch.stack(maps).to(images))
 
         image = images[[index]]
         found = occlusion(model, image, target, window, stride, progress=report)
         maps[index] = found.heatmap
         if found.stopped:
             break
-    return maps
+    return torch.stack(maps).to(images)
 
 
 def window_starts(size: int, window: int, stride: int) -> tuple[int, ...]:
