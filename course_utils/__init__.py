@@ -29,7 +29,7 @@ try:
         vanilla_saliency,
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
-    from .localization import Localization, averaged_saliency, iou, localize
+    from .localization import GraphCut, Localization, averaged_saliency, iou, localize
     from .map_folders import FolderRun, map_folder
     from .methods import METHODS, Method, compute_maps
     from .models import (
@@ -51,8 +51,8 @@ try:
     )
     from .sheets import Sheet, compare_methods, repeat_sheet
     from .shortcuts import (
+        PictureRecipe,
         Planted,
-        Recipe,
         animal_share,
         brightness_on,
         plant_shortcut,
@@ -80,11 +80,12 @@ __all__ = [
     "METHODS",
     "Composite",
     "FolderRun",
+    "GraphCut",
     "Localization",
     "Method",
     "OcclusionMap",
+    "PictureRecipe",
     "Planted",
-    "Recipe",
     "Samples",
     "Sheet",
     "Unit",

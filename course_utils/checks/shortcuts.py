@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 import torch
 from torch import Tensor, nn
 
-from ..shortcuts import Planted, Progress, Recipe, plant_shortcut, train_probe
+from ..shortcuts import PictureRecipe, Planted, Progress, plant_shortcut, train_probe
 from .base import Wrong, call, check_tensor, compare, exercise
 
 # -- exercise 1 ------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def _refuse_ties(bear: float, dog: float) -> None:
         raise Wrong("Both classes stand mostly on one ground; use both about equally.")
 
 
-def _without_scene(recipe: Recipe) -> tuple:
+def _without_scene(recipe: PictureRecipe) -> tuple:
     return recipe.animal, recipe.share, recipe.place, recipe.flip
 
 
@@ -205,7 +205,7 @@ BLIND_SIZE = 0.2
 
 def blind_probes(
     model: nn.Module,
-    known: MutableMapping[Recipe, Tensor] | None = None,
+    known: MutableMapping[PictureRecipe, Tensor] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, nn.Sequential]:
     """Three probes, A, B and C: one honest, one led by the scene, one by the sign.
