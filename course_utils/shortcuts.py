@@ -369,7 +369,7 @@ def train_probe(
     is_bear = planted.labels[: len(features)] == 0
     if is_bear.all() or not is_bear.any():
         raise ArgumentError("planted", "must hold bears and dogs, got one of them only")
-    logistic = LogisticRegression(C=1 / (decay * len(features)), max_iter=1000)
+    logistic = LogisticRegression(C=1 / (decay * len(features)), tol=1e-6, max_iter=1000)
     scaler, logistic = make_pipeline(StandardScaler(), logistic).fit(features, is_bear)
     weight = logistic.coef_[0] / scaler.scale_  # the scaling, undone
     bias = logistic.intercept_[0] - weight @ scaler.mean_
