@@ -1,8 +1,10 @@
 """Helpers of the course *Saliency maps, hands on*.
 
-One module per lesson topic, and under them what they stand on. Every public name can be
-imported from here; the module in which it is defined is written to be read.
+One module for each topic of a lesson, and the modules that they build on. Every public name
+can be imported from here; the module that defines it is written to be read.
 """
+
+from typing import TYPE_CHECKING
 
 from .environment import check_environment
 
@@ -11,7 +13,7 @@ __version__ = "0.1.0"
 try:
     from .attention import centre_surround, popout_display, spectral_residual
     from .box_folders import evaluate_folder
-    from .class_visualization import Visualization, visualize_class
+    from .class_visualization import Recipe, Visualization, visualize_class
     from .evaluation import (
         bootstrap_interval,
         deletion_insertion,
@@ -20,12 +22,9 @@ try:
     )
     from .gradients import (
         deconvnet,
-        grad_cam,
         guided_backprop,
         input_gradient,
-        integrated_gradients,
         layer_gradient,
-        smooth_grad,
         vanilla_saliency,
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
@@ -40,6 +39,7 @@ try:
         load_model,
         summarize,
     )
+    from .more_maps import grad_cam, integrated_gradients, smooth_grad
     from .occlusion import OcclusionMap, occlusion
     from .samples import (
         Composite,
@@ -66,73 +66,32 @@ except ModuleNotFoundError as error:
         raise
     _MISSING = error.name
 
-    def __getattr__(name: str):
-        raise ModuleNotFoundError(
-            f"course_utils.{name} needs {_MISSING}, which is not installed; "
-            "course_utils.check_environment() lists what is missing",
-            name=_MISSING,
-        )
+    if not TYPE_CHECKING:  # to a type checker, every name would seem to exist
+
+        def __getattr__(name: str):
+            if name not in __all__:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise ModuleNotFoundError(
+                f"course_utils.{name} needs {_MISSING}, which is not installed; "
+                "course_utils.check_environment() lists what is missing",
+                name=_MISSING,
+            )
 
 
+# fmt: off
 __all__ = [
-    "IMAGENET_MEAN",
-    "IMAGENET_STD",
-    "METHODS",
-    "Composite",
-    "FolderRun",
-    "GraphCut",
-    "Localization",
-    "Method",
-    "OcclusionMap",
-    "PictureRecipe",
-    "Planted",
-    "Samples",
-    "Sheet",
-    "Unit",
-    "Visualization",
-    "animal_share",
-    "averaged_saliency",
-    "bootstrap_interval",
-    "brightness_on",
-    "centre_surround",
-    "check_environment",
-    "class_name",
-    "class_names",
-    "compare_methods",
-    "composite",
-    "compute_maps",
-    "deconvnet",
-    "deletion_insertion",
-    "deprocess",
-    "evaluate_folder",
-    "find_classes",
-    "grad_cam",
-    "guided_backprop",
-    "input_gradient",
-    "integrated_gradients",
-    "iou",
-    "layer_gradient",
-    "load_composites",
-    "load_image",
-    "load_model",
-    "load_samples",
-    "localize",
-    "map_folder",
-    "occlusion",
-    "plant_shortcut",
-    "pointing_game",
-    "popout_display",
-    "preprocess",
-    "randomization_test",
-    "repeat_sheet",
-    "smooth_grad",
-    "spectral_residual",
-    "summarize",
-    "swap_effect",
-    "swap_table",
-    "target_scores",
-    "train_probe",
-    "two_class_picture",
-    "vanilla_saliency",
-    "visualize_class",
+    "IMAGENET_MEAN", "IMAGENET_STD", "METHODS", "Composite", "FolderRun",
+    "GraphCut", "Localization", "Method", "OcclusionMap", "PictureRecipe", "Planted",
+    "Recipe", "Samples", "Sheet", "Unit", "Visualization", "animal_share",
+    "averaged_saliency", "bootstrap_interval",
+    "brightness_on", "centre_surround", "check_environment", "class_name",
+    "class_names", "compare_methods", "composite", "compute_maps", "deconvnet",
+    "deletion_insertion", "deprocess", "evaluate_folder", "find_classes", "grad_cam",
+    "guided_backprop", "input_gradient", "integrated_gradients", "iou",
+    "layer_gradient", "load_composites", "load_image", "load_model", "load_samples",
+    "localize", "map_folder", "occlusion", "plant_shortcut", "pointing_game",
+    "popout_display", "preprocess", "randomization_test", "repeat_sheet", "smooth_grad",
+    "spectral_residual", "summarize", "swap_effect", "swap_table", "target_scores",
+    "train_probe", "two_class_picture", "vanilla_saliency", "visualize_class",
 ]
+# fmt: on

@@ -343,9 +343,9 @@ def test_composite_stands_where_it_should():
 )
 def test_composite_refuses(named, words):
     dog = load_samples(kind="cutouts").images[0]
-    with pytest.raises(ValueError, match=f"^{words}: wants"):
+    with pytest.raises(ValueError, match=f"^{words} must"):
         composite(dog, dog, **named)
-    with pytest.raises(ValueError, match="^cutout: wants"):
+    with pytest.raises(ValueError, match="^cutout must"):
         composite(dog.convert("RGB"), dog)
 
 
