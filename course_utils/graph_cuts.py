@@ -71,7 +71,7 @@ def minimum_cut(evidence, links) -> np.ndarray:
         bool, the shape of `evidence`; True is object.
 
     Example:
-        >>> links = np.array([0, 1]), np.array([1, 2]), np.array([2.0, 2.0])
+        >>> links = np.array([0, 1]), np.array([1, 2]), np.array([4.0, 2.0])
         >>> minimum_cut(np.array([5.0, -1.0, -3.0]), links).tolist()
         [True, True, False]
     """
