@@ -15,8 +15,8 @@ from ..occlusion import occlusion
 from ..shortcuts import (
     CLASSES,
     PARTS,
+    PictureRecipe,
     Planted,
-    Recipe,
     accuracy,
     brightness_on,
     evidence,
@@ -75,7 +75,7 @@ class ShortcutLab(LiveLab):
 
     def __init__(self, model: nn.Module | None = None):
         self.model = load_model() if model is None else model
-        self.known: dict[Recipe, Tensor] = {}
+        self.known: dict[PictureRecipe, Tensor] = {}
         self.number = widgets.IntSlider(
             value=2, min=1, max=12, description="picture", continuous_update=False, **WIDTH
         )
@@ -122,7 +122,7 @@ class ShortcutLab(LiveLab):
         )
         begun = len(set(pictures.recipes)) - missing
 
-        def progress(done, total):
+        def progress(done, total, features):
             so_far = Trained(state.planted, state.tests, begun + done)
             if not report(done, total, result=so_far, words="pictures"):
                 raise _Stopped

@@ -12,7 +12,7 @@ from torch import nn
 from ..figures import map_limits, plot_panels, range_text
 from ..gradients import vanilla_saliency
 from ..images import fit_box, fit_image, preprocess
-from ..localization import averaged_saliency, iou, localize
+from ..localization import GraphCut, averaged_saliency, iou, localize
 from ..models import class_name, load_model
 from ..samples import load_composites, load_samples
 from .base import LABEL, ClassPicker, Lab, PicturePicker
@@ -149,12 +149,15 @@ class WeakLocalizationLab(Lab):
     def _localize(self, photo, target, averaged, strokes, settings):
         picture, saliency, *_ = self._map(photo, target, averaged)
         inside, outside = stroke_masks(strokes, SIDE)
+        settings = dict(settings)
+        quantiles = {name: settings.pop(name) for name in ("foreground", "background")}
         return localize(
             picture,
             saliency,
+            **quantiles,
+            cut=GraphCut(**settings),
             object_pixels=inside,
             background_pixels=outside,
-            **dict(settings),
         )
 
     def _compute(self, photo: str, target: int | None, averaged: bool):

@@ -51,7 +51,7 @@ def test_quantiles_that_cross_are_said_in_the_status_line(lab):
     lab.controls["foreground"].value = 0.5
     lab.controls["background"].value = 0.6
     assert lab.failed
-    assert "foreground: wants quantiles" in lab.status.value
+    assert "foreground must be between background" in lab.status.value
     lab.controls["foreground"].value, lab.controls["background"].value = 0.95, 0.3
     assert not lab.failed
 
