@@ -20,12 +20,9 @@ try:
     )
     from .gradients import (
         deconvnet,
-        grad_cam,
         guided_backprop,
         input_gradient,
-        integrated_gradients,
         layer_gradient,
-        smooth_grad,
         vanilla_saliency,
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
@@ -40,6 +37,7 @@ try:
         load_model,
         summarize,
     )
+    from .more_maps import grad_cam, integrated_gradients, smooth_grad
     from .occlusion import OcclusionMap, occlusion
     from .samples import (
         Composite,

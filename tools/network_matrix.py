@@ -42,8 +42,8 @@ from course_utils import (
     visualize_class,
 )
 from course_utils.class_visualization import valid_range
-from course_utils.gradients import relu_rule
 from course_utils.models import friendly_layers
+from course_utils.relu_rules import relu_rule
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "networks.md"
 TARGETS = (3, 5)

@@ -8,6 +8,8 @@ course_utils._machinery.arguments.ArgumentError: stride must be a whole number o
 
 import math
 import reprlib
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -116,16 +118,27 @@ def function(name: str, value, call: str) -> Callable:
 
 
 def described(value) -> str:
-    """What came, in a few words: numbers and texts as they are, other things by kind.
+    """What came, in a few words: numbers, texts and lists of them; other things by kind.
 
     Example:
         >>> described(3), described([1, 2]), described(np.zeros((2, 3)))
-        ('3', 'a list', 'an array of shape (2, 3)')
+        ('3', '[1, 2]', 'an array of shape (2, 3)')
     """
     if value is None or isinstance(value, (str, Real)):
         return reprlib.repr(value)
     name = type(value).__name__
+    if isinstance(value, (list, tuple)) and all(isinstance(v, (str, Real)) for v in value):
+        return reprlib.repr(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         kind = {"Tensor": "a tensor", "Parameter": "a tensor"}.get(name, "an array")
         return f"{kind} of shape {tuple(value.shape)}"
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def warn(words: str) -> None:
+    """A `UserWarning` that points at the line outside the package which led to it."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(words, UserWarning, stacklevel=level)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from .._machinery.arguments import ArgumentError
 from .._machinery.hooks import watching
 from ..figures import plot_panels, save_map, signed_panel
-from ..gradients import RULES
 from ..images import deprocess
 from ..models import Unit, class_name, friendly_layers, has_cached_weights, load_model
+from ..relu_rules import RULES
 from .base import Lab
 from .controls import (
     Asked,

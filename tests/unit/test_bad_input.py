@@ -29,7 +29,7 @@ from course_utils.images import fit_box
 
 MODEL = toys.Busy().train()
 IMAGES = toys.batch(2)
-NOT_WHOLE = "wants None, a class index, one index per picture, a Unit or a function"
+NOT_WHOLE = "must be None, a class index, one index per image, a Unit or a function"
 
 
 def saliency(images=IMAGES, targets=0, model=MODEL):
@@ -78,150 +78,158 @@ ROWS = {
     # the pictures
     "a list of pictures": (
         *(saliency([1, 2]), TypeError),
-        r"images: wants a tensor \(N, 3, H, W\), not list; preprocess\(\) makes one",
+        r"images must be a float tensor of shape \(N, C, H, W\), got \[1, 2\]; pre",
     ),
     "an array": (
         saliency(IMAGES.numpy()),
         TypeError,
-        "images: wants a tensor .*, not ndarray",
+        "images must be a float tensor .*, got an array of shape",
     ),
-    "nothing": (saliency(None), TypeError, "images: wants a tensor .*, not NoneType"),
+    "nothing": (saliency(None), TypeError, "images must be a float tensor .*, got None"),
     "one picture without a batch": (
         *(saliency(IMAGES[0]), ValueError),
-        r"images: wants the shape \(N, 3, H, W\), not \(3, 8, 8\); images\[None\] adds",
+        r"images must .* \(N, C, H, W\) .*, got shape \(3, 8, 8\); images\[None\] adds",
     ),
     "five axes": (
         saliency(IMAGES[None]),
         ValueError,
-        r"images: .*, not \(1, 2, 3, 8, 8\)$",
+        r"images must .*, got shape \(1, 2, 3, 8, 8\)$",
     ),
-    "no picture": (saliency(IMAGES[:0]), ValueError, r"images: the batch is empty"),
+    "no picture": (
+        saliency(IMAGES[:0]),
+        ValueError,
+        "images must .* one pixel",
+    ),
     "no pixel": (
         saliency(IMAGES[..., :0]),
         ValueError,
-        r"images: .* empty, shape \(2, 3, 8, 0",
+        r"images must .* at least one pixel, got shape \(2, 3, 8, 0",
     ),
-    "bytes": (saliency(IMAGES.byte()), TypeError, "images: wants floats, not torch.uint8"),
+    "bytes": (saliency(IMAGES.byte()), TypeError, "images must be floats, got torch.uint8"),
     "whole numbers": (
         saliency(IMAGES.long()),
         TypeError,
-        "images: wants floats, not torch.int",
+        "images must be floats, got torch.int",
     ),
     "complex numbers": (
         saliency(IMAGES + 0j),
         TypeError,
-        "images: wants floats, not torch.com",
+        "images must be floats, got torch.com",
     ),
-    "NaN": (saliency(with_nan()), ValueError, "images: holds NaN or infinite values"),
+    "NaN": (
+        saliency(with_nan()),
+        ValueError,
+        "images must be finite, but holds NaN or infinite",
+    ),
     "infinity": (
         saliency(with_nan(-torch.inf)),
         ValueError,
-        "images: holds NaN or infinite",
+        "images must be finite, but holds NaN or infinite",
     ),
     "double precision": (
         *(saliency(IMAGES.double()), TypeError),
-        r"images: are torch.float64, the model is torch.float32; .* by images.to\(torch.",
+        r"images must have .* torch.float32, got torch.float64; images.to\(torch.",
     ),
     "another device": (
         *(saliency(IMAGES.to("meta")), ValueError),
-        r'images: are on meta, the model on cpu; move them by images.to\("cpu"\)',
+        r'images must be on the model.s device, cpu, got meta; images.to\("cpu"\)',
     ),
     "one channel": (
         *(saliency(IMAGES[:, :1]), RuntimeError),
-        r"images: Busy could not take pictures of shape \(2, 1, 8, 8\) \(.*channels",
+        r"images of shape \(2, 1, 8, 8\) do not go through Busy \(.*channels",
     ),
     "too small": (
         *(saliency(IMAGES[..., :2]), RuntimeError),
-        r"images: Busy could not take pictures of shape \(2, 3, 8, 2\) \(.*ernel",
+        r"images of shape \(2, 3, 8, 2\) do not go through Busy \(.*ernel",
     ),
     "another size than a transformer's": (
         *(saliency(IMAGES, model=VISION), RuntimeError),
-        r"images: VisionTransformer could not take .* \(Wrong image height! Expected 32",
+        r"images .* do not go through VisionTransformer \(Wrong image height! Expected 32",
     ),
     # the targets
     "class above the last": (
         *(saliency(targets=4), ValueError),
-        "targets: there is no class 4; the model has the classes 0 to 3",
+        "targets must be classes between 0 and 3, got 4",
     ),
     "negative class": (
         saliency(targets=-1),
         ValueError,
-        "targets: there is no class -1; .* 3",
+        "targets must be classes between 0 and 3, got -1",
     ),
     "one class of two out of range": (
         *(saliency(targets=[1, 1000]), ValueError),
-        "targets: there is no class 1000; .* 0 to 3",
+        "targets must be classes between 0 and 3, got 1000",
     ),
     "too few classes": (
         *(saliency(targets=[1]), ValueError),
-        r"targets: wants one class for each of 2 pictures, not 1 in the shape \(1,\)",
+        r"targets must be one class for each of 2 images, got a tensor of shape \(1,\)",
     ),
     "too many classes": (
         saliency(targets=range(3)),
         ValueError,
-        "targets: .*2 pictures, not 3",
+        r"targets must be .* 2 images, got a tensor of shape \(3,\)",
     ),
     "two axes of classes": (
         *(saliency(targets=[[1], [2]]), ValueError),
-        r"targets: .*2 in the shape \(2, 1\)",
+        r"targets must be .* got a tensor of shape \(2, 1\)",
     ),
-    "ragged classes": (saliency(targets=[[1], [2, 3]]), TypeError, f"targets: {NOT_WHOLE}"),
-    "no classes": (saliency(targets=[]), TypeError, rf"targets: {NOT_WHOLE}.*, not \[\]"),
-    "float class": (saliency(targets=1.0), TypeError, f"targets: {NOT_WHOLE}.*, not 1.0"),
-    "float classes": (saliency(targets=[1.0, 2]), TypeError, r"targets: .*not \[1.0, 2\]"),
+    "ragged classes": (saliency(targets=[[1], [2, 3]]), TypeError, f"targets {NOT_WHOLE}"),
+    "no classes": (saliency(targets=[]), TypeError, rf"targets {NOT_WHOLE}.*, got \[\]"),
+    "float class": (saliency(targets=1.0), TypeError, f"targets {NOT_WHOLE}.*, got 1.0"),
+    "float classes": (saliency(targets=[1.0, 2]), TypeError, r"targets .*got \[1.0, 2\]"),
     "float tensor": (
         saliency(targets=torch.ones(2)),
         TypeError,
-        "targets: .*not torch.float32",
+        "targets .*got torch.float32",
     ),
-    "float array": (saliency(targets=np.ones(2)), TypeError, "targets: .*not float64"),
+    "float array": (saliency(targets=np.ones(2)), TypeError, "targets .*got float64"),
     "truth values": (
         saliency(targets=[True, False]),
         TypeError,
-        r"targets: .*not \[True, Fals",
+        r"targets .*got \[True, Fals",
     ),
-    "a truth value": (saliency(targets=True), TypeError, "targets: .*not True"),
+    "a truth value": (saliency(targets=True), TypeError, "targets .*got True"),
     "complex class": (
         saliency(targets=torch.tensor(1j)),
         TypeError,
-        "targets: .*not torch.comp",
+        "targets .*got torch.comp",
     ),
-    "a name": (saliency(targets="cat"), TypeError, f"targets: {NOT_WHOLE}.*, not 'cat'"),
+    "a name": (saliency(targets="cat"), TypeError, f"targets {NOT_WHOLE}.*, got 'cat'"),
     "names": (
         saliency(targets=["cat", "dog"]),
         TypeError,
-        r"targets: .*not \['cat', 'dog'\]",
+        r"targets .*got \['cat', 'dog'\]",
     ),
-    "a dictionary": (saliency(targets={0: 1}), TypeError, r"targets: .*not \{0: 1\}"),
+    "a dictionary": (saliency(targets={0: 1}), TypeError, "targets .*got a dict"),
     "an endless list": (
         saliency(targets=[0.5] * 9999),
         TypeError,
-        r"targets: .{,130}, \.\.\.\]$",
+        r"targets .{,130}, \.\.\.\]$",
     ),
     "an enormous class": (
         saliency(targets=[1, 1 << 80]),
         TypeError,
-        f"targets: {NOT_WHOLE}",
+        f"targets {NOT_WHOLE}",
     ),
     "function that gives one score for all": (
         *(saliency(targets=lambda scores: scores.sum()), ValueError),
-        r"targets: the function gives shape \(\); one score per picture is wanted.*\(2,\)",
+        r"targets must return one score per image, .*\(2,\), got a tensor of shape \(\)",
     ),
     "function that gives all scores": (
         *(saliency(targets=lambda scores: scores), ValueError),
-        r"targets: the function gives shape \(2, 4\); one score per picture",
+        r"targets must return one score per image, .* got a tensor of shape \(2, 4\)",
     ),
     "function that gives nothing": (
         *(saliency(targets=lambda scores: None), ValueError),
-        "targets: the function gives NoneType; one score per picture",
+        "targets must return one score per image, .* got None",
     ),
     "function that detaches": (
         *(saliency(targets=lambda scores: scores.detach()[:, 0]), ValueError),
-        r"targets: the score has no gradient to the pixels; the graph is cut, by detach",
+        "targets must be scores that have a gradient; the graph is cut, by detach",
     ),
     "function without a derivative": (
         *(saliency(targets=lambda scores: scores.argmax(dim=1)), ValueError),
-        "targets: the score has no gradient to the pixels; .*argmax",
+        "targets must be scores that have a gradient; .*argmax",
     ),
     # hidden units
     "unknown layer": (
@@ -236,97 +244,101 @@ ROWS = {
     "the network itself": (unit("", 0), ValueError, "layer: Busy has no layer called ''"),
     "channel above the last": (
         *(unit("conv", 6), ValueError),
-        "targets: layer 'conv' has the channels 0 to 5, not 6",
+        "targets must name a channel of layer 'conv' between 0 and 5, got 6",
     ),
-    "negative channel": (unit("conv", -1), ValueError, "targets: layer .* 0 to 5, not -1"),
+    "negative channel": (
+        unit("conv", -1),
+        ValueError,
+        "targets must name .*, got -1",
+    ),
     "position outside": (
         *(unit("conv", 0, (6, 0)), ValueError),
-        r"targets: layer 'conv' has 6 rows and 6 columns, no position \(6, 0\)",
+        r"targets must .* 'conv', which has 6 rows and 6 columns, got \(6, 0\)",
     ),
     "negative position": (
         unit("conv", 0, (0, -1)),
         ValueError,
-        r"targets: .*position \(0, -1",
+        r"targets .*got \(0, -1",
     ),
     "position in a layer without rows": (
         *(unit("fc", 0, (0, 0)), ValueError),
-        "targets: layer 'fc' has no positions, only channels",
+        "targets must have no position: layer 'fc' has channels only",
     ),
     "layer of tokens": (
         *(saliency(toys.batch(2, 32), Unit("encoder", 0), VISION), ValueError),
-        r"targets: layer 'encoder' gives shape \(2, 17, 8\); a unit wants a layer",
+        r"targets must be a Unit .*; layer 'encoder' gives a tensor of shape \(2, 17, 8\)",
     ),
     # the network
     "no network": (
         saliency(model=None),
         TypeError,
-        "model: wants a torch.nn.Module, not None",
+        "model must be a torch.nn.Module, got None",
     ),
     "its name": (
         saliency(model="squeezenet1_1"),
         TypeError,
-        "model: wants .*Module, not str",
+        "model must be .*Module, got 'squeezenet",
     ),
     "a function": (
         saliency(model=torch.relu),
         TypeError,
-        "model: wants .*, not builtin_fun",
+        "model must be .*, got a builtin_fun",
     ),
     "outputs in a dictionary": (
         *(saliency(model=toys.Constant({"out": IMAGES})), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not dict; pass a function",
+        r"model must return scores of shape \(2, classes\), got a dict; pass a function",
     ),
     "outputs with rows and columns": (
         *(saliency(model=nn.Conv2d(3, 4, 3)), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not shape \(2, 4, 6, 6\)",
+        r"model must return scores of shape \(2, classes\), got a tensor of shape \(2, 4",
     ),
     "one score a picture": (
         *(saliency(model=toys.Constant(torch.ones(2))), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not shape \(2,\)",
+        r"model must return scores of shape \(2, classes\), got a tensor of shape \(2,\)",
     ),
     "scores of one picture only": (
         *(saliency(model=OneForAll()), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not shape \(1, 4\)",
+        r"model must return scores of shape \(2, classes\), got a tensor of shape \(1, 4\)",
     ),
     "scores that do not depend on the picture": (
         *(saliency(model=toys.Constant(torch.ones(2, 4))), ValueError),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "scores that depend on something else": (
         *(
             saliency(model=toys.Constant(torch.ones(2, 4, requires_grad=True) * 2)),
             ValueError,
         ),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "detached scores": (
         *(saliency(model=Detached()), ValueError),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "a step function": (
         *(saliency(model=Stepwise()), ValueError),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "a network without forward": (
         *(saliency(model=nn.Module()), RuntimeError),
-        r"images: Module could not take .* \(Module \[Module\] is missing .*forward",
+        r"images .* do not go through Module \(Module \[Module\] is missing .*forward",
     ),
     "a network that overwrites what its gradient needs": (
         *(saliency(model=Overwrites()), RuntimeError),
-        r"model: its backward pass failed \(.*modified by an inplace operation",
+        r"the model.s backward pass failed \(.*modified by an inplace operation",
     ),
     # the rule
     "unknown rule": (
         *(lambda: input_gradient(MODEL, IMAGES, 0, rule="guide"), ValueError),
-        "rule: wants one of vanilla, guided, deconvnet, not 'guide'",
+        "rule must be one of vanilla, guided, deconvnet, got 'guide'",
     ),
     "rule of no kind": (
         *(lambda: input_gradient(MODEL, IMAGES, 0, rule=None), ValueError),
-        "rule: wants one of .*, not None",
+        "rule must be one of .*, got None",
     ),
     "guided without a ReLU": (
         *(lambda: guided_backprop(toys.Linear(toys.batch(4)), IMAGES, 0), ValueError),
-        "rule: 'guided' changes the backward pass of ReLUs, and Linear has none on the way",
+        "rule must be vanilla here: 'guided' changes .*, and Linear has none on the way",
     ),
     # loading a network
     "unknown network": (

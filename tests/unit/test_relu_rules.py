@@ -196,10 +196,18 @@ class Pair(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "target", "sentence"),
     [
-        ("unused", 0, "^layer: the model never uses its layer 'unused'"),
-        ("beside", 0, "^layer: the score does not depend on what 'beside' gives"),
-        ("pair", 0, "^layer: 'pair' gives a tuple, not a tensor"),
-        ("last", Unit("beside", 0), "^layer: the score does not depend on what 'last'"),
+        ("unused", 0, "^layer must be one the model uses, got 'unused'"),
+        (
+            "beside",
+            0,
+            "^layer must lead to the score.* on what 'beside' gives",
+        ),
+        ("pair", 0, "^layer must give a tensor; 'pair' gives a tuple"),
+        (
+            "last",
+            Unit("beside", 0),
+            "^layer must lead to the score.* on what 'last'",
+        ),
         ("lst", 0, "^layer: Branches has no layer called 'lst'; near: last"),
     ],
 )
@@ -212,7 +220,7 @@ def test_a_layer_that_does_not_serve_is_refused(layer, target, sentence):
 
 
 def test_a_layer_wants_a_name():
-    with pytest.raises(TypeError, match="^layer: wants the path or name"):
+    with pytest.raises(TypeError, match="^layer must be the path or name"):
         layer_gradient(Branches(), toys.batch(), 0, nn.ReLU())
 
 
