@@ -116,7 +116,7 @@ class Lab:
 
     def _refused(self, change) -> None:
         if change.new:
-            self._say(f"The picture is unchanged: {change.new}.", error=True)
+            self._say(f"{change.new}. The picture is unchanged.", error=True)
 
     def _show(self, figure: Figure, sentence: str = "") -> str:
         png, self.words = to_png(figure), describe(figure)

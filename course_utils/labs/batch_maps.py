@@ -7,7 +7,7 @@ from torch import nn
 
 from ..figures import map_limits, plot_panels, smooth
 from ..images import deprocess
-from ..models import class_name, load_model
+from ..models import class_name
 from .base import Lab
 from .controls import PAIR, Asked, ClassPicker, dropdown, map_panel, photographs
 
@@ -30,8 +30,7 @@ class BatchMapsLab(Lab):
     title = "Maps of two classes of one photograph"
 
     def __init__(self, model: nn.Module | None = None):
-        self.model = load_model() if model is None else model
-        self.asked = Asked(self.model, photographs())
+        self.asked = Asked(model, photographs())
         super().__init__(
             photo=dropdown("photograph", [*self.asked.pictures], PAIR),
             target=ClassPicker("shepherd", fixed=(), label="other class"),

@@ -5,7 +5,7 @@ Every control tells its new value when the learner lets go of it, not on the way
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 
 import ipywidgets as widgets
 import torch
@@ -17,7 +17,7 @@ from .._machinery.arguments import naming
 from ..figures import map_limits, overlay, range_text
 from ..gradients import input_gradient
 from ..images import load_image, preprocess, uploaded_files
-from ..models import class_name, class_names, find_classes
+from ..models import Unit, class_name, class_names, find_classes, load_model
 from ..samples import load_samples, two_class_picture
 from ..targets import read_answer
 
@@ -26,7 +26,7 @@ WIDE = {"style": LABEL, "layout": {"width": "330px"}}
 PAIR = "parrot and dog, side by side"
 FILLS = {"mean colour": "mean", "blurred picture": "blur", "black": "black"}
 NO_CLASS = -1  # in a list: a Dropdown takes None for "nothing is chosen" and shows a blank
-ANSWERS = 64  # are kept per network; a map takes 0.6 MB
+ANSWERS = 64  # are kept; a map takes 0.6 MB
 
 # -- single controls ---------------------------------------------------------------------
 
@@ -105,57 +105,55 @@ def photographs() -> Mapping[str, Image.Image]:
     return {PAIR: two_class_picture(), **dict(named)}
 
 
+def kept(method: Callable) -> Callable:
+    """Keep the last 64 answers of an object's methods in the object, and go with it."""
+
+    @wraps(method)
+    def ask(self, *arguments):
+        if "_answers" not in vars(self):
+            self._answers = lru_cache(maxsize=ANSWERS)(lambda m, *given: m(self, *given))
+        return self._answers(method, *arguments)
+
+    return ask
+
+
 class Asked:
     """A network and the pictures it is asked about; no answer is computed twice.
 
-    The last 64 answers are kept, and go with this object.
-
     Args:
-        model: a classifier, (N, 3, H, W) → (N, classes).
-        pictures: name → picture; pictures that are added later can be asked about, too.
+        model: a classifier, (N, 3, H, W) → (N, classes); the bundled SqueezeNet if None.
+        pictures: name → picture; pictures that join later can be asked about, too.
     """
 
-    def __init__(self, model: nn.Module, pictures: Mapping[str, Image.Image]):
-        self.model, self.pictures = model, pictures
-        self._kept = lru_cache(maxsize=ANSWERS)(
-            lambda function, *arguments: function(*arguments)
-        )
+    def __init__(self, model: nn.Module | None, pictures: Mapping[str, Image.Image]):
+        self.model = load_model() if model is None else model
+        self.pictures = pictures
 
-    def once(self, function: Callable, *arguments):
-        """``function(*arguments)``, from memory if it was among the last answers."""
-        return self._kept(function, *arguments)
-
+    @kept
     def images(self, photo: str) -> Tensor:
         """(1, 3, 224, 224): the picture, preprocessed, where the network is."""
-        return self.once(self._prepare, photo)
+        weight = next(self.model.parameters(), torch.empty(0))
+        return preprocess(self.pictures[photo]).to(weight.device)
 
+    @kept
     def scores(self, photo: str) -> Tensor:
         """(classes,), before softmax."""
-        return self.once(self._ask, photo)
+        return read_answer(self.model, self.images(photo))[2][0].cpu()
 
     def target(self, photo: str, wanted: int | None = None) -> int:
         """The class to explain: the one that is `wanted`, or else the top class."""
         return int(self.scores(photo).argmax()) if wanted is None else wanted
 
-    def gradient(self, photo: str, target, rule: str = "vanilla") -> Tensor:
-        """(3, 224, 224): the slope of a class's or a unit's score at each pixel."""
-        return self.once(self._differentiate, photo, target, rule)
+    @kept
+    def gradient(self, photo: str, target: int | Unit, rule: str = "vanilla") -> Tensor:
+        """(3, 224, 224): the slope of the target's score at each pixel."""
+        return input_gradient(self.model, self.images(photo), target, rule)[0].cpu()
 
     def standing(self, photo: str, target: int) -> str:
         """Name, score and probability of a class, in words."""
         scores = self.scores(photo)
         share = scores.softmax(dim=0)[target]
         return f"{class_name(target)}: score {scores[target]:.1f}, probability {share:.1%}"
-
-    def _prepare(self, photo: str) -> Tensor:
-        weight = next(self.model.parameters(), torch.empty(0))
-        return preprocess(self.pictures[photo]).to(weight.device)
-
-    def _ask(self, photo: str) -> Tensor:
-        return read_answer(self.model, self.images(photo))[2][0].cpu()
-
-    def _differentiate(self, photo: str, target, rule: str) -> Tensor:
-        return input_gradient(self.model, self.images(photo), target, rule)[0].cpu()
 
 
 # -- pickers -----------------------------------------------------------------------------
@@ -203,7 +201,8 @@ class ClassPicker(widgets.HBox):
         found, self.note.value = [], ""
         if self.search.value.strip():
             try:
-                found = find_classes(self.search.value, self._names)
+                with naming(word="The word"):
+                    found = find_classes(self.search.value, self._names)
             except ValueError as error:
                 text = html.escape(str(error))
                 self.note.value = f"<span role='status'>{text}</span>"
@@ -262,7 +261,7 @@ class PicturePicker(widgets.HBox):
             return
         name, data = files[-1]
         try:
-            with naming(source="upload"):
+            with naming(source="The upload"):
                 picture = load_image({name: {"content": data}})
         except ValueError as error:
             self.error = str(error)

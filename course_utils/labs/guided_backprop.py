@@ -17,9 +17,11 @@ from ..models import Unit, class_name, friendly_layers, has_cached_weights, load
 from ..relu_rules import RULES
 from .base import Lab
 from .controls import (
+    PAIR,
     Asked,
     ClassPicker,
     dropdown,
+    kept,
     map_panel,
     photographs,
     save_field,
@@ -58,7 +60,6 @@ class GuidedBackpropLab(Lab):
 
     def __init__(self, model: nn.Module | None = None):
         own = BUNDLED if model is None else type(model).__name__
-        model = load_model() if model is None else model
         self.networks = {own: Asked(model, photographs())}
         self._shown: dict[str, Tensor] = {}
         self._stem, self._quiet = "", False
@@ -149,8 +150,7 @@ class GuidedBackpropLab(Lab):
         return plot_panels(panels, size=1.8 if len(panels) > 2 else 2.8), words
 
     def _unit(self, network, photo, layer, channel, position) -> tuple[Unit, str]:
-        asked = self._asked(network)
-        values = asked.once(_outputs, asked, photo, layer)[channel]
+        values = self._outputs(network, photo, layer)[channel]
         unit, where = Unit(layer, channel), "its only value"
         if values.ndim and position == STRONGEST:
             place = divmod(int(values.argmax()), values.shape[1])
@@ -188,25 +188,23 @@ class GuidedBackpropLab(Lab):
             self.networks[network] = Asked(load_model(name, weights), photographs())
         return self.networks[network]
 
+    @kept
     def _layers(self, network: str) -> dict[str, tuple[str, int]]:
         """Path → friendly name and number of channels, of the layers that have channels."""
         asked = self._asked(network)
-        return asked.once(_layers_of, asked.model)
+        names = {path: name for name, path in friendly_layers(asked.model).items()}
+        outputs = outputs_of(asked.model, asked.images(PAIR), names)
+        return {
+            path: (names[path], output.shape[1])
+            for path, output in outputs.items()
+            if output.ndim in (2, 4)
+        }
 
-
-def _layers_of(model: nn.Module) -> dict[str, tuple[str, int]]:
-    names = {path: name for name, path in friendly_layers(model).items()}
-    outputs = outputs_of(model, torch.zeros(1, 3, 224, 224), names)
-    return {
-        path: (names[path], output.shape[1])
-        for path, output in outputs.items()
-        if output.ndim in (2, 4)
-    }
-
-
-def _outputs(asked: Asked, photo: str, layer: str) -> Tensor:
-    """What a layer gives for a photograph: (channels, rows, columns) or (channels,)."""
-    return outputs_of(asked.model, asked.images(photo), [layer])[layer][0]
+    @kept
+    def _outputs(self, network: str, photo: str, layer: str) -> Tensor:
+        """(channels, rows, columns) or (channels,): what a layer gives for a photograph."""
+        asked = self._asked(network)
+        return outputs_of(asked.model, asked.images(photo), [layer])[layer][0]
 
 
 def outputs_of(

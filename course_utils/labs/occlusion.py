@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..figures import map_limits
 from ..images import deprocess
-from ..models import class_name, load_model
+from ..models import class_name
 from ..occlusion import OcclusionMap, occlusion
 from ..targets import read_answer
 from .controls import (
@@ -41,9 +41,8 @@ class OcclusionLab(LiveLab):
     title = "Hide a window"
 
     def __init__(self, model: nn.Module | None = None):
-        self.model = load_model() if model is None else model
         picker = PicturePicker(photographs())
-        self.asked = Asked(self.model, picker.pictures)
+        self.asked = Asked(model, picker.pictures)
         self.row, self.column = (
             slider(f"{name} (%)", 50, 0, 100, 5) for name in ("row", "column")
         )
@@ -85,7 +84,7 @@ class OcclusionLab(LiveLab):
         if fill == "noise":
             fill = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0))
         return occlusion(
-            self.model,
+            self.asked.model,
             images,
             values["target"],
             values["window"],
@@ -108,7 +107,7 @@ class OcclusionLab(LiveLab):
 
     def _looked_at(self, found: OcclusionMap, row: int, column: int) -> str:
         """What the network says with the chosen window hidden."""
-        scores = read_answer(self.model, found.hidden(row, column))[2][0]
+        scores = read_answer(self.asked.model, found.hidden(row, column))[2][0]
         top, shares = int(scores.argmax()), scores.softmax(dim=0)
         return (
             f"Hidden at row {found.tops[row]}, column {found.lefts[column]}: "

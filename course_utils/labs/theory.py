@@ -19,10 +19,10 @@ from ..attention import (
 from ..figures import plot_panels, smooth
 from ..gradients import vanilla_saliency
 from ..images import fit_image, preprocess
-from ..models import class_name, load_model
+from ..models import class_name
 from ..targets import read_answer
 from .base import Lab
-from .controls import Asked, ClassPicker, dropdown, map_panel, photographs, slider
+from .controls import Asked, ClassPicker, dropdown, kept, map_panel, photographs, slider
 
 DISPLAYS = {"pop-out: dots": "colour", "pop-out: bars": "orientation"}
 COLOURS = {
@@ -46,8 +46,7 @@ class TheoryLab(Lab):
     title = "Three kinds of saliency"
 
     def __init__(self, model: nn.Module | None = None):
-        self.model = load_model() if model is None else model
-        self.asked = Asked(self.model, photographs())
+        self.asked = Asked(model, photographs())
         controls = {
             "picture": dropdown("picture", [*DISPLAYS, *self.asked.pictures]),
             "target": ClassPicker("lorikeet", fixed=()),
@@ -69,12 +68,11 @@ class TheoryLab(Lab):
     def draw(self, picture, target, channels, **display) -> tuple[Figure, str]:
         """Picture, spectral residual, centre-surround and the network's map."""
         shown = (picture, *display.values()) if picture in DISPLAYS else (picture,)
-        once = self.asked.once
         image, popout = self._shown(*shown)
-        scores, network = once(self._network, target, *shown)
+        scores, network = self._network(target, *shown)
         maps = {
-            "spectral residual": once(self._residual, channels, *shown),
-            "centre-surround": once(self._contrast, *shown),
+            "spectral residual": self._residual(channels, *shown),
+            "centre-surround": self._contrast(*shown),
             "network, smoothed": network,
         }
         panels = [(image, picture.replace("_", " "), {})]
@@ -88,10 +86,8 @@ class TheoryLab(Lab):
 
     # -- computed once for each photograph, and each display's settings ------------------
 
-    def _shown(self, *shown) -> tuple[Image.Image, PopoutDisplay | None]:
-        return self.asked.once(self._made, *shown)
-
-    def _made(
+    @kept
+    def _shown(
         self, picture, colour=None, tilt=45, items=0, row=1, column=1, seed=0
     ) -> tuple[Image.Image, PopoutDisplay | None]:
         if picture not in DISPLAYS:
@@ -101,17 +97,20 @@ class TheoryLab(Lab):
         popout = popout_display(kind, items, seed, place, colour, tilt)
         return popout.image, popout
 
+    @kept
     def _residual(self, channels: str, *shown) -> np.ndarray:
         return spectral_residual(self._shown(*shown)[0], channels=channels)
 
+    @kept
     def _contrast(self, *shown) -> np.ndarray:
         return centre_surround(self._shown(*shown)[0])
 
+    @kept
     def _network(self, target: int, *shown) -> tuple[Tensor, np.ndarray]:
-        weight = next(self.model.parameters(), torch.empty(0))
+        weight = next(self.asked.model.parameters(), torch.empty(0))
         images = preprocess(self._shown(*shown)[0]).to(weight.device)
-        scores = read_answer(self.model, images, target)[2][0].cpu()
-        return scores, smooth(vanilla_saliency(self.model, images, target)[0])
+        scores = read_answer(self.asked.model, images, target)[2][0].cpu()
+        return scores, smooth(vanilla_saliency(self.asked.model, images, target)[0])
 
 
 def _adapt(controls: dict[str, widgets.Widget]) -> None:

@@ -17,7 +17,7 @@ from ..evaluation import (
 from ..figures import plot_panels
 from ..images import deprocess
 from ..methods import QUICK
-from ..models import class_name, friendly_layers, load_model
+from ..models import class_name, friendly_layers
 from ..targets import read_answer
 from .base import Lab
 from .controls import (
@@ -26,6 +26,7 @@ from .controls import (
     ClassPicker,
     PicturePicker,
     dropdown,
+    kept,
     photographs,
     slider,
 )
@@ -46,12 +47,12 @@ class TrustLab(Lab):
     title = "Put a map to the test"
 
     def __init__(self, model: nn.Module | None = None):
-        self.model = load_model() if model is None else model
+        self.picker = PicturePicker(photographs(), "german_shepherd")
+        self.asked = Asked(model, self.picker.pictures)
+        self.model = self.asked.model
         self.blocks = blocks_from_top(self.model)
         friendly = {path: name for name, path in friendly_layers(self.model).items()}
         self.block_names = [friendly.get(path, path) for path in self.blocks]
-        self.picker = PicturePicker(photographs(), "german_shepherd")
-        self.asked = Asked(self.model, self.picker.pictures)
         methods = [(method.label, name) for name, method in QUICK.items()]
         super().__init__(
             photo=self.picker,
@@ -68,8 +69,7 @@ class TrustLab(Lab):
         whole, randomised = (self._map(photo, target, method, n) for n in (0, layers))
         agreement = rank_correlation(whole, randomised).item()
         curves, rival = (
-            self.asked.once(self._measure, photo, target, name, fill)
-            for name in (method, "random")
+            self._curves(photo, target, name, fill) for name in (method, "random")
         )
         left = curves.hidden(hidden / 100)
         share = read_answer(self.model, left)[2].softmax(dim=1)[0, target].item()
@@ -95,14 +95,17 @@ class TrustLab(Lab):
             return "all randomised"
         return f"{self.block_names[layers - 1]} and above randomised"
 
+    @kept
+    def _forgetful(self, layers: int) -> nn.Module:
+        return forget(self.model, self.blocks[:layers])
+
+    @kept
     def _map(self, photo: str, target: int, method: str, layers: int) -> Tensor:
-        return self.asked.once(self._explain, photo, target, method, layers)
+        images, model = self.asked.images(photo), self._forgetful(layers)
+        return QUICK[method](model, images, target).cpu()
 
-    def _explain(self, photo: str, target: int, method: str, layers: int) -> Tensor:
-        model = self.asked.once(forget, self.model, tuple(self.blocks[:layers]))
-        return QUICK[method](model, self.asked.images(photo), target).cpu()
-
-    def _measure(self, photo: str, target: int, method: str, fill: str) -> Curves:
+    @kept
+    def _curves(self, photo: str, target: int, method: str, fill: str) -> Curves:
         images = self.asked.images(photo)
         random = method == "random"
         maps = random_maps(images) if random else self._map(photo, target, method, 0)

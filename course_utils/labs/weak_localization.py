@@ -12,10 +12,18 @@ from ..figures import plot_panels
 from ..gradients import vanilla_saliency
 from ..images import fit_image
 from ..localization import Localization, averaged_saliency, iou, localize
-from ..models import class_name, load_model
+from ..models import class_name
 from ..samples import load_composites, load_samples
 from .base import Lab
-from .controls import Asked, ClassPicker, PicturePicker, map_panel, photographs, slider
+from .controls import (
+    Asked,
+    ClassPicker,
+    PicturePicker,
+    kept,
+    map_panel,
+    photographs,
+    slider,
+)
 
 FOUND, DRAWN = "#ff2fd6", "#ffffff"
 OBJECT, BACKGROUND = (255, 176, 0), (60, 110, 220)
@@ -40,13 +48,12 @@ class WeakLocalizationLab(Lab):
     title = "From a saliency map to a box"
 
     def __init__(self, model: nn.Module | None = None):
-        self.model = load_model() if model is None else model
         samples, made = load_samples(), load_composites(10)
         self.boxes = dict(zip(samples.names, samples.boxes_at(SIDE), strict=True))
         self.boxes |= {one.name: one.box for one in made}
         pictures = {**photographs(), **{one.name: one.image for one in made}}
         self.picker = PicturePicker(pictures, "malinois_meadow")
-        self.asked = Asked(self.model, self.picker.pictures)
+        self.asked = Asked(model, self.picker.pictures)
         self.strokes: dict[str, list[tuple[int, int, int, bool]]] = {}
         self.buttons = {
             "object": self._button("this is object", "plus", self._mark(True)),
@@ -77,9 +84,7 @@ class WeakLocalizationLab(Lab):
         strokes = tuple(self.strokes.get(photo, ()))
         for name in ("undo", "clear"):
             self.buttons[name].disabled = not strokes
-        found = self.asked.once(
-            self._localize, photo, target, averaged, strokes, *settings.items()
-        )
+        found = self._localize(photo, target, averaged, strokes, *settings.items())
         figure = self._figure(photo, found, strokes, brush, settings)
         share = self.asked.scores(photo).softmax(dim=0)[target]
         words = f"{class_name(target)} (probability {share:.1%}): {_counted(strokes)}"
@@ -115,19 +120,21 @@ class WeakLocalizationLab(Lab):
 
     # -- computed once -----------------------------------------------------------------
 
+    @kept
     def _localize(self, photo, target, averaged, strokes, *settings) -> Localization:
         inside, outside = stroke_masks(strokes, SIDE)
         return localize(
             fit_image(self.picker.pictures[photo]),
-            self.asked.once(self._saliency, photo, target, averaged),
+            self._saliency(photo, target, averaged),
             object_pixels=inside,
             background_pixels=outside,
             **dict(settings),
         )
 
+    @kept
     def _saliency(self, photo: str, target: int, averaged: bool) -> np.ndarray:
         method = averaged_saliency if averaged else vanilla_saliency
-        return method(self.model, self.asked.images(photo), target)[0].cpu().numpy()
+        return method(self.asked.model, self.asked.images(photo), target)[0].cpu().numpy()
 
     # -- the brush ---------------------------------------------------------------------
 

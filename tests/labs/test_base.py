@@ -121,7 +121,7 @@ def test_a_refused_upload_is_shown(upload):
     lab = Picturing(photo=PicturePicker({"red": Image.new("RGB", (2, 2))}))
     upload(lab, "notes.txt", b"these are no pixels")
     assert lab.failed
-    assert "The picture is unchanged: " in lab.status.value
+    assert "The picture is unchanged." in lab.status.value
     assert "notes.txt" in lab.status.value
     lab.refresh()
     assert not lab.failed

@@ -53,4 +53,4 @@ def test_on_one_scale_both_maps_state_the_same_range(lab):
 
 
 def test_the_network_is_unchanged(lab, is_unchanged):
-    assert is_unchanged(lab.model)
+    assert is_unchanged(lab.asked.model)

@@ -18,6 +18,7 @@ from course_utils.labs.controls import (
     ClassPicker,
     PicturePicker,
     dropdown,
+    kept,
     map_panel,
     photographs,
     save_field,
@@ -91,26 +92,36 @@ def test_a_network_is_asked_for_pictures_scores_classes_and_slopes(asked):
     assert asked.standing("goldfish", 1).startswith("goldfish: score ")
 
 
-def test_no_answer_is_computed_twice_and_old_ones_are_dropped(asked, monkeypatch):
-    monkeypatch.setattr(controls, "preprocess", None)  # cannot be called
-    calls = []
+class Squares:
+    """Notes which squares it computes."""
 
-    def square(number):
-        calls.append(number)
-        return number**2
+    def __init__(self):
+        self.computed = []
 
-    assert [asked.once(square, n) for n in (3, 3, 4)] == [9, 9, 16]
-    assert calls == [3, 4]
+    @kept
+    def square(self, number):
+        self.computed.append(number)
+        return torch.tensor(number**2)
+
+
+def test_no_answer_is_computed_twice_and_old_ones_are_dropped():
+    one, other = Squares(), Squares()
+    assert [int(one.square(n)) for n in (3, 3, 4)] == [9, 9, 16]
+    assert one.computed == [3, 4]
+    other.square(3)
+    assert other.computed == [3], "each object keeps its own answers"
     for number in range(100, 100 + controls.ANSWERS):
-        asked.once(square, number)
-    asked.once(square, 3)
-    assert calls[-1] == 3, "the oldest answer was dropped"
+        one.square(number)
+    one.square(3)
+    assert one.computed[-1] == 3, "the oldest answer was dropped"
 
 
-def test_answers_go_with_what_was_asked():
-    asked = Asked(load_model(), photographs())
-    held = weakref.ref(asked.images("goldfish"))
-    del asked
+def test_answers_go_with_the_object():
+    one = Squares()
+    held = weakref.ref(one.square(3))
+    gc.collect()
+    assert held() is not None
+    del one
     gc.collect()
     assert held() is None
 

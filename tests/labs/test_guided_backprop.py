@@ -2,7 +2,9 @@
 
 import pytest
 from PIL import Image
+from torch import nn
 
+from course_utils.labs import guided_backprop as module
 from course_utils.labs.controls import PAIR
 from course_utils.labs.guided_backprop import BUNDLED, GuidedBackpropLab
 
@@ -99,7 +101,15 @@ def test_another_network_is_loaded_once_and_offers_its_own_layers(lab):
     assert "of 1000, its only value" in lab.status.value
 
 
-def test_a_network_without_relus_is_an_error_in_the_status_line(lab):
+def test_a_network_without_relus_is_an_error_in_the_status_line(lab, monkeypatch):
+    smooth = nn.Sequential(
+        nn.Conv2d(3, 4, 8, stride=8),
+        nn.GELU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 1000),
+    )
+    monkeypatch.setattr(module, "load_model", lambda *arguments: smooth)
     before = lab.picture.value
     lab.controls["network"].value = "ViT-B/16"
     assert lab.failed
@@ -113,7 +123,7 @@ def test_a_network_that_cannot_be_loaded_is_an_error_in_the_status_line(lab, mon
     def fail(*arguments):
         raise ValueError("weights are damaged")
 
-    monkeypatch.setattr("course_utils.labs.guided_backprop.load_model", fail)
+    monkeypatch.setattr(module, "load_model", fail)
     lab.controls["network"].value = "GoogLeNet"
     assert lab.failed
     assert "weights are damaged" in lab.status.value

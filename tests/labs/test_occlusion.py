@@ -63,7 +63,7 @@ def test_the_scores_in_the_status_are_those_of_the_hidden_picture(lab, start):
     result = start(lab)
     lab.row.value = lab.column.value = 0
     with torch.no_grad():
-        scores = lab.model(result.hidden(0, 0))[0]
+        scores = lab.asked.model(result.hidden(0, 0))[0]
     assert f"has the score {scores[result.target]:.1f}" in lab.status.value
 
 
@@ -115,4 +115,4 @@ def test_what_does_not_fit_is_shown(lab):
 
 def test_the_network_is_unchanged(lab, start, is_unchanged):
     start(lab)
-    assert is_unchanged(lab.model)
+    assert is_unchanged(lab.asked.model)

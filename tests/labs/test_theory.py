@@ -121,4 +121,4 @@ def test_every_photograph_can_be_shown(lab):
 
 
 def test_the_network_is_unchanged(lab, is_unchanged):
-    assert is_unchanged(lab.model)
+    assert is_unchanged(lab.asked.model)

@@ -84,4 +84,4 @@ def test_an_upload_that_is_not_a_picture_is_shown(lab):
 
 
 def test_the_network_is_unchanged(lab, is_unchanged):
-    assert is_unchanged(lab.model)
+    assert is_unchanged(lab.asked.model)

@@ -168,7 +168,7 @@ def test_a_broken_upload_keeps_the_picture_and_is_named(fresh, upload, png, kind
     before, options = fresh.picture.value, fresh.controls["photo"].choice.options
     upload(fresh, "notes.txt", broken)
     assert fresh.failed
-    assert "The picture is unchanged: " in fresh.status.value
+    assert "The picture is unchanged." in fresh.status.value
     assert "notes.txt" in fresh.status.value
     assert fresh.picture.value == before
     assert fresh.controls["photo"].choice.options == options

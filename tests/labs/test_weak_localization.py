@@ -119,4 +119,4 @@ def test_a_later_stroke_covers_an_earlier_one():
 
 
 def test_the_network_is_unchanged(lab, is_unchanged):
-    assert is_unchanged(lab.model)
+    assert is_unchanged(lab.asked.model)
