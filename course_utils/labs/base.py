@@ -73,7 +73,7 @@ class Lab:
         return {name: control.value for name, control in self.controls.items()}
 
     def refresh(self) -> None:
-        """Draw again; the status line says what came of it, errors included."""
+        """Draw again; the status line shows the sentence, or the error."""
         start = time.perf_counter()
         if self.attempt(lambda: self._show(*self.draw(**self.values))):
             self.seconds = time.perf_counter() - start
@@ -182,7 +182,7 @@ def _close_labs_of_last_run(lab: Lab) -> None:
 
 
 def _parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:
-    """A widget, whatever lies in it, and the layout and style of each."""
+    """A widget and all that it contains, with the layout and style of each."""
     for name in ("layout", "style"):
         if isinstance(part := getattr(widget, name, None), widgets.Widget):
             yield part

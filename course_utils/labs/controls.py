@@ -1,6 +1,6 @@
 """What labs are put together from: controls, pictures, and a network with its answers.
 
-Every control tells its new value when the learner lets go of it, not on the way.
+A slider reports its new value once the learner lets go of it.
 """
 
 import html
@@ -60,7 +60,7 @@ def row(*parts: widgets.Widget) -> widgets.HBox:
 def save_field(
     label: str, value: str, button: str, save: Callable[[], object]
 ) -> tuple[widgets.Text, widgets.Button]:
-    """The field that says where to save, and the button that does it."""
+    """A text field for where to save, and the button that saves."""
     field = widgets.Text(value=value, description=label, **WIDE)
     field.add_class("course-lab-save")
     pressed = widgets.Button(description=button, icon="save")

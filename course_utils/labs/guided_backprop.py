@@ -141,7 +141,7 @@ class GuidedBackpropLab(Lab):
                 words += _compared(maps, tops, class_name(top))
         zero = [rule for rule, gradient in maps.items() if not gradient.any()]
         if zero:
-            words += f" Zero everywhere: {', '.join(zero)} (a dead ReLU on the way?)."
+            words += f" Zero everywhere: {', '.join(zero)} (a dead ReLU?)."
         self._shown = maps
         self._stem = re.sub(r"\W+", "-", f"{photo} {network} {below}")
         heading, picture = photo.replace("_", " "), deprocess(asked.images(photo)[0])

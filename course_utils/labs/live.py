@@ -42,7 +42,7 @@ class LiveLab(Lab):
 
     A control that is changed while nothing has been computed yet redraws the state at
     rest. Once there is a result it stays on the screen, whatever is changed, until the
-    next start. `stop` keeps what there is.
+    next start. `stop` keeps the result so far.
 
     Attributes:
         result: of the last computation, also when it was stopped; None before.
@@ -75,9 +75,9 @@ class LiveLab(Lab):
     def compute(self, report: Callable[..., bool], **values):
         """The long computation for the controls' `values`; returns its result.
 
-        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is what
-        there is so far, `words` a few words for the counter. It gives False once the
-        stop button was pressed; return then what there is.
+        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is
+        the result so far, `words` a few words for the counter. It returns False
+        once the stop button was pressed; then return the result so far.
         """
         raise NotImplementedError
 
@@ -110,7 +110,7 @@ class LiveLab(Lab):
         return True
 
     def stop(self) -> None:
-        """Ask the computation to end with what it has; nothing if none is under way."""
+        """Ask the computation, if there is one, to end with the result so far."""
         if self.running:
             self._stop.set()
             self.stop_button.disabled = True
@@ -184,7 +184,7 @@ class _Report:
         return not self.lab._stop.is_set()
 
     def keep(self, result) -> None:
-        """Hand the lab what there is so far."""
+        """Hand the lab the result so far."""
         self.lab.result, self.lab.computed_with = result, self.values
 
     @property

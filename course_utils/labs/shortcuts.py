@@ -173,7 +173,7 @@ class ShortcutLab(LiveLab):
 
 
 def _all_pictures(planted: Planted, tests: Planted) -> Planted:
-    """Whatever the training and its tests will ask for, each once."""
+    """All pictures of the training and its tests, each once."""
     sets = [planted, tests, *(tests.swap(part) for part in PARTS)]
     return Planted(tuple(dict.fromkeys(r for one in sets for r in one.recipes)))
 

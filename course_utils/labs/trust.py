@@ -11,7 +11,6 @@ from ..evaluation import (
     blocks_from_top,
     deletion_insertion,
     forget,
-    random_maps,
     rank_correlation,
 )
 from ..figures import plot_panels
@@ -93,7 +92,7 @@ class TrustLab(Lab):
             return "nothing randomised"
         if layers == len(self.blocks):
             return "all randomised"
-        return f"{self.block_names[layers - 1]} and above randomised"
+        return f"randomised down to {self.block_names[layers - 1]}"
 
     @kept
     def _forgetful(self, layers: int) -> nn.Module:
@@ -106,9 +105,7 @@ class TrustLab(Lab):
 
     @kept
     def _curves(self, photo: str, target: int, method: str, fill: str) -> Curves:
-        images = self.asked.images(photo)
-        random = method == "random"
-        maps = random_maps(images) if random else self._map(photo, target, method, 0)
+        images, maps = self.asked.images(photo), self._map(photo, target, method, 0)
         importance = QUICK[method].importance(maps)[0]
         return deletion_insertion(self.model, images, importance, target, STEPS, fill)
 

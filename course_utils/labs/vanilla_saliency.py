@@ -21,7 +21,7 @@ from .controls import (
     slider,
 )
 
-# What the list says → what `load_model` takes.
+# Entry of the list → arguments of `load_model`.
 NETWORKS = {
     "SqueezeNet 1.1": ("squeezenet1_1", "bundled"),
     "ResNet-18, random weights": ("resnet18", "random"),

@@ -1,4 +1,4 @@
-"""Lab of lesson 07: from map to box, with every choice and a brush for own seeds."""
+"""Lab of lesson 07: from map to box, with every choice, and a brush for seeds."""
 
 from collections.abc import Callable
 
@@ -31,7 +31,7 @@ SIDE = 224
 
 
 class WeakLocalizationLab(Lab):
-    """Mask, box and IoU of any picture, as quantiles, weights and own seeds change.
+    """Mask, box and IoU of any picture, as quantiles, weights and the learner's seeds change.
 
     The brush is a disc placed by three sliders, so that the keyboard can paint too: its
     buttons say that what lies under it is object, or is background.
@@ -89,7 +89,7 @@ class WeakLocalizationLab(Lab):
         share = self.asked.scores(photo).softmax(dim=0)[target]
         words = f"{class_name(target)} (probability {share:.1%}): {_counted(strokes)}"
         if not found.mask.any():
-            return figure, f"{words}nothing is found, there is no box."
+            return figure, f"{words}nothing was found, so there is no box."
         words += f"box {found.box}, mask {found.mask.mean():.0%} of the picture"
         drawn = self.boxes.get(photo)
         if drawn is None:
