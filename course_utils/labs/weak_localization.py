@@ -31,7 +31,7 @@ SIDE = 224
 
 
 class WeakLocalizationLab(Lab):
-    """Mask, box and IoU of any picture, as quantiles, weights and the learner's seeds change.
+    """Mask, box and IoU of any picture, as the settings and the learner's seeds change.
 
     The brush is a disc placed by three sliders, so that the keyboard can paint too: its
     buttons say that what lies under it is object, or is background.
