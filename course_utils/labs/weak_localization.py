@@ -77,15 +77,16 @@ class WeakLocalizationLab(Lab):
         self.add_row(*self.buttons.values())
 
     def draw(
-        self, photo, target, averaged, row, column, radius, **settings
+        self, photo, target, averaged, foreground, background, row, column, radius, **cut
     ) -> tuple[Figure, str]:
         """Seeds, evidence and cut; boxes found (magenta) and drawn by hand (white)."""
         target, brush = self.asked.target(photo, target), (row, column, radius)
         strokes = tuple(self.strokes.get(photo, ()))
         for name in ("undo", "clear"):
             self.buttons[name].disabled = not strokes
-        found = self._localize(photo, target, averaged, strokes, *settings.items())
-        figure = self._figure(photo, found, strokes, brush, settings)
+        quantiles, weights = (foreground, background), tuple(cut.items())
+        found = self._localize(photo, target, averaged, strokes, quantiles, weights)
+        figure = self._figure(photo, found, strokes, brush, cut)
         share = self.asked.scores(photo).softmax(dim=0)[target]
         words = f"{class_name(target)} (probability {share:.1%}): {_counted(strokes)}"
         if not found.mask.any():
@@ -96,13 +97,13 @@ class WeakLocalizationLab(Lab):
             return figure, f"{words}. No box is known for this picture."
         return figure, f"{words}. IoU with the drawn box: {iou(found.box, drawn):.2f}."
 
-    def _figure(self, photo: str, found: Localization, strokes, brush, settings) -> Figure:
+    def _figure(self, photo: str, found: Localization, strokes, brush, cut: dict) -> Figure:
         pixels = np.asarray(fit_image(self.picker.pictures[photo]))
         thing, _, scene = photo.replace("_", " ").partition(" on ")
         seeds = pixels // 2
         seeds[found.foreground], seeds[found.background] = OBJECT, BACKGROUND
         masked = np.where(found.mask[..., None], pixels, pixels // 4)
-        chosen = "contrast {contrast:g}, map weight {map_weight:g}".format(**settings)
+        chosen = "contrast {contrast:g}, map weight {map_weight:g}".format(**cut)
         figure = plot_panels(
             [
                 (pixels, thing[:26], {"below": f"on {scene}" if scene else ""}),
@@ -121,14 +122,17 @@ class WeakLocalizationLab(Lab):
     # -- computed once -----------------------------------------------------------------
 
     @kept
-    def _localize(self, photo, target, averaged, strokes, *settings) -> Localization:
+    def _localize(
+        self, photo, target, averaged, strokes, quantiles, weights
+    ) -> Localization:
         inside, outside = stroke_masks(strokes, SIDE)
         return localize(
             fit_image(self.picker.pictures[photo]),
             self._saliency(photo, target, averaged),
+            *quantiles,
             object_pixels=inside,
             background_pixels=outside,
-            **dict(settings),
+            **dict(weights),
         )
 
     @kept
