@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ._machinery.arguments import choice
 from ._machinery.progress import Progress, goes_on
-from .figures import map_limits, range_text, signed_panel, to_array
+from .figures import map_panel, signed_panel
 from .targets import Targets
 
 
@@ -87,9 +87,7 @@ class Method:
         title = self.label if title is None else title
         if self.signed:
             return signed_panel(values, title, limit)
-        limit = map_limits([values])[0] if limit is None else limit
-        style = {"cmap": "inferno", "vmin": 0, "vmax": limit, "below": range_text(limit)}
-        return to_array(values), title, style
+        return map_panel(values, title, limit)
 
 
 METHODS: dict[str, Method] = {}  # in the order of the lessons, the baselines last

@@ -93,10 +93,13 @@ class OcclusionMap:
 
     def hidden(self, row: int, column: int) -> Tensor:
         """(1, 3, H, W): the image with the window of that row and column filled in."""
-        place = (..., *self.place(row, column))
         image = self.image.clone()
-        image[place] = self.filler[place]
+        image[(..., *self.place(row, column))] = self.filling(row, column)
         return image
+
+    def filling(self, row: int, column: int) -> Tensor:
+        """(3, height, width): the pixels of that window once it is hidden."""
+        return self.filler[(0, ..., *self.place(row, column))]
 
     def place(self, row: int, column: int) -> tuple[slice, slice]:
         """The pixels of a window, as slices of rows and columns."""
@@ -207,7 +210,7 @@ def _hide(model, network, found: OcclusionMap, windows: Tensor, ask: Targets) ->
         images = torch.cat([found.hidden(*place) for place in places])
         scores, _, outputs = predict(model, images, ask)
     else:
-        patches = [found.filler[(0, ..., *found.place(*place))] for place in places]
+        patches = [found.filling(*place) for place in places]
         corners = [(found.tops[row], found.lefts[column]) for row, column in places]
         corners = torch.tensor(corners, device=found.image.device)
         outputs = network(*corners.T, torch.stack(patches))

@@ -59,11 +59,7 @@ class ClassVisualizationLab(LiveLab):
         def progress(done: int, total: int, so_far: Visualization) -> bool:
             return report(done, total, so_far, f"score {so_far.history[-1]:.1f}")
 
-        return visualize_class(
-            self.model,
-            **self._arguments(values),
-            callback=lambda step, so_far: progress(step, values["steps"], so_far),
-        )
+        return visualize_class(self.model, **self._arguments(values), progress=progress)
 
     def draw_result(self, result: Visualization, **values) -> tuple[Figure, str]:
         """The picture beside its score at each step, and the recipe in words."""

@@ -57,7 +57,7 @@ WRONG_SCORES = {
     "lost its batch axis": lambda s, y: gather(s, y).squeeze(),
     "Row n should give": lambda s, y: s[:, 0],
     "stopped at": lambda s, y: s.gather(1, y)[:, 0],
-    "got a list": lambda s, y: [1.0],
+    "Expected a tensor, got [": lambda s, y: [1.0],
     "yours is (2,)": lambda s, y: s[0, :2],
     "NaN": lambda s, y: s[:, 0] / 0 * 0,
 }

@@ -55,7 +55,7 @@ WRONG_BACK = {
     "should be uint8": back(lambda x: x * STD + MEAN, lambda x: (255 * x).round()),
     "first axis": lambda t: t * STD + MEAN,
     "the original pixels": back(lambda x: 0 * x),
-    "got a list": lambda t: [1],
+    "xpected a tensor, got [": lambda t: [1],
 }
 
 # -- exercise 2 ------------------------------------------------------------------------

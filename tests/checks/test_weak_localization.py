@@ -66,7 +66,7 @@ WRONG_OVERLAPS = {
     "one pixel too many": closed,
     "divide it by the union": with_shared(lambda s, p, q: s),
     "yours is 0.123": lambda a, b: 0.123,
-    "Expected a number, got a list": lambda a, b: [1, 2],
+    "Expected a number, got [": lambda a, b: [1, 2],
     "stopped": lambda a, b: 1 / 0,
 }
 WRONG_BOXES = {

@@ -546,32 +546,31 @@ ROWS = {
     # figures
     "unknown scale": (
         *(lambda: figures.map_limits([np.eye(2)], "own"), ValueError),
-        "scale: wants one of each, shared, not 'own'",
+        "scale must be one of each, shared, got 'own'",
     ),
     "map with NaN": (
         *(lambda: figures.map_limits([np.eye(2), np.full((2, 2), np.nan)]), ValueError),
-        "maps: number 1 is empty, or holds NaN or infinity",
+        r"maps\[1\] is empty or holds NaN or infinite values",
     ),
     "nothing to plot": (
-        lambda: figures.plot_images([]),
-        ValueError,
-        "images: there is nothing",
+        *(lambda: figures.plot_images([]), ValueError),
+        "images must not be empty: there is nothing to plot",
     ),
     "fewer titles than pictures": (
         *(lambda: figures.plot_images([np.zeros((2, 2, 3))] * 2, ["a"]), ValueError),
-        "titles: 2 pictures want as many titles, not 1",
+        "titles must have one text for each of 2 images, got 1",
     ),
     "fewer maps than pictures": (
         *(lambda: figures.plot_maps([np.zeros((2, 2))] * 2, [np.eye(2)]), ValueError),
-        "maps: 2 pictures want as many, not 1",
+        "maps must have one map for each of 2 images, got 1",
     ),
     "signed map of three channels": (
         *(lambda: figures.plot_maps([np.zeros((8, 8))] * 2, IMAGES), ValueError),
-        r"saliency: wants a map \(H, W\) with H = W, not \(3, 8, 8\)",
+        r"saliency must be a map \(H, W\) with H = W, got the shape \(3, 8, 8\)",
     ),
     "oblong map": (
         *(lambda: figures.overlay(np.zeros((8, 8)), np.ones((4, 8))), ValueError),
-        r"saliency: wants a map \(H, W\) with H = W, not \(4, 8\)",
+        r"saliency must be a map \(H, W\) with H = W, got the shape \(4, 8\)",
     ),
 }
 
