@@ -95,6 +95,43 @@ def _range(low: float, high: float, above: bool) -> str:
     return f" between {low:g} and {high:g}" if high < math.inf else f" of at least {low:g}"
 
 
+def numbers(
+    name: str,
+    values,
+    count: int,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+    above: bool = False,
+    order: str = "",
+) -> tuple[int | float, ...]:
+    """`values` as a tuple of `count` numbers, each checked as by `number`.
+
+    Args:
+        name, low, high, whole, above: as for `number`.
+        values: a sequence, an array or a tensor.
+        count: how many.
+        order: what the numbers stand for, such as ``"(row, column)"``.
+
+    Example:
+        >>> numbers("std", [0.5, 0.25, 0.5], 3, low=0, above=True)
+        (0.5, 0.25, 0.5)
+    """
+    values = values.tolist() if hasattr(values, "tolist") else values
+    try:
+        checked = tuple(
+            number(name, v, low, high, whole=whole, above=above) for v in values
+        )
+    except TypeError:  # not a sequence, or not of such numbers
+        checked = ()
+    if len(checked) == count:
+        return checked
+    what = f"{count} {'whole ' if whole else ''}numbers{_range(low, high, above)}"
+    order = f" {order}" if order else ""
+    raise ArgumentError(name, f"must be {what}{order}, got {reprlib.repr(values)}")
+
+
 def choice(name: str, value, options: Iterable[str]):
     """`value`, if it is one of the `options`.
 

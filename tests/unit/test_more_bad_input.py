@@ -1,8 +1,8 @@
-"""More bad input: methods, fills, seeds, windows, boxes, folders, sheets and data sets.
+"""More bad input: methods, fills, seeds, windows, boxes, folders and sheets.
 
 As `test_bad_input`, in one line a mistake: what is called, and how the sentence begins.
 Each one is a ValueError or a TypeError of `course_utils`, and a file in whose place
-something bad was to be written stays as it was.
+something bad was to be written is unchanged.
 """
 
 import numpy as np
@@ -15,16 +15,12 @@ from course_utils import (
     Unit,
     averaged_saliency,
     centre_surround,
-    composite,
     deletion_insertion,
     evaluate_folder,
     grad_cam,
-    input_gradient,
     integrated_gradients,
     iou,
     layer_gradient,
-    load_composites,
-    load_samples,
     localize,
     map_folder,
     occlusion,
@@ -48,7 +44,6 @@ IMAGES = toys.batch(2, SIZE)
 IMAGE, MAP = IMAGES[:1], np.random.default_rng(0).random((SIZE, SIZE))
 PICTURE = Image.effect_noise((SIZE, SIZE), 90).convert("RGB")
 NAN, INF = float("nan"), float("inf")
-CUTOUT = Image.new("RGBA", (9, 9), "red")
 
 
 def call(function, *arguments, **named):
@@ -160,7 +155,7 @@ ROWS = {
     ),
     "unknown layer": (
         call(layer_gradient, MODEL, IMAGES, 1, "conv7"),
-        "layer: Busy has no layer called 'conv7'; near: conv",
+        "layer must be a layer of Busy, got 'conv7'; near: conv",
     ),
     "layer behind the target": (
         call(layer_gradient, MODEL, IMAGES, Unit("conv", 0), "fc"),
@@ -177,14 +172,6 @@ ROWS = {
     "rule of a layer": (
         call(layer_gradient, MODEL, IMAGES, 1, "conv", "guide"),
         "rule must be one of vanilla, guided, deconvnet, got 'guide'",
-    ),
-    "channel of a unit": (
-        lambda folder: input_gradient(MODEL, IMAGES, Unit("conv", 0.5)),
-        "channel: wants a whole number, not 0.5",
-    ),
-    "position of a unit": (
-        lambda folder: input_gradient(MODEL, IMAGES, Unit("conv", 0, 3)),
-        r"position: wants \(row, column\), not 3",
     ),
     # occlusion
     "two pictures": (
@@ -262,8 +249,8 @@ ROWS = {
         "blur_every must be a whole number of at least 0",
     ),
     "seed of words": (climb(seed="x"), "seed must be a whole number, got 'x'"),
-    "std of zero": (climb(std=(0, 1, 1)), "std.* three positive numbers"),
-    "mean of two": (climb(mean=(0, 1)), "mean.* three finite numbers"),
+    "std of zero": (climb(std=(0, 1, 1)), "std must be 3 numbers"),
+    "mean of two": (climb(mean=(0, 1)), "mean must be 3 numbers"),
     # localization
     "maps of a batch": (find(saliency=MAP[None]), r"saliency: wants one map \(H, W\), not"),
     "signed map": (find(saliency=MAP - 1), "saliency: wants finite values .* not negative"),
@@ -347,7 +334,7 @@ ROWS = {
     ),
     "pictures to delete": (delete(IMAGES), r"image must be one image, \(1, 3, H, W\)"),
     "target to delete": (delete(target="cat"), "target must be .*, got 'cat'"),
-    "unknown to forget": (forget(["conv7"]), "layer: Busy has no layer called 'conv7'"),
+    "unknown to forget": (forget(["conv7"]), "layer must be .*, got 'conv7'"),
     "method to forget": (forget(method=None), "method must be a function"),
     "boxes too few": (
         call(pointing_game, MAP[None], []),
@@ -381,7 +368,7 @@ ROWS = {
         sheet(titles=["a", "b"]),
         "titles: 1 pictures want as many, not 2",
     ),
-    "fit of a sheet": (sheet(fit="pad"), 'fit: wants "crop" or "stretch", not \'pad\''),
+    "fit of a sheet": (sheet(fit="pad"), "fit must be one of crop, stretch, got 'pad'"),
     "target of a sheet": (
         sheet(targets=9),
         "targets must be classes between 0 and 3, got 9",
@@ -400,41 +387,15 @@ ROWS = {
         folder_of(targets=[1]),
         "targets: wants None, one class for all",
     ),
-    "size of a folder": (folder_of(size=0), "size: wants a whole number of pixels from 1"),
-    "std of a folder": (folder_of(std=(1, 1, 0)), "std: wants three positive numbers"),
+    "size of a folder": (folder_of(size=0), "size must be a whole number of at least 1"),
+    "std of a folder": (folder_of(std=(1, 1, 0)), "std must be 3 numbers above 0"),
     "a folder that is none": (
         lambda f: map_folder(f / "no", MODEL),
-        "folder: .* no picture",
+        "folder must contain pictures",
     ),
     "batch to evaluate": (evaluate(batch=0), "(batch|annotations): "),
     "ending of a map": (save("map.jpg"), "path must end in .png, got 'map.jpg'"),
     "map to save": (save("map.png", np.zeros(3)), "values must be a map "),
-    # pictures of the course
-    "no photographs": (call(load_samples, 0), "num: there are 1 to 26 photos, not 0"),
-    "too many": (call(load_samples, 27), "num: there are 1 to 26 photos, not 27"),
-    "half a photograph": (call(load_samples, 2.5), "num: there are 1 to 26 .*, not 2.5"),
-    "unknown kind": (
-        call(load_samples, kind="pets"),
-        "kind: wants one of photos, scenes, c",
-    ),
-    "no name": (
-        call(load_samples, names=[]),
-        r"names: wants a name or a list .*, not \[\]",
-    ),
-    "cut-out without alpha": (call(composite, PICTURE, PICTURE), "cutout: wants an RGBA"),
-    "share above 1": (
-        call(composite, CUTOUT, PICTURE, 1.5),
-        r"share: wants a number in \(0",
-    ),
-    "place outside": (
-        call(composite, CUTOUT, PICTURE, 0.5, (2, 0)),
-        r"place: wants \(across",
-    ),
-    "no composite": (call(load_composites, 0), "count: wants a whole number from 1, not 0"),
-    "shares swapped": (
-        call(load_composites, 1, shares=(0.6, 0.3)),
-        "shares: wants 0 < sma",
-    ),
     # attention
     "channels of attention": (call(spectral_residual, PICTURE, "red"), "channels must be"),
     "size of attention": (call(spectral_residual, PICTURE, size=1), "size must be"),
