@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .._machinery.arguments import naming
-from ..figures import map_limits, overlay, range_text
 from ..gradients import input_gradient
 from ..images import load_image, preprocess, uploaded_files
 from ..models import Unit, class_name, class_names, find_classes, load_model
@@ -66,29 +65,6 @@ def save_field(
     pressed = widgets.Button(description=button, icon="save")
     pressed.on_click(lambda _: save())
     return field, pressed
-
-
-def map_panel(
-    values,
-    title: str,
-    limit: float | None = None,
-    cmap: str = "inferno",
-    over: Image.Image | None = None,
-) -> tuple:
-    """A map without signs as a panel of `figures.plot_panels`, which states its range.
-
-    Args:
-        values: (H, W), not negative.
-        title: of the panel.
-        limit: the value drawn in the strongest colour; by `map_limits` unless given.
-        cmap: a colour map of matplotlib.
-        over: a picture to lay the map over.
-    """
-    limit = map_limits([values])[0] if limit is None else limit
-    if over is not None:
-        return overlay(over, values, cmap, limit), title, {"below": range_text(limit)}
-    style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
-    return values, title, style
 
 
 # -- pictures, and a network that is asked about them ------------------------------------

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import nn
 
-from ..figures import plot_panels
+from ..figures import map_panel, plot_panels
 from ..gradients import vanilla_saliency
 from ..images import fit_image
 from ..localization import Localization, averaged_saliency, iou, localize
@@ -20,7 +20,6 @@ from .controls import (
     ClassPicker,
     PicturePicker,
     kept,
-    map_panel,
     photographs,
     slider,
 )
