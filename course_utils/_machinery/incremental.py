@@ -207,12 +207,12 @@ class Incremental:
         return self.head(paste(whole, patches, rows, columns).permute(0, 3, 1, 2))
 
     def patches(self, top: int, left: int, height: int, width: int) -> list[tuple]:
-        """How a changed window grows: (name, map's size, box) of the image and each step.
+        """How a changed window grows: (name, map's size, box) of the picture and each step.
 
         A box is (top, left, bottom, right), its last row and column excluded.
         """
         spans = Span(torch.tensor([top]), height), Span(torch.tensor([left]), width)
-        places = [("image", tuple(self.maps[0].shape[:2]), _box(spans))]
+        places = [("picture", tuple(self.maps[0].shape[:2]), _box(spans))]
         for step, output in zip(self.steps, self.maps[1:], strict=True):
             size = tuple(output.shape[:2])
             axes = (step.rows, step.columns)
