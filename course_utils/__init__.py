@@ -10,7 +10,6 @@ __version__ = "0.1.0"
 
 try:
     from .attention import centre_surround, popout_display, spectral_residual
-    from .box_folders import evaluate_folder
     from .class_visualization import Visualization, visualize_class
     from .evaluation import (
         bootstrap_interval,
@@ -30,7 +29,6 @@ try:
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
     from .localization import Localization, averaged_saliency, iou, localize
-    from .map_folders import FolderRun, map_folder
     from .methods import METHODS, Method, compute_maps
     from .models import (
         Unit,
@@ -49,7 +47,6 @@ try:
         load_samples,
         two_class_picture,
     )
-    from .sheets import Sheet, compare_methods, repeat_sheet
     from .shortcuts import (
         Planted,
         Recipe,
@@ -61,6 +58,7 @@ try:
         train_probe,
     )
     from .targets import target_scores
+    from .your_own import FolderRun, Sheet, compare_methods, map_folder, repeat_sheet
 except ModuleNotFoundError as error:
     if (error.name or "").startswith(__name__):
         raise
@@ -103,7 +101,6 @@ __all__ = [
     "deconvnet",
     "deletion_insertion",
     "deprocess",
-    "evaluate_folder",
     "find_classes",
     "grad_cam",
     "guided_backprop",

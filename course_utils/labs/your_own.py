@@ -24,8 +24,8 @@ from ..models import (
     second_network,
 )
 from ..samples import load_samples, two_class_picture
-from ..sheets import COURSE, Sheet, compare_methods
 from ..targets import explaining, read_answer
+from ..your_own import COURSE, Sheet, compare_methods
 from .base import LABEL, ClassPicker, PicturePicker
 from .guided_backprop import outputs_of
 from .live import LiveLab
