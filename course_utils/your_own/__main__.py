@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 
 import torch
@@ -22,10 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     imagenet = options.weights in (None, "bundled", "torchvision")
-    start = time.perf_counter()
 
     def report(done: int, total: int, so_far: FolderRun) -> None:
-        speed = done / (time.perf_counter() - start)
+        speed = done / so_far.seconds
         _say(f"{done} of {total} pictures, {speed:.1f} per second")
 
     try:

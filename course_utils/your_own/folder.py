@@ -162,14 +162,15 @@ def map_folder(
 
     job = Job(folder, out, model, method, targets, inputs, png, limit)
     rows = [row for name in found if (row := job.finished(name))]
-    todo = sorted(set(found) - {row.picture for row in rows}, key=found.index)
+    kept = {row.picture for row in rows}
+    todo = [name for name in found if name not in kept]
     batches = [todo[first : first + batch] for first in range(0, len(todo), batch)]
     if workers is None:
         results = map(job.make, batches)
     else:
         gpus = int(next((p.is_cuda for p in model.parameters()), False))
         results = map_on_cluster(job.make, batches, workers, gpus)
-    run, done, failed = FolderRun(out, found, 0, kept=len(rows)), 0, []
+    run, done, failed = FolderRun(out, found, 0, len(kept)), 0, []
     for made in results:
         made = [Row(*row) for row in made]
         done += len(made)
@@ -177,7 +178,7 @@ def map_folder(
         failed += [row for row in made if row.failed]
         run = replace(
             run,
-            written=len(rows) - run.kept,
+            written=len(rows) - len(kept),
             skipped=run.skipped | {row.picture: row.reason for row in made if row.reason},
             blank=run.blank + [row.picture for row in made if row.blank],
             seconds=time.perf_counter() - start,

@@ -105,11 +105,11 @@ class Sheet:
         Args:
             times: also state the seconds that each map took.
         """
-        limits, panels = self._limits(), []
+        panels = []
         for index, picture in enumerate(self.pictures):
             below = {"below": self.sentence(index, short=True)}
             panels.append((np.asarray(picture), self.titles[index], below))
-            panels += [self._panel((key, index), limits, times) for key in self.methods]
+            panels += [self._panel((key, index), times) for key in self.methods]
         columns = 1 + len(self.methods)
         if len(self.pictures) == 1 and columns > 5:
             columns = -(-columns // 2)
@@ -151,15 +151,14 @@ class Sheet:
             OSError: the folder or a file cannot be written; the sentence says where.
         """
         folder = Path(folder).expanduser()
-        if not _is_plain(name):
+        if Path(name).name != name or not name or name[0] == "." or "\0" in name:
             raise ArgumentError("name", f"must be a plain file name, got {described(name)}")
-        files = [f"{name}-{k}.png" for k in range(1, len(self.pictures) + 1)]
         png = to_png(self.figure())
-        text = json.dumps(self._record(files), indent=1) + "\n"
+        text = json.dumps(self._record(), indent=1) + "\n"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for file, picture in zip(files, self.pictures, strict=True):
-                write_whole(folder / file, picture.save)
+            for count, picture in enumerate(self.pictures, 1):
+                write_whole(folder / f"{name}-{count}.png", picture.save)
             write_whole(folder / f"{name}.png", lambda draft: draft.write_bytes(png))
             write_whole(
                 folder / f"{name}.json", lambda draft: draft.write_text(text, "utf-8")
@@ -168,15 +167,14 @@ class Sheet:
             raise type(error)(f"folder {folder} cannot be written ({error})") from error
         return folder / f"{name}.json"
 
-    def _record(self, files: Sequence[str]) -> dict:
-        seconds = [{} for _ in files]
-        for (method, index), value in self.seconds.items():
-            seconds[index][method] = round(value, 4)
+    def _record(self) -> dict:
         results = [
-            {"picture": file, "title": title, "answer": vars(answer), "seconds": times}
-            for file, title, answer, times in zip(
-                files, self.titles, self.answers, seconds, strict=True
-            )
+            {
+                "title": self.titles[index],
+                "answer": vars(answer),
+                "seconds": {m: s for (m, k), s in self.seconds.items() if k == index},
+            }
+            for index, answer in enumerate(self.answers)
         ]
         names = None if self.names is None else list(self.names)
         more = {"methods": list(self.methods), "names": names, "results": results}
@@ -185,30 +183,32 @@ class Sheet:
     def _class(self, index: int, share: float) -> str:
         return f"{class_name(index, self.names)} {share:.1%}"
 
-    def _limits(self) -> dict[tuple[str, int], float]:
-        """The value in the strongest colour of each map."""
-        scale, limits = "shared" if self.settings["scale"] == "method" else "each", {}
-        for method in self.methods:
-            keys = [key for key in self.maps if key[0] == method]
-            if keys:
-                found = map_limits([_strength(self.maps[key]) for key in keys], scale)
-                limits |= zip(keys, found, strict=True)
-        return limits
+    def _limit(self, key: tuple[str, int]) -> float:
+        """The value in the strongest colour of a map."""
+        shared = self.settings["scale"] == "method"
+        keys = [other for other in self.maps if shared and other[0] == key[0]] or [key]
+        return map_limits([_strength(self.maps[k]) for k in keys], "shared")[0]
 
-    def _panel(self, key: tuple[str, int], limits: dict, times: bool) -> tuple:
+    def _panel(self, key: tuple[str, int], times: bool) -> tuple:
         method = METHODS[key[0]]
         if key not in self.maps:
             at_work = self.under_way is not None and self.under_way[0] == key
             words = f"{self.under_way[1]:.0%}" if at_work else "…"
             return partial(_draw_empty, words=words), method.label, {}
-        values, style = self.maps[key], {"cmap": "inferno", "vmin": 0}
+        values, limit = self.maps[key], self._limit(key)
         if self.settings["scale"] == "rank":
-            style |= {"vmax": 1, "below": "rank, 0 to 1"}
-            panel = (ranks(method.importance(values[None])[0]), method.label, style)
+            shares = ranks(method.importance(values[None])[0])
+            style = {"cmap": "inferno", "vmin": 0, "vmax": 1, "below": "rank, 0 to 1"}
+            panel = (shares, method.label, style)
         elif self.settings["signed"]:
-            panel = method.panel(values, limit=limits[key])
+            panel = method.panel(values, limit=limit)
         else:
-            style |= {"vmax": limits[key], "below": range_text(limits[key])}
+            style = {
+                "cmap": "inferno",
+                "vmin": 0,
+                "vmax": limit,
+                "below": range_text(limit),
+            }
             panel = (_strength(values), method.label, style)
         if not values.any():
             panel[2]["below"] = "zero everywhere"
@@ -296,13 +296,11 @@ def _answers(
     shares = None if outputs is None else outputs.softmax(dim=1)
     answers = []
     for index, score in enumerate(scores.tolist()):
-        top = top_share = target = share = None
-        if shares is not None:
-            top = int(shares[index].argmax())
-            top_share = shares[index, top].item()
-        if classes is not None:
-            target = int(classes[index])
-            share = shares[index, target].item()
+        top = None if shares is None else int(shares[index].argmax())
+        target = None if classes is None else int(classes[index])
+        top_share, share = (
+            None if one is None else shares[index, one].item() for one in (top, target)
+        )
         answers.append(Answer(top, top_share, target, score, share))
     return answers, classes
 
@@ -364,29 +362,23 @@ def repeat_sheet(
         raise FileNotFoundError(f"there is no file {path}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        methods, network, results = (record[k] for k in ("methods", "network", "results"))
-        keys = ("scale", "signed", "names", "size", "mean", "std", "fit")
+        kind, weights = record["network"]["class"], record["network"]["weights"]
+        keys = ("methods", "scale", "signed", "names", "size", "mean", "std", "fit")
         settings = {key: record[key] for key in keys}
-        settings["titles"] = [result["title"] for result in results]
-        pictures = [result["picture"] for result in results]
-        if not all(map(_is_plain, pictures)):
-            raise KeyError(pictures)  # they lie beside the settings and nowhere else
-        weights, kind = network["weights"], network["class"]
-        targets = read_target(record["target"], targets)
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        if isinstance(error, ArgumentError):
-            raise
-        words = f"must hold the settings of a sheet, which {path.name} does not"
+        settings["titles"] = [result["title"] for result in record["results"]]
+        target = dict(record["target"])
+    except (KeyError, TypeError, ValueError) as error:
+        words = f"must hold the settings of a sheet; {path.name} does not"
         raise ArgumentError("path", words) from error
     model = load_model() if model is None else model
     if fingerprint(model) != weights:
-        raise ArgumentError(
-            "model",
-            f"must be the network of the sheet, a {kind} with the weights {weights}, got a "
-            f"{type(model).__name__} ({fingerprint(model)})",
-        )
-    files = [path.with_name(name) for name in pictures]
-    return compare_methods(model, files, methods, targets, progress, **settings)
+        words = f"must be the network of the sheet, {kind} ({weights})"
+        got = f"{type(model).__name__} ({fingerprint(model)})"
+        raise ArgumentError("model", f"{words}, got {got}")
+    count = len(settings["titles"])  # the pictures lie beside the settings
+    pictures = [path.with_name(f"{path.stem}-{k}.png") for k in range(1, count + 1)]
+    settings |= {"targets": read_target(target, targets), "progress": progress}
+    return compare_methods(model, pictures, **settings)
 
 
 def ranks(values) -> np.ndarray:
@@ -430,8 +422,3 @@ def _title(picture, count: int) -> str:
     if isinstance(picture, (str, Path)):
         return Path(str(picture).split("?")[0]).stem.replace("_", " ")
     return f"picture {count}"
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name is that of a file and leads into no other folder."""
-    return Path(name).name == name != "" and name[0] != "." and "\0" not in name
