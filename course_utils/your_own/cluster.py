@@ -22,7 +22,10 @@ class Worker:
 
     def __call__(self, row: dict) -> dict:
         """One row of the data set: the names of a batch in, its results out, as JSON."""
-        return {"made": json.dumps(self.make(json.loads(row["names"])))}
+        try:
+            return {"made": json.dumps(self.make(json.loads(row["names"]))), "error": ""}
+        except Exception as error:  # not for Ray to repeat, but for the caller to see
+            return {"made": "", "error": str(error) or type(error).__name__}
 
 
 def map_on_cluster(
@@ -60,8 +63,7 @@ def map_on_cluster(
         num_cpus=1,
         num_gpus=gpus,
     )
-    try:
-        for row in made.iter_rows():
-            yield json.loads(row["made"])
-    except ray.exceptions.RayTaskError as error:
-        raise RuntimeError(f"a worker has failed: {error.cause}") from error
+    for row in made.iter_rows():
+        if row["error"]:
+            raise RuntimeError(f"a worker has failed: {row['error']}")
+        yield json.loads(row["made"])
