@@ -9,8 +9,6 @@ worker does again. Ours is only what one worker does with one batch.
 import json
 from collections.abc import Callable, Iterator, Sequence
 
-from .._machinery.arguments import number
-
 MOST_BLOCKS = 1000
 
 
@@ -43,11 +41,9 @@ def map_on_cluster(
         gpus: that each worker has for itself.
 
     Raises:
-        ArgumentError: `workers` is not a whole number of at least 1.
         ModuleNotFoundError: Ray is not installed.
         RuntimeError: `make` has raised an error in a worker.
     """
-    number("workers", workers, 1, whole=True)
     try:
         import ray
     except ModuleNotFoundError as error:

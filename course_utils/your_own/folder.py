@@ -148,13 +148,14 @@ def map_folder(
     folder = Path(folder).expanduser()
     out = folder if out is None else Path(out).expanduser()
     batch = number("batch", batch, 1, whole=True)
+    workers = None if workers is None else number("workers", workers, 1, whole=True)
+    limit = None if limit is None else number("limit", limit, 0, above=True)
     inputs = {"size": size, "mean": mean, "std": std, "fit": fit}
     preprocess(Image.new("RGB", (8, 8)), **inputs)  # a bad size is no fault of a picture
     method, method_name = _check_method(method)
     if not (targets is None or callable(targets) or isinstance(targets, (int, Unit))):
         words = "must be None, one class, a Unit or a function of the outputs"
         raise ArgumentError("targets", f"{words}, got {described(targets)}")
-    limit = None if limit is None else number("limit", limit, 0, above=True)
     settings = {"method": method_name, "png": png, "limit": limit}
     settings |= record_settings(model, targets, **inputs)
     found = _find(folder, out)

@@ -17,7 +17,6 @@ from course_utils import (
     centre_surround,
     composite,
     deletion_insertion,
-    evaluate_folder,
     grad_cam,
     input_gradient,
     integrated_gradients,
@@ -41,7 +40,7 @@ from course_utils.figures import save_map
 from course_utils.localization import find_seeds, fit_mixture
 from course_utils.methods import compute_maps, find_method
 from course_utils.occlusion import window_starts
-from course_utils.sheets import compare_methods
+from course_utils.your_own import compare_methods
 
 MODEL, SIZE = toys.Busy().train(), 12
 IMAGES = toys.batch(2, SIZE)
@@ -92,14 +91,6 @@ def folder_of(**settings):
     def run(folder):
         PICTURE.save(folder / "a.png")
         return map_folder(folder, MODEL, **({"size": SIZE} | settings))
-
-    return run
-
-
-def evaluate(**settings):
-    def run(folder):
-        PICTURE.save(folder / "a.png")
-        return evaluate_folder(folder, MODEL, **settings)
 
     return run
 
@@ -329,33 +320,35 @@ ROWS = {
         "names: wants some o",
     ),
     # sheets and folders
-    "method of a sheet": (sheet("lime"), "methods?: wants .*, not 'lime'"),
-    "no method": (sheet([]), "methods: wants some of .*, not none"),
-    "scale of a sheet": (sheet(scale="log"), "scale: wants one of own, method, rank, not"),
+    "method of a sheet": (sheet("lime"), "method.*'lime'"),
+    "no method": (sheet([]), "methods must name some of .*, got none"),
+    "scale of a sheet": (
+        sheet(scale="log"),
+        "scale must be one of own, .*, got 'log'",
+    ),
     "titles of a sheet": (
         sheet(titles=["a", "b"]),
-        "titles: 1 pictures want as many, not 2",
+        "titles must be one per picture, got 2 for 1 pictures",
     ),
-    "fit of a sheet": (sheet(fit="pad"), 'fit: wants "crop" or "stretch", not \'pad\''),
-    "target of a sheet": (sheet(targets=9), "targets: there is no class 9"),
-    "method of a folder": (folder_of(method="lime"), "method: wants one of .*, not 'lime'"),
-    "method of no kind": (folder_of(method=3), "method: wants a name or a function .* int"),
-    "batch of none": (folder_of(batch=0), "batch: wants a whole number from 1, not 0"),
-    "threads of none": (
-        folder_of(threads=0),
-        "threads: wants a whole number from 1, not 0",
+    "fit of a sheet": (sheet(fit="pad"), "fit.*crop.*stretch.*'pad'"),
+    "target of a sheet": (sheet(targets=9), "targets.*class 9"),
+    "method of a folder": (folder_of(method="lime"), "method.*'lime'"),
+    "method of no kind": (folder_of(method=3), "method must be a function .*, got 3"),
+    "batch of none": (
+        folder_of(batch=0),
+        "batch must be a whole number .* 1, got 0",
     ),
+    "workers of none": (folder_of(workers=0), "workers must be a whole number of at least"),
     "targets of a folder": (
         folder_of(targets=[1]),
-        "targets: wants None, one class for all",
+        "targets must be None, one class, .*, got a list",
     ),
-    "size of a folder": (folder_of(size=0), "size: wants a whole number of pixels from 1"),
-    "std of a folder": (folder_of(std=(1, 1, 0)), "std: wants three positive numbers"),
+    "size of a folder": (folder_of(size=0), "size.*whole number.*0"),
+    "std of a folder": (folder_of(std=(1, 1, 0)), "std.*three positive numbers"),
     "a folder that is none": (
         lambda f: map_folder(f / "no", MODEL),
-        "folder: .* no picture",
+        "folder.* no picture",
     ),
-    "batch to evaluate": (evaluate(batch=0), "(batch|annotations): "),
     "ending of a map": (save("map.jpg"), "path: wants a name that ends in .png, not 'map"),
     "map to save": (save("map.png", np.zeros(3)), "values: wants a map "),
     # pictures of the course

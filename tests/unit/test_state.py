@@ -32,11 +32,10 @@ from course_utils import (
 )
 from course_utils.class_visualization import CS231N, judge
 from course_utils.evaluation import deletion_insertion, randomization_test
-from course_utils.map_folders import map_folder
 from course_utils.methods import METHODS, compute_maps
 from course_utils.models import fingerprint
-from course_utils.sheets import compare_methods
 from course_utils.targets import read_answer
+from course_utils.your_own import compare_methods, map_folder
 
 SIZE = 12
 

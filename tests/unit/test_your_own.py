@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import toys
+from address import ROOT
 from PIL import Image
 from torch import nn
 
@@ -862,6 +864,33 @@ def test_the_command_has_help(capsys):
     words = " ".join(capsys.readouterr().out.split())
     for part in ("--method", "--png", "--workers", "the same command goes on", "Exit code"):
         assert part in words
+
+
+# -- the page of projects --------------------------------------------------------------
+
+XML = (
+    "<annotation><object><name>x</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>"
+    "<xmax>{}</xmax><ymax>{}</ymax></bndbox></object></annotation>"
+)
+
+
+def test_the_lines_about_boxes_read_and_compare_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos, samples = tmp_path / "photos", load_samples(2)
+    photos.mkdir()
+    for name, image, box in zip(samples.names, samples.images, samples.boxes, strict=True):
+        image.save(photos / f"{name}.png")
+        x0, y0, x1, y1 = (int(edge) for edge in box)
+        (photos / f"{name}.xml").write_text(XML.format(x0 + 1, y0 + 1, x1, y1))
+    page = (ROOT / "docs" / "projects.md").read_text()
+    (code,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    found = {}
+    exec(code, found)
+    for name, box in zip(samples.names, samples.boxes, strict=True):
+        assert found["read_boxes"](photos / f"{name}.xml") == [box]
+    assert list(found["overlaps"]) == sorted(f"{name}.png" for name in samples.names)
+    assert min(found["overlaps"].values()) > 0.3
+    assert 0 <= found["error"] <= 1
 
 
 # -- what it stands on -----------------------------------------------------------------
