@@ -272,9 +272,10 @@ class Job:
 
         def see(path: str, output, inputs: tuple) -> None:
             first = sum(map(len, seen))  # large batches go through in groups
-            if inputs and isinstance(output, Tensor) and isinstance(inputs[0], Tensor):
+            if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
                 expected = images[first : first + len(inputs[0])]
-                if len(output) == len(expected) and torch.equal(inputs[0], expected):
+                same = torch.equal(inputs[0].to(images), expected)
+                if same and output.shape[:1] == expected.shape[:1]:
                     seen.append(output.detach().clone())
 
         with explaining(self.model), warnings.catch_warnings():

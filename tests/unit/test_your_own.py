@@ -497,6 +497,22 @@ def test_a_method_that_passes_other_images_on_is_not_believed(photos, tmp_path):
     assert np.load(done.path(name))["score"] == pytest.approx(score, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "answer", [lambda x: {"scores": x}, lambda x: x.sum(), lambda x: 3]
+)
+def test_a_network_of_any_output_is_explained_by_a_function(photos, tmp_path, answer):
+    class Odd(nn.Module):
+        def forward(self, x):
+            self.values = x.mean((1, 2, 3))
+            return answer(self.values)
+
+    model = Odd()
+    done = run(photos, tmp_path / "maps", model, targets=lambda outputs: model.values)
+    saved = np.load(done.path(done.names[0]))
+    image = preprocess(photos / done.names[0], size=16)
+    assert saved["score"] == pytest.approx(image.mean().item(), abs=1e-6)
+
+
 def test_beside_the_pictures_where_no_folder_is_named(photos):
     run(photos, None, png=True)
     before = files(photos)
