@@ -19,7 +19,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons address test test-offline test-processors bench clean
+.PHONY: help lab lessons address check test test-all test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -39,15 +39,27 @@ address: $(TEST_READY) ## change the course's public address everywhere to URL=â
 
 # -- tests -----------------------------------------------------------------------------
 
+check: $(TEST_READY) ## check style and the quick tests of the package: two minutes
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/python -m $(PYTEST) -q --dist worksteal tests/unit tests/checks \
+		-m "not slow and not nightly and not installed"
+
 test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on Colab's pins
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "not browser"
+	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "not browser and not nightly"
 	$(VENV)/bin/python -m $(NBVAL) notebooks
-	$(VENV)/bin/python -m pytest -m browser
+	$(VENV)/bin/python -m pytest -m "browser and not nightly"
 	OMP_NUM_THREADS=1 $(COLAB)/bin/python -m $(NBVAL) notebooks
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
-		tests/labs tests/checks
+		-m "not nightly" tests/labs tests/checks
+
+test-all: test ## and the rest: all networks, all labs in the browser, a cluster, processors
+	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster]"
+	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "nightly and not browser"
+	$(VENV)/bin/python -m pytest -m "nightly and browser"
+	$(MAKE) test-processors
 
 bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,bench]"
@@ -65,11 +77,11 @@ clean: ## remove what these commands made: environments, build, caches
 	rm -rf $(VENV) $(COLAB) build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# -- environments, made anew when their requirements change ----------------------------
+# -- environments, rebuilt when their requirements change ------------------------------
 
 define MAKE_ENVIRONMENT
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
-	"The course needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	"The course needs Python 3.11 or newer; choose one with: make PYTHON=python3.12"; exit 1; }
 	@$(@D)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(@D) || { echo \
 	"Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 endef

@@ -1,7 +1,7 @@
 """A step of `visualize_class` beside a bare forward and backward pass of the same size."""
 
 import torch
-from harness import Row, Seconds, beside, main, ratio_row
+from harness import Row, Seconds, compare, main, ratio_row
 
 from course_utils import load_model, load_samples, preprocess, visualize_class
 from course_utils.class_visualization import CS231N
@@ -26,7 +26,7 @@ def measure(quick: bool) -> list[Row]:
         def ours(recipe=recipe):
             visualize_class(model, CLASS, steps=steps, **recipe)
 
-        ours_, _, floor = beside(ours, {"bare": bare}, rounds)
+        ours_, _, floor = compare(ours, {"bare": bare}, rounds)
         each = [Seconds(*(value / steps for value in times)) for times in (ours_, floor)]
         what = f"class visualization, a step, {name}"
         rows.append(ratio_row(what, each[0], "a bare pass", each[1]))

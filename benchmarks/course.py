@@ -15,9 +15,9 @@ from harness import Row, main, significant
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 from lessons import execute, lesson_paths, read_lesson
 
-# The kernel says what it took. `VmHWM` is this process's own peak; `ru_maxrss`, which other
-# systems have, may be inherited from the process that started it.
-CONFESSION = """
+# The kernel reports what it took. `VmHWM` is this process's own peak; `ru_maxrss`, which
+# other systems have, may be inherited from the parent process.
+REPORT = """
 import json, re, resource, sys, time
 from pathlib import Path
 
@@ -32,11 +32,11 @@ print(json.dumps({"peak": peak, "cpu": time.process_time()}))
 
 
 def measure(quick: bool) -> list[Row]:
-    """A row a lesson, and their sum; the shortest lesson alone when it must be quick."""
+    """A row per lesson, and their sum; only the shortest lesson when it must be quick."""
     rows = []
     for path in lesson_paths(["00"] if quick else None):
         lesson = read_lesson(path)
-        lesson.cells.append(nbformat.v4.new_code_cell(CONFESSION, id="confession"))
+        lesson.cells.append(nbformat.v4.new_code_cell(REPORT, id="report"))
         start = time.perf_counter()
         try:
             execute(lesson, path.name)

@@ -11,7 +11,7 @@ import warnings
 import torch
 from harness import (
     Row,
-    beside,
+    compare,
     giga_multiply_adds,
     main,
     missing_row,
@@ -142,7 +142,7 @@ def course_cam(model, images, labels):
 # -- measuring -----------------------------------------------------------------------------
 
 
-def compare(what: str, ours, work: Work, name: str, theirs, rounds: int, **more) -> Row:
+def method_row(what: str, ours, work: Work, name: str, theirs, rounds: int, **more) -> Row:
     """A row: our function as anyone calls it, the peer's in every setting."""
     what = f"{what}, {len(work.images)} photographs"
     if theirs is None:
@@ -152,7 +152,7 @@ def compare(what: str, ours, work: Work, name: str, theirs, rounds: int, **more)
         return ours(work.model, work.images, work.labels)
 
     settings = work.settings(theirs, **more)
-    seconds, setting, peers_seconds = beside(our_job, settings, rounds)
+    seconds, setting, peers_seconds = compare(our_job, settings, rounds)
     difference = ""
     if theirs is not bare:
         difference = largest_difference(our_job(), settings[setting]())
@@ -166,20 +166,20 @@ def measure(quick: bool) -> list[Row]:
     many, some = Work(2 if quick else 26), Work(2 if quick else 8)
     captum, package = peer("captum.attr"), peer("pytorch_grad_cam")
     rows = [
-        compare("saliency", vanilla_saliency, many, "bare passes", bare, rounds),
-        compare(
+        method_row("saliency", vanilla_saliency, many, "bare passes", bare, rounds),
+        method_row(
             "saliency", vanilla_saliency, many, "Captum",
             captum and captum_saliency(captum), rounds,
         ),
-        compare(
+        method_row(
             "guided backprop", guided_backprop, some, "Captum",
             captum and captum_guided(captum), rounds, sizes=(None, 1),
         ),
-        compare(
+        method_row(
             "guided backprop", guided_backprop, some, "pytorch-grad-cam",
             package and package_guided(package), rounds, sizes=(1,),
         ),
-        compare(
+        method_row(
             "Grad-CAM", course_cam, some, "pytorch-grad-cam",
             package and package_cam(package), rounds, sizes=(None, 1),
         ),

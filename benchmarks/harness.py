@@ -1,4 +1,4 @@
-"""What all benchmarks share: fair timing, the machine in words, and the table.
+"""What all benchmarks share: fair timing, a description of the machine, and the table.
 
 A benchmark is a module with a `measure(quick)` that gives rows, each a dict from column to
 value. Run by itself it prints them; `run.py` runs all of them and writes them down.
@@ -19,12 +19,12 @@ from typing import NamedTuple
 Job = Callable[[], object]
 Row = dict[str, object]
 
-LONG = 2.0  # seconds; a job that takes longer is not tried out a second time
+LONG = 2.0  # seconds; a longer job is tried only once
 PACKAGES = ("torch", "torchvision", "captum", "grad-cam", "saliency")
 
 
 class Seconds(NamedTuple):
-    """What a job took: by the clock, and of all processors together."""
+    """What a job took: by the clock, and in processor time."""
 
     wall: float
     cpu: float
@@ -41,10 +41,10 @@ def timed(job: Job) -> Seconds:
 
 
 def alternate(jobs: dict[str, Job], rounds: int) -> dict[str, Seconds]:
-    """The best of several rounds of each job, turn about.
+    """The best of several rounds of each job, interleaved.
 
-    Whatever else the machine does then hits all of them alike, and the best round of each
-    is the one that was hit least. Wall and processor time are each the least seen.
+    Whatever else the machine does then disturbs all of them equally, and the best round of
+    each is the least disturbed. Wall and processor time are each the smallest seen.
     """
     times = {name: [] for name in jobs}
     for _ in range(rounds):
@@ -56,7 +56,7 @@ def alternate(jobs: dict[str, Job], rounds: int) -> dict[str, Seconds]:
 
 
 def fastest(settings: dict[str, Job], most: int) -> list[str]:
-    """The `most` fastest settings, by one try each; of short ones the second try counts."""
+    """The `most` fastest settings, by one try each, or a second if short."""
     found = {}
     for name, job in settings.items():
         found[name] = timed(job)
@@ -65,10 +65,10 @@ def fastest(settings: dict[str, Job], most: int) -> list[str]:
     return sorted(found, key=found.get)[:most]
 
 
-def beside(
+def compare(
     ours: Job, settings: dict[str, Job], rounds: int
 ) -> tuple[Seconds, str, Seconds]:
-    """Ours, and a peer at its fastest setting: our time, that setting's name, its time.
+    """Ours and a peer at its fastest setting: our time, that setting's name, its time.
 
     Every setting is tried; the two fastest go into the rounds with ours.
     """
@@ -80,7 +80,7 @@ def beside(
 
 
 def with_threads(settings: dict[str, Job]) -> dict[str, Job]:
-    """Each setting with one thread, and with as many as PyTorch takes by itself."""
+    """Each setting with one thread, and with as many as PyTorch takes by default."""
     import torch
 
     usual = torch.get_num_threads()
@@ -123,21 +123,21 @@ def peer(module: str) -> ModuleType | None:
 
 
 def ratio_row(what: str, ours: Seconds, peer: str, theirs: Seconds, **more: object) -> Row:
-    """Ratio first: how many times as long the other one takes."""
+    """Ratio first: how many times as long the peer takes."""
     return {
         "times as fast": significant(theirs.wall / ours.wall),
         "by processor time": significant(theirs.cpu / max(ours.cpu, 1e-9)),
         "what": what,
         "the course (s)": significant(ours.wall),
-        "beside": peer,
-        "it (s)": significant(theirs.wall),
+        "peer": peer,
+        "peer (s)": significant(theirs.wall),
         **more,
     }
 
 
 def missing_row(what: str, peer: str) -> Row:
-    """In place of a comparison that could not be made."""
-    return {"times as fast": "not installed", "what": what, "beside": peer}
+    """For a comparison that could not be made."""
+    return {"times as fast": "not installed", "what": what, "peer": peer}
 
 
 def significant(value: float, digits: int = 3) -> float:
@@ -149,7 +149,7 @@ def significant(value: float, digits: int = 3) -> float:
 
 
 def machine() -> dict[str, object]:
-    """The processor, the system and the versions; nothing about whose machine it is."""
+    """The processor, the system and the versions; nothing that identifies the machine."""
     import torch
 
     versions = {}
@@ -178,7 +178,7 @@ def _processor() -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Rows as a Markdown table; the columns in the order in which they first come."""
+    """Rows as a Markdown table; columns in the order of their first appearance."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     cells = [[_written(row.get(column, "")) for column in columns] for row in rows]
     widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
@@ -193,14 +193,14 @@ def _written(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-# -- one benchmark by itself -------------------------------------------------------------
+# -- a single benchmark ------------------------------------------------------------------
 
 
 def main(measure: Callable[[bool], list[Row]], about: str) -> None:
     """The command line of one benchmark: measure, print; for `run.py` also write."""
     parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="once, and little of it")
-    parser.add_argument("--to", type=Path, help="write the rows to this JSON file, too")
+    parser.add_argument("--quick", action="store_true", help="run once, on less work")
+    parser.add_argument("--to", type=Path, help="also write the rows to this JSON file")
     options = parser.parse_args()
     rows = measure(options.quick)
     print(table(rows))

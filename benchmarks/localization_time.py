@@ -4,7 +4,7 @@ How often the boxes are right is measured by `localization.py`, which takes minu
 """
 
 import torch
-from harness import Row, beside, main, ratio_row
+from harness import Row, compare, main, ratio_row
 
 from course_utils import (
     averaged_saliency,
@@ -41,7 +41,7 @@ def measure(quick: bool) -> list[Row]:
     what = f"{{}}, {len(pictures)} photographs"
     rows = []
     for name, job in jobs.items():
-        ours, _, floor = beside(job, {"bare": bare}, rounds)
+        ours, _, floor = compare(job, {"bare": bare}, rounds)
         rows.append(ratio_row(what.format(name), ours, "bare passes", floor))
     return rows
 

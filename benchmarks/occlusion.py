@@ -1,4 +1,4 @@
-"""Occlusion maps beside Captum and PAIR's saliency, on two grids of windows.
+"""Occlusion maps compared with Captum and PAIR's saliency, on two grids of windows.
 
 The same windows of one photograph for the course and Captum; Captum gets the network and
 the picture in the memory layout that suits it, and the number of windows in one pass and
@@ -12,7 +12,7 @@ import torch
 from harness import (
     Row,
     Seconds,
-    beside,
+    compare,
     giga_multiply_adds,
     main,
     missing_row,
@@ -72,7 +72,7 @@ def pair_settings(pair, model, image, target) -> dict:
 
 
 def measure(quick: bool) -> list[Row]:
-    """Both grids beside Captum, a window beside PAIR's."""
+    """Both grids compared with Captum, a window with PAIR's."""
     model, samples = load_model(), load_samples(1)
     image, target = preprocess(samples.images), samples.labels.item()
     captum, pair = peer("captum.attr"), peer("saliency.core")
@@ -89,10 +89,10 @@ def measure(quick: bool) -> list[Row]:
             rows.append(missing_row(what, "Captum"))
             continue
         settings = with_threads(captum_settings(captum, model, image, target, grid))
-        seconds, name, theirs = beside(ours, settings, rounds)
+        seconds, name, theirs = compare(ours, settings, rounds)
         row = ratio_row(what, seconds, f"Captum: {name}", theirs)
         rows.append(row | _same_map(ours, settings[name]))
-    rows.append(_beside_pair(pair, model, image, target, rounds, grids[0]))
+    rows.append(_compare_pair(pair, model, image, target, rounds, grids[0]))
     return rows
 
 
@@ -107,13 +107,13 @@ def _same_map(ours, theirs) -> Row:
     }
 
 
-def _beside_pair(pair, model, image, target, rounds, grid) -> Row:
+def _compare_pair(pair, model, image, target, rounds, grid) -> Row:
     what = f"occlusion, one window of {grid[0]} px"
     if pair is None:
         return missing_row(what, "PAIR saliency")
     settings = with_threads(pair_settings(pair, model, image, target))
     count = occlusion(model, image, target, *grid).drops.numel()
-    seconds, name, theirs = beside(
+    seconds, name, theirs = compare(
         lambda: occlusion(model, image, target, *grid), settings, rounds
     )
     each = Seconds(*(value / count for value in seconds))

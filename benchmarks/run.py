@@ -2,10 +2,10 @@
 
     python benchmarks/run.py                    all; writes results.json and README.md
     python benchmarks/run.py --only occlusion   one of them (or several); writes nothing
-    python benchmarks/run.py --quick            each once, and little of it; writes nothing
+    python benchmarks/run.py --quick            each once, on less work; writes nothing
 
-Each benchmark runs in a process of its own, so that none stands in another's memory. One
-that fails, or takes far too long, is said in the table; the others still run.
+Each benchmark runs in its own process, so that none occupies another's memory. The table
+reports one that fails or takes far too long; the others still run.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from harness import Row, machine, table
 HERE = Path(__file__).parent
 RESULTS, README = HERE / "results.json", HERE / "README.md"
 MARKERS = "<!-- results: written by run.py -->", "<!-- end of results -->"
-PATIENCE = 420  # seconds that one benchmark may take
+TIMEOUT = 600  # seconds for one benchmark
 
 BENCHMARKS = {
     "gradients": "Gradient maps",
@@ -37,7 +37,7 @@ BENCHMARKS = {
 
 
 def run(name: str, quick: bool) -> list[Row]:
-    """The rows of one benchmark; a row that says so where it failed."""
+    """The rows of one benchmark, or one row that says why it failed."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, str(HERE / f"{name}.py"), "--to", str(rows)]
@@ -46,19 +46,19 @@ def run(name: str, quick: bool) -> list[Row]:
                 command + ["--quick"] * quick,
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
                 env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )
             return json.loads(rows.read_text(encoding="utf-8"))
         except subprocess.TimeoutExpired:
-            return [{"failed": f"{name} took longer than {PATIENCE} seconds"}]
+            return [{"failed": f"{name} took longer than {TIMEOUT} seconds"}]
         except OSError:
             reason = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
             return [{"failed": f"{name}: {reason}"}]
 
 
 def as_markdown(results: dict) -> str:
-    """The machine in a sentence, then a table a benchmark."""
+    """The machine in one sentence, then a table per benchmark."""
     told = "; ".join(f"{key}: {value}" for key, value in results["machine"].items())
     parts = [f"Measured on {results['date']}. {told[0].upper()}{told[1:]}."]
     parts += [f"### {BENCHMARKS[k]}\n\n{table(v)}" for k, v in results["rows"].items()]

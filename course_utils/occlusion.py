@@ -1,7 +1,7 @@
-r"""Occlusion: hide a window of the picture, and look how far the score falls.
+r"""Occlusion: hide a window of the image, and see how far the score falls (lesson 06).
 
 No derivative, and no knowledge of the network's inside (Zeiler & Fergus 2014,
-arXiv:1311.2901, section 4.2). Slide a window over the picture; at each place fill it with
+arXiv:1311.2901, section 4.2). Slide a window over the image; at each place fill it with
 something that says nothing, and measure the **drop** of the score,
 
 $$ d_w = S_c(I) - S_c(I \text{ without window } w) . $$
@@ -14,29 +14,29 @@ Positive: what was hidden spoke for the class. Negative: it spoke against it.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from ._machinery.fills import fill_picture
+from ._machinery.arguments import ArgumentError, described, naming, number
+from ._machinery.fills import Fill, fill_picture
 from ._machinery.incremental import Incremental, layers_of
+from ._machinery.progress import Progress, goes_on
+from .methods import saliency_method
 from .models import Unit
 from .targets import (
     PIXELS_AT_ONCE,
+    Targets,
     check_images,
     class_indices,
     explaining,
-    target_scores,
+    one_per_image,
+    predict,
 )
 
 Score = str | Callable[[Tensor], Tensor]
-Progress = Callable[[int, int, "OcclusionMap"], bool | None]
-SCORES = ("logit", "probability")
-AT_ONCE = 64  # windows in one pass through patches, at most
-MEGABYTES = 200  # that the largest patches of one pass may take
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -44,12 +44,12 @@ class OcclusionMap:
     """What `occlusion` found; R rows × C columns of windows.
 
     Attributes:
-        image: (1, 3, H, W), the picture that was explained.
+        image: (1, 3, H, W), the image that was explained.
         filler: (1, 3, H, W), what a window is filled with.
         window: (height, width) in pixels.
         tops, lefts: R and C numbers, where the windows begin.
         target: the class that was explained; None for a unit or a function.
-        score: of the whole picture.
+        score: of the whole image.
         scores: (R, C), with each window hidden; NaN where none was computed.
         top_classes: (R, C), the class that is then the top one, -1 where none was
             computed; None unless it was asked for.
@@ -83,25 +83,23 @@ class OcclusionMap:
 
     @property
     def heatmap(self) -> Tensor:
-        """(H, W): each pixel's mean drop over the windows that cover it; NaN without one.
-
-        Which windows cover a row, and which a column, are two small matrices; between
-        them stands the whole sum over windows.
-        """
-        height, width = self.image.shape[2:]
-        down = _cover(self.tops, self.window[0], height)
-        across = _cover(self.lefts, self.window[1], width)
-        drops = self.drops.double()
-        known = ~drops.isnan()
-        total = down @ drops.nan_to_num(0.0) @ across.T
-        return (total / (down @ known.double() @ across.T)).float()
+        """(H, W): each pixel's mean drop over its windows; NaN where it has none."""
+        drops = self.drops
+        total, count = torch.zeros(2, *self.image.shape[2:], dtype=torch.float64)
+        for row, column in (~drops.isnan()).nonzero().tolist():
+            total[self.place(row, column)] += drops[row, column]
+            count[self.place(row, column)] += 1
+        return (total / count).float()
 
     def hidden(self, row: int, column: int) -> Tensor:
-        """(1, 3, H, W): the picture with the window of that row and column filled in."""
-        place = self.place(row, column)
-        picture = self.image.clone()
-        picture[..., place[0], place[1]] = self.filler[..., place[0], place[1]]
-        return picture
+        """(1, 3, H, W): the image with the window of that row and column filled in."""
+        image = self.image.clone()
+        image[(..., *self.place(row, column))] = self.filling(row, column)
+        return image
+
+    def filling(self, row: int, column: int) -> Tensor:
+        """(3, height, width): the pixels of that window once it is hidden."""
+        return self.filler[(0, ..., *self.place(row, column))]
 
     def place(self, row: int, column: int) -> tuple[slice, slice]:
         """The pixels of a window, as slices of rows and columns."""
@@ -115,50 +113,47 @@ def occlusion(
     target: int | Unit | Callable[[Tensor], Tensor] | None = None,
     window: int | tuple[int, int] = 32,
     stride: int | tuple[int, int] = 8,
-    fill: str | Sequence[int] | Tensor = "mean",
+    fill: Fill = "mean",
     score: Score = "logit",
     progress: Progress | None = None,
     *,
     top_classes: bool = False,
     incremental: bool = True,
 ) -> OcclusionMap:
-    """How far the score of one picture falls when a window of it is hidden.
+    """How far the score of one image falls when a window of it is hidden.
 
     Windows begin at 0, stride, 2·stride, … while they fit, and once more flush with the
     border where pixels would stay uncovered.
 
     For torchvision's SqueezeNet, AlexNet and VGG, and for any Sequential, only what a
     window changes is computed again, layer by layer (see `Incremental`); for other
-    networks, and for hidden units, whole pictures go through in batches. Both give the
-    same numbers, up to rounding.
+    networks, and for hidden units, whole images go through in batches. Both give the same
+    numbers, up to rounding.
 
     Args:
         model: a classifier, (N, 3, H, W) → (N, classes).
         image: (1, 3, H, W), preprocessed, of any size that the network takes.
         target: a class, a `Unit`, or a function of the outputs that gives (N,) scores;
-            None is the top class of the whole picture.
+            None is the top class of the whole image.
         window: its side in pixels, or (height, width).
         stride: from window to window in pixels, or (down, across).
-        fill: ``"mean"``, ImageNet's mean colour (0 after normalisation); ``"blur"``, the
-            picture, strongly blurred; a colour by name or hex code, such as ``"black"``,
-            or as three whole numbers from 0 to 255; or a tensor in the network's own
-            normalisation, (3,) for a colour, (3, H, W) for a picture.
+        fill: what hides: ``"mean"``, ``"blur"``, a colour or a tensor (see
+            `fill_picture`).
         score: ``"logit"``, the class score; ``"probability"``, after softmax; or a
-            function of the outputs (N, classes) that gives (N,) scores. Of a loss give
-            the negative: a rise of the loss is then a drop.
-        progress: called as ``progress(done, total, so_far)`` after each batch of windows;
-            when it returns False, the map so far is the result. Whatever it raises goes
-            through to the caller.
+            function of the outputs (N, classes) that gives (N,) scores. For a loss, give
+            its negative: a rise of the loss is then a drop.
+        progress: ``progress(done, total, so_far)`` after each batch of windows; False
+            stops, and the map so far is returned.
         top_classes: also note which class is the top one with each window hidden. A
             logit alone is cheaper.
-        incremental: False sends whole pictures through every network.
+        incremental: False sends whole images through every network.
 
     Returns:
         An `OcclusionMap`; `.heatmap` is the (H, W) map, `.drops` the fall per window.
 
     Raises:
-        ValueError, TypeError: whatever does not fit, in one sentence.
-        RuntimeError: a network that cannot take such a picture.
+        ArgumentError: an argument that does not fit.
+        RuntimeError: a network that cannot take such an image.
 
     Example:
         >>> image = preprocess(load_samples(1).images)
@@ -166,230 +161,178 @@ def occlusion(
         torch.Size([13, 13])
     """
     with explaining(model), torch.no_grad():
-        image = _one_picture(model, image)
+        image = _one_image(model, image)
         size = tuple(image.shape[2:])
-        window = _pair("window", window)
-        tops, lefts = map(window_starts, size, window, _pair("stride", stride))
-        filler = fill_picture(fill, image)
-        reader = _Reader(model, image, target, score, top_classes)
-        only = reader.target if reader.only_target else None
-        if incremental and reader.reads_outputs and layers_of(model) is not None:
-            network = Incremental(model, image, only)
-            at_once = _how_many(network, size, window)
-        else:
-            network, at_once = None, max(PIXELS_AT_ONCE // math.prod(size), 1)
+        window, stride = _pair("window", window), _pair("stride", stride)
+        tops, lefts = map(window_starts, size, window, stride)
+        target, ask = _question(model, image, target, score)
+        with naming(targets="score" if callable(score) else "target"):
+            whole = predict(model, image, ask)
+        clean = float(whole.scores)
+        if not math.isfinite(clean):
+            raise ArgumentError("score", f"must be finite; the whole image scores {clean}")
+        if top_classes and whole.outputs is None:
+            raise ArgumentError(
+                "top_classes",
+                "must be False where the model returns no (N, classes) tensor",
+            )
         grid = len(tops), len(lefts)
-        scores = image.new_full(grid, float("nan"), device="cpu")
-        classes = torch.full(grid, -1) if top_classes else None
         found = OcclusionMap(
             image.clone(),
-            filler,
+            fill_picture(fill, image),
             window,
             tops,
             lefts,
-            reader.target,
-            reader.clean,
-            scores,
-            classes,
+            target,
+            clean,
+            scores=torch.full(grid, torch.nan, dtype=image.dtype),
+            top_classes=torch.full(grid, -1) if top_classes else None,
         )
-        done = 0
-        for rows, columns in blocks(*grid, at_once):
-            place = torch.cartesian_prod(rows, columns).T
-            corners = torch.tensor(tops)[place[0]], torch.tensor(lefts)[place[1]]
-            hidden = _hidden_scores(network, reader, found, *corners)
-            scores[tuple(place)] = hidden[0]
-            if top_classes:
-                classes[tuple(place)] = hidden[1]
-            done += len(place[0])
-            if progress is not None:
-                with torch.enable_grad():
-                    if progress(done, scores.numel(), _copy(found)) is False:
-                        return replace(found, stopped=done < scores.numel())
+        network, at_once = None, max(PIXELS_AT_ONCE // math.prod(size), 1)
+        if incremental and not isinstance(ask, Unit) and layers_of(model) is not None:
+            only = target if score == "logit" and not top_classes else None
+            network = Incremental(model, image, only)
+            at_once = network.how_many(window)
+        done, total = 0, found.scores.numel()
+        for windows in blocks(*grid, at_once):
+            _hide(model, network, found, windows, ask)
+            done += len(windows)
+            with torch.enable_grad():  # as the caller's function expects
+                if not goes_on(progress, done, total, _snapshot(found)):
+                    return replace(found, stopped=done < total)
     return found
+
+
+def _hide(model, network, found: OcclusionMap, windows: Tensor, ask: Targets) -> None:
+    """Hide some windows, each in an image of its own, and note the scores."""
+    places = windows.tolist()
+    if network is None:
+        images = torch.cat([found.hidden(*place) for place in places])
+        scores, _, outputs = predict(model, images, ask)
+    else:
+        patches = [found.filling(*place) for place in places]
+        corners = [(found.tops[row], found.lefts[column]) for row, column in places]
+        corners = torch.tensor(corners, device=found.image.device)
+        outputs = network(*corners.T, torch.stack(patches))
+        scores = one_per_image(ask(outputs), len(places), "score")
+    found.scores[tuple(windows.T)] = scores.detach().to(found.scores)
+    if found.top_classes is not None:
+        found.top_classes[tuple(windows.T)] = outputs.argmax(dim=1).cpu()
+
+
+@saliency_method(
+    "occlusion", name="occlusion", lesson="06", passes=169, signed=True, sums=True
+)
+def occlusion_maps(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """(N, H, W), signed: drops of the logit; windows a seventh of a side, half apart.
+
+    Called as all methods are, on a batch. Where `progress` stops it, the maps of the images
+    that were not reached are NaN.
+    """
+    window = max(1, round(min(images.shape[2:]) / 7))
+    stride = max(1, window // 2)
+    each = [targets] * len(images)
+    if targets is not None and not callable(targets) and not isinstance(targets, Unit):
+        each = class_indices(targets, len(images)).tolist()
+    unknown, maps = torch.full(images.shape[2:], torch.nan), []
+
+    def all_maps(*under_way: Tensor) -> Tensor:
+        known = [*maps, *under_way]
+        return torch.stack(known + [unknown] * (len(images) - len(known))).to(images)
+
+    for target in each:
+
+        def report(done: int, total: int, so_far: OcclusionMap) -> bool:
+            done, total = len(maps) * total + done, len(images) * total
+            return goes_on(progress, done, total, all_maps(so_far.heatmap))
+
+        image = images[[len(maps)]]
+        found = occlusion(model, image, target, window, stride, progress=report)
+        maps.append(found.heatmap)
+        if found.stopped:
+            break
+    return all_maps()
 
 
 def window_starts(size: int, window: int, stride: int) -> tuple[int, ...]:
     """Where windows begin along a side: 0, stride, … and flush with the end if need be.
-
-    Raises:
-        ValueError: a window that is longer than the side.
 
     Example:
         >>> window_starts(10, window=4, stride=4)
         (0, 4, 6)
     """
     if window > size:
-        raise ValueError(f"window: wants at most the picture's {size} pixels, not {window}")
+        raise ArgumentError("window", f"must be at most the image's {size}, got {window}")
     starts = list(range(0, size - window + 1, stride))
     if starts[-1] + window < size:
         starts.append(size - window)
     return tuple(starts)
 
 
-def blocks(rows: int, columns: int, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Blocks of at most `count` neighbours of a grid, as the indices of rows and columns.
+def blocks(rows: int, columns: int, count: int) -> Iterator[Tensor]:
+    """The places of a grid in blocks of at most `count` neighbours, (count, 2) each.
 
-    Neighbours reach patches of like size; that is what makes a batch of them cheap.
+    Neighbours reach patches of similar size, which makes a batch of them cheap.
     """
     high = min(max(math.isqrt(count), 1), rows)
     wide = min(max(count // high, 1), columns)
     for some_rows in torch.arange(rows).tensor_split(math.ceil(rows / high)):
         for some_columns in torch.arange(columns).tensor_split(math.ceil(columns / wide)):
-            yield some_rows, some_columns
+            yield torch.cartesian_prod(some_rows, some_columns)
 
 
-# -- one batch of windows --------------------------------------------------------------
-
-
-def _hidden_scores(network, reader, found, top, left) -> tuple[Tensor, Tensor | None]:
-    """Scores (and top classes) with N windows hidden, of which the corners are given."""
-    height, width = found.window
-    corners = list(zip(top.tolist(), left.tolist(), strict=True))
-    if network is None:
-        pictures = found.image.repeat(len(corners), 1, 1, 1)
-        for picture, (y, x) in zip(pictures, corners, strict=True):
-            place = (..., slice(y, y + height), slice(x, x + width))
-            picture[place] = found.filler[0][place]
-        return reader.through_model(pictures)
-    patches = [found.filler[0, :, y : y + height, x : x + width] for y, x in corners]
-    device = found.image.device
-    outputs = network(top.to(device), left.to(device), torch.stack(patches))
-    return reader.read(outputs)
-
-
-def _how_many(network: Incremental, size, window) -> int:
-    """How many windows fit in one pass: bounded by their largest patches."""
-    middle = [(side - part) // 2 for side, part in zip(size, window, strict=True)]
-    places = network.patches(*middle, *window)
-    largest = max(
-        (bottom - top) * (right - left) * clean.shape[2] * clean.element_size()
-        for (_, _, (top, left, bottom, right)), clean in zip(
-            places, network.maps, strict=True
+def _question(model, image, target, score) -> tuple[int | None, Targets]:
+    """The class, None without one; and what to ask: a `Unit`, or a function of outputs."""
+    if not (callable(score) or score in ("logit", "probability")):
+        raise ArgumentError(
+            "score",
+            'must be "logit", "probability" or a function of the outputs, got '
+            f"{described(score)}",
         )
-    )
-    return max(min(AT_ONCE, MEGABYTES * 1_000_000 // (4 * largest)), 1)
+    if isinstance(target, Unit) and score != "logit":
+        raise ArgumentError("score", 'must be "logit" where the target is a Unit')
+    if callable(target) or isinstance(target, Unit):
+        return None, target
+    if callable(score):
+        return None, score
+    with naming(targets="target"):
+        target = int(predict(model, image, target).classes)
+
+    def of_class(outputs: Tensor) -> Tensor:
+        if outputs.shape[1] == 1:  # a single logit, or the only class that was computed
+            return outputs[:, 0]
+        values = outputs.softmax(dim=1) if score == "probability" else outputs
+        return values[:, target]
+
+    return target, of_class
 
 
-class _Reader:
-    """From outputs to the scores that were asked for; knows the clean score.
-
-    Attributes:
-        target: the class; None for a unit or a function.
-        clean: score of the whole picture.
-        only_target: whether the outputs of other classes are of no interest.
-        reads_outputs: whether the score can be read from the network's outputs.
-    """
-
-    def __init__(self, model, image, target, score, top_classes):
-        if not (score in SCORES if isinstance(score, str) else callable(score)):
-            wanted = '"logit", "probability" or a function of the outputs'
-            raise ValueError(f"score: wants {wanted}, not {score!r}")
-        if callable(target) and not isinstance(target, Unit):
-            target, score = None, target
-        self.model, self.unit, self.score = model, None, score
-        self.top_classes, self.target = top_classes, None
-        if isinstance(target, Unit):
-            if score != "logit":
-                raise ValueError('score: wants "logit" where the target is a Unit')
-            self.unit = target
-        elif not callable(score):
-            self.target = _one_class(model, image, target)
-        self.reads_outputs = self.unit is None
-        self.only_target = self.target is not None and score == "logit" and not top_classes
-        self.clean = float(self.through_model(image)[0][0])
-        if not math.isfinite(self.clean):
-            raise ValueError(f"score: of the whole picture it is {self.clean}, not finite")
-
-    def through_model(self, pictures: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores and top classes of whole pictures."""
-        if self.unit is None:
-            outputs = []
-
-            def keep(given):
-                outputs.append(given)
-                return given.new_zeros(len(pictures))
-
-            target_scores(self.model, pictures, keep)
-            return self.read(outputs[0])
-        scores = target_scores(self.model, pictures, self.unit)
-        tops = self.model(pictures).argmax(dim=1).cpu() if self.top_classes else None
-        return scores.cpu(), tops
-
-    def read(self, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Scores and top classes from outputs."""
-        tops = outputs.argmax(dim=1).cpu() if self.top_classes else None
-        if callable(self.score):
-            scores = self.score(outputs)
-            if not isinstance(scores, Tensor) or scores.shape != outputs.shape[:1]:
-                came = tuple(getattr(scores, "shape", ())) or type(scores).__name__
-                raise ValueError(
-                    f"score: the function wants to give {len(outputs)} scores for as many "
-                    f"pictures, shape ({len(outputs)},), not {came}"
-                )
-        elif outputs.shape[1] == 1:
-            scores = outputs[:, 0]
-        elif self.score == "probability":
-            scores = outputs.softmax(dim=1)[:, self.target]
-        else:
-            scores = outputs[:, self.target]
-        return scores.detach().cpu(), tops
-
-
-# -- what is asked for -----------------------------------------------------------------
-
-
-def _one_picture(model: nn.Module, image: Tensor) -> Tensor:
+def _one_image(model: nn.Module, image: Tensor) -> Tensor:
     if isinstance(image, Tensor) and image.ndim == 4 and len(image) != 1:
-        raise ValueError(
-            f"image: wants one picture, (1, 3, H, W), not {tuple(image.shape)}"
+        raise ArgumentError(
+            "image", f"must be one image, (1, 3, H, W), got {described(image)}"
         )
-    try:
+    with naming(images="image"):
         check_images(model, image)
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("images: ", "image: ", 1)) from error
     return image.detach()
 
 
-def _one_class(model: nn.Module, image: Tensor, target) -> int:
-    """The class to explain; the network's top class for None."""
-    outputs = []
-
-    def keep(given):
-        outputs.append(given)
-        return given.new_zeros(len(image))
-
-    try:
-        if target is not None:
-            target = class_indices(target, 1).item()
-            target_scores(model, image, target)  # refuses a class that there is not
-            return target
-        target_scores(model, image, keep)
-        return int(outputs[0].argmax(dim=1))
-    except (TypeError, ValueError) as error:
-        raise type(error)(str(error).replace("targets: ", "target: ", 1)) from error
-
-
 def _pair(name: str, value) -> tuple[int, int]:
-    """A number, or two of them, as two positive whole numbers."""
-    several = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(several) != 2 or not all(
-        isinstance(v, Integral) and not isinstance(v, bool) and v > 0 for v in several
-    ):
-        wanted = "a whole number of pixels above 0, or two of them (down, across)"
-        raise ValueError(f"{name}: wants {wanted}, not {value!r}")
-    return int(several[0]), int(several[1])
+    """A number, or two of them, as two positive whole numbers of pixels."""
+    pair = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2:
+        raise ArgumentError(
+            name, f"must be a number of pixels or two, (down, across), got {value!r}"
+        )
+    return tuple(number(name, side, low=1, whole=True) for side in pair)
 
 
-# -- small things ----------------------------------------------------------------------
-
-
-def _cover(starts: Sequence[int], length: int, size: int) -> Tensor:
-    """(size, windows): 1 where the window covers the pixel."""
-    offset = torch.arange(size)[:, None] - torch.tensor(starts)[None, :]
-    return ((offset >= 0) & (offset < length)).double()
-
-
-def _copy(found: OcclusionMap) -> OcclusionMap:
+def _snapshot(found: OcclusionMap) -> OcclusionMap:
     """A map that does not change as the computation goes on."""
     classes = None if found.top_classes is None else found.top_classes.clone()
     return replace(found, scores=found.scores.clone(), top_classes=classes)

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ._machinery.arguments import ArgumentError, choice, naming, number, numbers
+from ._machinery.data import DATA
 from .images import fit_box, fit_image, load_image
-from .models import DATA, class_name
+from .models import class_name
 
 KINDS = ("photos", "scenes", "cutouts")
 Box = tuple[float, float, float, float]
@@ -27,7 +29,7 @@ class Samples:
 
     Attributes:
         kind: ``"photos"``, ``"scenes"`` or ``"cutouts"``.
-        records: the entries of ``photos.json``, one a picture.
+        records: their entries in ``photos.json``.
     """
 
     kind: str
@@ -45,7 +47,7 @@ class Samples:
         return [load_image(path) for path in paths]
 
     def arrays(self, size: int = 224, fit: str = "crop") -> np.ndarray:
-        """(N, size, size, 3) `uint8`, cropped as `preprocess` does it."""
+        """(N, size, size, 3) `uint8`, cropped as by `preprocess`."""
         pictures = [load_image(image) for image in self.images]
         return np.stack([np.asarray(fit_image(p, size, fit)) for p in pictures])
 
@@ -57,12 +59,12 @@ class Samples:
 
     @property
     def class_names(self) -> list[str]:
-        """The name of each picture's class; "" where it has none."""
+        """The name of the class for each picture; "" where it has none."""
         return [class_name(i) if i >= 0 else "" for i in self.labels.tolist()]
 
     @property
     def names(self) -> list[str]:
-        """What each picture is called, by which `load_samples` finds it."""
+        """The name of each picture, by which `load_samples` finds it."""
         return [record["name"] for record in self.records]
 
     @property
@@ -79,11 +81,9 @@ class Samples:
 
     @property
     def credits(self) -> list[str]:
-        """One line a picture: its title, author, licence and what was changed."""
-        return [
-            "“{title}” by {author}, {licence}, {changes}".format(**record)
-            for record in self.records
-        ]
+        """One line for each picture: its title, author, licence and changes."""
+        line = "“{title}” by {author}, {licence}, {changes}"
+        return [line.format(**record) for record in self.records]
 
 
 @cache
@@ -100,40 +100,33 @@ def load_samples(
     """The course's pictures; the order is stable, the first five are a varied batch.
 
     Args:
-        num: how many, from the first; None for all.
+        num: how many, counted from the first; None for all.
         kind: ``"photos"``, ``"scenes"`` or ``"cutouts"``.
         names: the pictures to load, by name, in the order given.
-
-    Raises:
-        ValueError: an unknown kind or name, or more pictures than there are.
 
     Example:
         >>> load_samples(5).arrays().shape
         (5, 224, 224, 3)
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind: wants one of {', '.join(KINDS)}, not {kind!r}")
-    records = _records(kind)
+    records = _records(choice("kind", kind, KINDS))
     if names is not None:
-        known = {record["name"]: record for record in records}
         wanted = [names] if isinstance(names, str) else names
         if not isinstance(wanted, Sequence) or not wanted:
-            raise ValueError(f"names: wants a name or a list of names, not {names!r}")
-        records = tuple(_known(known, name, kind) for name in wanted)
-    if num is None:
-        return Samples(kind, records)
-    if not isinstance(num, (int, np.integer)) or not 1 <= num <= len(records):
-        raise ValueError(f"num: there are 1 to {len(records)} {kind}, not {num!r}")
-    return Samples(kind, records[:num])
+            raise ArgumentError("names", f"must be a name or a list of them, got {names!r}")
+        known = {record["name"]: record for record in records}
+        records = tuple(known[_known_name(name, known)] for name in wanted)
+    if num is not None:
+        records = records[: number("num", num, 1, len(records), whole=True)]
+    return Samples(kind, records)
 
 
-def _known(known: dict[str, dict], name: str, kind: str) -> dict:
+def _known_name(name: str, known: Sequence[str]) -> str:
     if name in known:
-        return known[name]
+        return name
     parts = {part: full for full in known for part in (full, *full.split("_"))}
     near = dict.fromkeys(parts[p] for p in get_close_matches(str(name), parts, n=3))
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {[*known]}"
-    raise ValueError(f"names: no picture of {kind} is called {name!r}; {hint}")
+    raise ArgumentError("names", f"must be names of the pictures, got {name!r}; {hint}")
 
 
 def two_class_picture(
@@ -141,15 +134,16 @@ def two_class_picture(
     centres: tuple[float, float] = (0.46, 0.795),
     size: int = 224,
 ) -> Image.Image:
-    """Two photographs side by side: a picture of two classes, each in its own half.
+    """Two photographs side by side: a picture of two classes, one in each half.
 
     Args:
         pair: names of the left and the right photograph.
-        centres: where each one's half is centred, as a share of its width.
+        centres: where each half is centred, as a share of its photograph's width.
         size: side of the square picture in pixels.
     """
     picture = Image.new("RGB", (size, size))
-    photos = load_samples(names=pair).images
+    with naming(names="pair"):
+        photos = load_samples(names=pair).images
     for side, (photo, centre) in enumerate(zip(photos, centres, strict=True)):
         half = _upright_half(photo, centre).resize((size // 2, size))
         picture.paste(half, (side * (size // 2), 0))
@@ -170,13 +164,13 @@ def _upright_half(photo: Image.Image, centre: float) -> Image.Image:
 
 @dataclass(frozen=True)
 class Composite:
-    """A cut-out on a scene: a picture whose object is known to the pixel.
+    """A cut-out on a scene: a picture of an object whose exact mask is known.
 
     Attributes:
         image: RGB, square.
         mask: (size, size) bool, where the cut-out covers at least half of the scene.
         box: ``(x0, y0, x1, y1)`` around the mask, x1 and y1 one beyond its last pixel.
-        label: ImageNet class of the cut-out; None unless it was given.
+        label: ImageNet class of the cut-out, if it was given.
         name: such as ``"goldfish on desert_dune"``.
     """
 
@@ -201,45 +195,39 @@ def composite(
 
     Args:
         cutout: RGBA; its transparent margin does not count.
-        scene: any picture; cropped to a square as `preprocess` does it.
+        scene: any picture; cropped to a square as by `preprocess`.
         share: the cut-out's longer side as a share of the picture's, in (0, 1].
-        place: across and down, in [0, 1]: 0 touches the left (upper) border, 1 the right
-            (lower) one.
+        place: (across, down), in [0, 1]: 0 touches the left or upper border, 1 the right or
+            lower one.
         flip: mirror the cut-out.
         size: side of the picture in pixels.
         label, name: kept in the result.
 
-    Raises:
-        ValueError: no alpha, nothing to see, or a share or place out of range.
-
     Example:
         >>> dog = load_samples(kind="cutouts", names="german_shepherd").images[0]
         >>> composite(dog, Image.new("RGB", (300, 300)), share=0.5, place=(0, 0)).box
-        (0, 0, 112, 90)
+        (1, 1, 112, 90)
     """
-    if cutout.mode != "RGBA" or cutout.getchannel("A").getbbox() is None:
-        raise ValueError("cutout: wants an RGBA picture with something to see in it")
-    if not 0 < share <= 1:
-        raise ValueError(f"share: wants a number in (0, 1], not {share!r}")
-    if not all(0 <= p <= 1 for p in place):
-        raise ValueError(f"place: wants (across, down) in [0, 1], not {place!r}")
-    piece = cutout.crop(cutout.getchannel("A").getbbox())
+    visible = cutout.getchannel("A").getbbox() if cutout.mode == "RGBA" else None
+    if visible is None:
+        raise ArgumentError("cutout", "must be an RGBA picture that is not all transparent")
+    share = number("share", share, 0, 1, above=True)
+    place = numbers("place", place, 2, 0, 1, order="(across, down)")
+    with naming(source="scene"):
+        picture = fit_image(load_image(scene), size)
+    piece = cutout.crop(visible)
     piece = piece.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else piece
     scale = share * size / max(piece.size)
     piece = piece.resize([max(1, round(side * scale)) for side in piece.size])
-    left, top = (
-        round(p * (size - side)) for p, side in zip(place, piece.size, strict=True)
-    )
+    corner = tuple(round(p * (size - s)) for p, s in zip(place, piece.size, strict=True))
+    picture.paste(piece, corner, piece)
     layer = Image.new("L", (size, size))
-    layer.paste(piece.getchannel("A"), (left, top))
-    picture = fit_image(load_image(scene), size)
-    picture.paste(piece, (left, top), piece)
+    layer.paste(piece.getchannel("A"), corner)
     mask = np.asarray(layer) >= 128
-    rows, columns = np.nonzero(mask)
-    if rows.size == 0:
-        raise ValueError("share: so small a cut-out cannot be seen any more")
-    edges = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
-    return Composite(picture, mask, tuple(int(edge) for edge in edges), label, name)
+    box = Image.fromarray(mask).getbbox()
+    if box is None:
+        raise ArgumentError("cutout", "must be opaque enough to cover half of a pixel")
+    return Composite(picture, mask, box, label, name)
 
 
 def load_composites(
@@ -250,36 +238,29 @@ def load_composites(
 ) -> list[Composite]:
     """Cut-outs at random places and of random sizes on scenes; the boxes are known.
 
-    The first 35 hold each of the five cut-outs on each of the seven scenes once; after
-    them the round begins again, at other places.
+    The first 35 show each of the five cut-outs on each of the seven scenes once; the next
+    35 do so again, at other places.
 
     Args:
         count: how many.
-        seed: of the places and sizes; the same seed gives the same pictures, and the
-            first ten of twenty are the ten of ten.
+        seed: of the places and sizes; the same seed gives the same pictures, whatever
+            `count` is.
         shares: smallest and largest longer side of the cut-out, as a share of the
             picture's side.
         size: side of the pictures in pixels.
     """
-    if not isinstance(count, (int, np.integer)) or count < 1:
-        raise ValueError(f"count: wants a whole number from 1, not {count!r}")
-    if not 0 < shares[0] <= shares[1] <= 1:
-        raise ValueError(f"shares: wants 0 < smallest ≤ largest ≤ 1, not {shares!r}")
+    count = number("count", count, 1, whole=True)
+    low, high = numbers("shares", shares, 2, 0, 1, above=True, order="(smallest, largest)")
+    if low > high:
+        raise ArgumentError("shares", f"must be (smallest, largest), got {shares}")
     cutouts, scenes = load_samples(kind="cutouts"), load_samples(kind="scenes")
-    random, made = np.random.default_rng(seed), []
-    for number in range(count):
-        # Both lists are gone through at once: 5 and 7 share no factor.
-        one, ground = number % len(cutouts), number % len(scenes)
-        share, across, down = random.uniform([shares[0], 0, 0], [shares[1], 1, 1])
-        made.append(
-            composite(
-                cutouts.images[one],
-                scenes.images[ground],
-                float(share),
-                (float(across), float(down)),
-                size=size,
-                label=int(cutouts.labels[one]),
-                name=f"{cutouts.names[one]} on {scenes.names[ground]}",
-            )
-        )
+    random, made = np.random.default_rng(number("seed", seed, 0, whole=True)), []
+    for index in range(count):
+        # 5 and 7 share no factor, so 35 steps through both lists meet every pair once.
+        one, ground = index % len(cutouts), index % len(scenes)
+        share, across, down = random.uniform([low, 0, 0], [high, 1, 1])
+        pair = cutouts.images[one], scenes.images[ground]
+        label = int(cutouts.labels[one])
+        name = f"{cutouts.names[one]} on {scenes.names[ground]}"
+        made.append(composite(*pair, share, (across, down), False, size, label, name))
     return made

@@ -1,39 +1,65 @@
-"""What is explained: from `targets` to one score per picture.
+"""What is explained: from `targets` to one score per image.
 
-Every method of the course asks how a *score* depends on a picture. This module says
-which score: of a class, of a hidden unit, or of any function of the network's outputs.
-It also holds the care that all methods share, so that each of them can be short: the
-checks of `model` and `images`, and `explaining`, which leaves a network as it was.
+Every method of the course asks how a *score* depends on an image. This module says which
+score: of a class, of a hidden unit, or of any function of the network's outputs. It also
+holds what all methods share, so that each of them can be short: the checks of `model` and
+`images`, and `explaining`, which leaves a network unchanged.
+
+Everywhere in the package, `model` is a classifier, (N, C, H, W) → (N, classes); `images` is
+(N, C, H, W), preprocessed, and never changed; `targets` is one of
+
+=========================== =========================================================
+None                        the top class of each image
+an int                      the same class for all images
+N ints, or a tensor (N,)    one class per image
+a `Unit`                    a hidden unit
+a function                  ``outputs -> (N,)`` scores, such as a negative loss
+=========================== =========================================================
 """
 
 import math
-import reprlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from numbers import Integral
+from contextlib import contextmanager, nullcontext, suppress
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._machinery.arguments import ArgumentError, described, number
+from ._machinery.hooks import watching
 from .models import Unit, layer_path
 
 Targets = None | int | Sequence[int] | Tensor | Unit | Callable[[Tensor], Tensor]
-PIXELS_AT_ONCE = 8 * 224 * 224  # in one pass: more are no quicker, and take memory
+PIXELS_AT_ONCE = 8 * 224 * 224  # per pass: more take memory and save no time
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+class Answer(NamedTuple):
+    """What a network says about N images.
+
+    Attributes:
+        scores: (N,), the scores that `targets` names.
+        classes: (N,), the classes that it names; None for a unit or a function.
+        outputs: (N, classes), before softmax; None where the network returns something
+            else.
+    """
+
+    scores: Tensor
+    classes: Tensor | None
+    outputs: Tensor | None
 
 
 @contextmanager
 def explaining(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, frozen parameters and gradients on; afterwards all as it was.
+    """Evaluation mode, frozen parameters and gradients on; afterwards all is restored.
 
-    Batch norm in training mode would mix the pictures of a batch, and dropout would
-    make every map another one; so maps are computed in evaluation mode whatever the
-    mode of the network. Frozen parameters spare the backward pass half of its work and
-    leave every `.grad` alone.
+    In training mode batch norm would mix the images of a batch, and dropout would change
+    every map; so maps are computed in evaluation mode. Frozen parameters spare the
+    backward pass half of its work and leave every `.grad` alone.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model: wants a torch.nn.Module, not {type(model).__name__}")
+        raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
     training = {module: module.training for module in model.modules()}
     trainable = {p: p.requires_grad for p in model.parameters()}
     try:
@@ -50,51 +76,149 @@ def explaining(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def check_images(model: nn.Module, images: Tensor) -> None:
-    """Refuse what is no batch of pictures for `model`, in one sentence.
+def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
+    """The score of each image that `targets` names.
+
+    Returns:
+        (N,) scores, still attached to the graph; for classes, before softmax.
 
     Raises:
-        TypeError: no tensor, or not of the floating-point type of the network.
-        ValueError: not (N, C, H, W), empty, not finite, or on another device.
+        ArgumentError: targets that do not fit the images or the network.
+        RuntimeError: a network that cannot take these images.
+
+    Example:
+        >>> target_scores(load_model(), torch.randn(2, 3, 224, 224), 207).shape
+        torch.Size([2])
+    """
+    return forward(model, images, targets).scores
+
+
+def predict(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer:
+    """What a network says about images, in one pass and without a gradient.
+
+    Raises:
+        ArgumentError, RuntimeError: as `target_scores`; also images that do not fit.
+
+    Example:
+        >>> predict(load_model(), torch.randn(2, 3, 224, 224)).outputs.shape
+        torch.Size([2, 1000])
+    """
+    with explaining(model), torch.no_grad():
+        check_images(model, images)
+        return forward(model, images, targets)
+
+
+def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer:
+    """One pass through the network, and the scores that `targets` names."""
+    units: list[Tensor] = []
+    watch = nullcontext()
+    if isinstance(targets, Unit):
+        layers = {targets.layer: model.get_submodule(layer_path(model, targets.layer))}
+        # `watching` reads at once: an in-place ReLU behind the layer would overwrite it.
+        watch = watching(layers, lambda _, out: units.append(_read(out, targets, images)))
+    try:
+        with watch:
+            outputs = model(images)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise RuntimeError(
+            f"images of shape {tuple(images.shape)} do not go through "
+            f"{type(model).__name__} ({reason[0]})"
+        ) from error
+    is_table = isinstance(outputs, Tensor) and outputs.shape[:-1] == (len(images),)
+    table = outputs if is_table else None
+    if isinstance(targets, Unit):
+        if not units:
+            raise ArgumentError(
+                "targets", f"must name a layer that the model uses, got {targets.layer!r}"
+            )
+        return Answer(units[-1], None, table)
+    if callable(targets):
+        scores = one_per_image(targets(outputs), len(images), "targets")
+        return Answer(scores, None, table)
+    if table is None:
+        raise ArgumentError(
+            "model",
+            f"must return scores of shape ({len(images)}, classes), got "
+            f"{described(outputs)}; pass a function of the outputs as targets",
+        )
+    if targets is None:
+        classes = outputs.argmax(dim=1)
+    else:
+        classes = class_indices(targets, len(images)).to(outputs.device)
+        wrong = (classes < 0) | (classes >= outputs.shape[1])
+        if wrong.any():
+            raise ArgumentError(
+                "targets",
+                f"must be classes between 0 and {outputs.shape[1] - 1}, got "
+                f"{classes[wrong][0].item()}",
+            )
+    # One score per row, as outputs[range(N), classes]: lesson 03 looks at gather closely.
+    return Answer(outputs.gather(1, classes[:, None])[:, 0], classes, outputs)
+
+
+def groups(images: Tensor, targets: Targets) -> Iterator[tuple[Tensor, Targets]]:
+    """Images with their targets, as many at a time as fit easily into memory.
+
+    A function of the outputs may want the whole batch, so it gets all at once.
+    """
+    at_once = max(PIXELS_AT_ONCE // math.prod(images.shape[2:]), 1)
+    if callable(targets):
+        at_once = len(images)
+    elif targets is not None and not isinstance(targets, Unit):
+        targets = class_indices(targets, len(images))
+    for start in range(0, len(images), at_once):
+        some = slice(start, start + at_once)
+        yield images[some], targets[some] if isinstance(targets, Tensor) else targets
+
+
+def check_images(model: nn.Module, images: Tensor) -> None:
+    """Refuse anything that is not a batch of images for `model`, in one sentence.
+
+    Raises:
+        ArgumentError: not a tensor (N, C, H, W), empty, not finite, or not of the
+            network's floating-point type and device.
     """
     if not isinstance(images, Tensor):
-        raise TypeError(
-            f"images: wants a tensor (N, 3, H, W), not {type(images).__name__}; "
-            "preprocess() makes one"
+        raise ArgumentError(
+            "images",
+            f"must be a float tensor of shape (N, C, H, W), got {described(images)}; "
+            "preprocess() makes one",
         )
-    if images.ndim != 4:
-        raise ValueError(
-            f"images: wants the shape (N, 3, H, W), not {tuple(images.shape)}"
-            + ("; images[None] adds the batch axis" if images.ndim == 3 else "")
+    if images.ndim != 4 or images.numel() == 0:
+        hint = "; images[None] adds the batch axis" if images.ndim == 3 else ""
+        raise ArgumentError(
+            "images",
+            "must be a tensor of shape (N, C, H, W) with at least one pixel, got shape "
+            f"{tuple(images.shape)}{hint}",
         )
-    if images.numel() == 0:
-        raise ValueError(f"images: the batch is empty, shape {tuple(images.shape)}")
     if not images.is_floating_point():
-        raise TypeError(
-            f"images: wants floats, not {images.dtype}; preprocess() makes them"
+        raise ArgumentError(
+            "images", f"must be floats, got {images.dtype}; preprocess() makes them"
         )
     weight = next(model.parameters(), images)
     if weight.device != images.device:
-        raise ValueError(
-            f"images: are on {images.device}, the model on {weight.device}; "
-            f'move them by images.to("{weight.device}")'
+        raise ArgumentError(
+            "images",
+            f"must be on the model's device, {weight.device}, got {images.device}; "
+            f'images.to("{weight.device}") moves them',
         )
     if weight.dtype != images.dtype:
-        raise TypeError(
-            f"images: are {images.dtype}, the model is {weight.dtype}; "
-            f"turn them into its type by images.to({weight.dtype})"
+        raise ArgumentError(
+            "images",
+            f"must have the model's type, {weight.dtype}, got {images.dtype}; "
+            f"images.to({weight.dtype}) converts them",
         )
-    # The sum is not finite if any value is not: a first look, ten times as fast.
+    # A cheap pre-check: if any value is not finite, neither is the sum.
     if not images.sum().isfinite() and not images.isfinite().all():
-        raise ValueError("images: holds NaN or infinite values")
+        raise ArgumentError("images", "must be finite, but holds NaN or infinite values")
 
 
 def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
-    """`targets` as a LongTensor (N,) for `count` pictures.
+    """`targets` as a LongTensor (N,) for `count` images.
 
     Raises:
-        TypeError: no whole numbers.
-        ValueError: another length than `count`.
+        ArgumentError: not whole numbers, or another length than `count`.
 
     Example:
         >>> class_indices(207, count=2)
@@ -107,189 +231,90 @@ def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
         with suppress(TypeError, ValueError, OverflowError):
             given = torch.as_tensor(np.asarray(targets))
     if given is None or given.dtype not in WHOLE_NUMBERS:
-        came = getattr(targets, "dtype", None) or reprlib.repr(targets)
-        raise TypeError(
-            "targets: wants None, a class index, one index per picture, a Unit or a "
-            f"function of the outputs, not {came}"
+        came = getattr(targets, "dtype", None) or described(targets)
+        raise ArgumentError(
+            "targets",
+            "must be None, a class index, one index per image, a Unit or a function of "
+            f"the outputs, got {came}",
         )
     if given.ndim == 0:
         given = given.expand(count)
     if given.shape != (count,):
-        raise ValueError(
-            f"targets: wants one class for each of {count} pictures, "
-            f"not {given.numel()} in the shape {tuple(given.shape)}"
+        raise ArgumentError(
+            "targets",
+            f"must be one class for each of {count} images, got {described(given)}",
         )
     return given.long().clone()  # may have been made in inference mode, or be expanded
 
 
+def one_per_image(scores, count: int, argument: str) -> Tensor:
+    """The `scores` that a caller's function gives, if they are a tensor of shape (N,)."""
+    if not isinstance(scores, Tensor) or scores.shape != (count,):
+        raise ArgumentError(
+            argument,
+            f"must return one score per image, a tensor of shape ({count},), got "
+            f"{described(scores)}",
+        )
+    return scores
+
+
 def seeded(seed: int) -> torch.Generator:
-    """Random numbers of a method's own, which leave everybody else's alone.
-
-    Raises:
-        ValueError: a seed that is no whole number.
-    """
-    if not isinstance(seed, Integral) or isinstance(seed, bool):
-        raise ValueError(f"seed: wants a whole number, not {seed!r}")
-    return torch.Generator().manual_seed(int(seed) % 2**63)
-
-
-def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
-    """The score of each picture that `targets` names.
-
-    Args:
-        model: a classifier, (N, C, H, W) → (N, classes).
-        images: (N, C, H, W), preprocessed.
-        targets: None, the top class of each picture; an int, the same class for all; N
-            class indices; a `Unit`; or a function of the outputs that gives (N,) scores.
-
-    Returns:
-        (N,) scores, still attached to the graph: before softmax, for classes.
-
-    Raises:
-        ValueError, TypeError: targets that do not fit the pictures or the network.
-        RuntimeError: a network that cannot take these pictures.
-    """
-    if isinstance(targets, Unit):
-        return _unit_scores(model, images, targets)
-    if callable(targets):
-        return _checked_scores(targets(_forward(model, images)), len(images))
-    if targets is not None:
-        targets = class_indices(targets, len(images))
-    outputs = _forward(model, images)
-    if not isinstance(outputs, Tensor) or outputs.shape[:-1] != (len(images),):
-        raise ValueError(
-            f"model: wants to give scores (N, classes), N = {len(images)}, not "
-            f"{_shape(outputs)}; pass a function of the outputs as targets"
-        )
-    if targets is None:
-        targets = outputs.argmax(dim=1)
-    wrong = (targets < 0) | (targets >= outputs.shape[1])
-    if wrong.any():
-        raise ValueError(
-            f"targets: there is no class {targets[wrong][0].item()}; "
-            f"the model has the classes 0 to {outputs.shape[1] - 1}"
-        )
-    # One score per row, as outputs[range(N), targets]: lesson 03 looks at gather closely.
-    return outputs.gather(1, targets.to(outputs.device)[:, None])[:, 0]
-
-
-def read_answer(
-    model: nn.Module, images: Tensor, targets: Targets = None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """What a network says of pictures, in one pass and without a gradient.
-
-    Args:
-        model, images, targets: as for `target_scores`.
-
-    Returns:
-        (N,) the scores that `targets` names; (N,) the classes that it names, None for a
-        unit or a function; (N, classes) all the scores, None where the network gives none.
-
-    Raises:
-        ValueError, TypeError, RuntimeError: as `target_scores`.
-    """
-    given = []
-
-    def read(module, inputs, output):
-        given.append(output.clone() if isinstance(output, Tensor) else None)
-
-    with explaining(model), torch.no_grad():
-        check_images(model, images)
-        hook = model.register_forward_hook(read)
-        try:
-            scores = target_scores(model, images, targets)
-        finally:
-            hook.remove()
-        outputs = given[-1] if given else None
-        if outputs is not None and outputs.shape[:-1] != (len(images),):
-            outputs = None
-        if isinstance(targets, Unit) or callable(targets):
-            return scores, None, outputs
-        if targets is None:
-            return scores, outputs.argmax(dim=1), outputs
-        return scores, class_indices(targets, len(images)).to(scores.device), outputs
-
-
-def _forward(model: nn.Module, images: Tensor):
-    try:
-        return model(images)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise RuntimeError(
-            f"images: {type(model).__name__} could not take pictures of shape "
-            f"{tuple(images.shape)} ({reason[0]})"
-        ) from error
-
-
-def _unit_scores(model: nn.Module, images: Tensor, unit: Unit) -> Tensor:
-    scores = []
-
-    def read(module, inputs, output):
-        # Read at once: an in-place ReLU behind this layer would overwrite `output`.
-        scores.append(_read_unit(output, unit, images))
-
-    layer = model.get_submodule(layer_path(model, unit.layer))
-    hook = layer.register_forward_hook(read)
-    try:
-        _forward(model, images)
-    finally:
-        hook.remove()
-    if not scores:
-        raise ValueError(f"targets: the model never uses its layer {unit.layer!r}")
-    return _checked_scores(scores[-1], len(images), f"layer {unit.layer!r}")
+    """A random generator of a method's own, which leaves the global one alone."""
+    return torch.Generator().manual_seed(number("seed", seed, whole=True) % 2**63)
 
 
 def has_channels_last(output: Tensor, images: Tensor) -> bool:
     """Whether a layer seems to give (N, rows, columns, channels), as in Swin or ConvNeXt.
 
-    Told by the shape: a map is as oblong as its picture. Channels taken for rows would give
+    The shape tells: a map has its image's proportions. Channels taken for rows would give
     a map, and a wrong one.
     """
     if output.ndim != 4 or output.numel() == 0:
         return False
 
-    def off(rows: int, columns: int) -> float:
+    def distortion(rows: int, columns: int) -> float:
         return abs(math.log(rows * images.shape[3] / (columns * images.shape[2])))
 
-    return off(*output.shape[1:3]) + 0.25 < off(*output.shape[2:4])
+    return distortion(*output.shape[1:3]) + 0.25 < distortion(*output.shape[2:4])
 
 
-def _read_unit(output, unit: Unit, images: Tensor) -> Tensor:
+def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:
+    """(N,): the values of a unit in what its layer gives."""
+    layer = f"layer {unit.layer!r}"
     known = isinstance(output, Tensor) and output.ndim in (2, 4)
     if not known or has_channels_last(output, images):
-        raise ValueError(
-            f"targets: layer {unit.layer!r} gives {_shape(output)}; a unit wants a "
-            "layer that gives (N, channels) or (N, channels, rows, columns)"
+        raise ArgumentError(
+            "targets",
+            "must be a Unit of a layer that gives (N, channels) or (N, channels, rows, "
+            f"columns); {layer} gives {described(output)}",
         )
-    if not 0 <= unit.channel < output.shape[1]:
-        raise ValueError(
-            f"targets: layer {unit.layer!r} has the channels 0 to "
-            f"{output.shape[1] - 1}, not {unit.channel}"
+    channel, channels = unit.channel, output.shape[1]
+    if not 0 <= channel < channels:
+        raise ArgumentError(
+            "targets",
+            f"must name a channel of {layer} between 0 and {channels - 1}, got {channel}",
         )
-    values = output[:, unit.channel]
+    values = output[:, channel]
     if unit.position is None:
-        return values.flatten(1).mean(dim=1) if values.ndim > 1 else values.clone()
-    if values.ndim == 1:
-        raise ValueError(f"targets: layer {unit.layer!r} has no positions, only channels")
-    row, column = unit.position
-    if not (0 <= row < values.shape[1] and 0 <= column < values.shape[2]):
-        raise ValueError(
-            f"targets: layer {unit.layer!r} has {values.shape[1]} rows and "
-            f"{values.shape[2]} columns, no position {unit.position}"
+        values = values.flatten(1).mean(dim=1) if values.ndim > 1 else values.clone()
+    elif values.ndim == 1:
+        raise ArgumentError("targets", f"must have no position: {layer} has channels only")
+    else:
+        (row, column), (rows, columns) = unit.position, values.shape[1:]
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise ArgumentError(
+                "targets",
+                f"must name a position of {layer}, which has {rows} rows and {columns} "
+                f"columns, got {unit.position}",
+            )
+        values = values[:, row, column].clone()
+    if values.shape != (len(images),):
+        raise ArgumentError(
+            "targets",
+            f"must name a layer with one row per image, ({len(images)}, …); {layer} gives "
+            f"{described(output)}",
         )
-    return values[:, row, column].clone()
+    return values
 
 
-def _checked_scores(scores, count: int, giver: str = "the function") -> Tensor:
-    if not isinstance(scores, Tensor) or scores.shape != (count,):
-        raise ValueError(
-            f"targets: {giver} gives {_shape(scores)}; "
-            f"one score per picture is wanted, shape ({count},)"
-        )
-    return scores
-
-
-def _shape(value) -> str:
-    if isinstance(value, Tensor):
-        return f"shape {tuple(value.shape)}"
-    return type(value).__name__
+read_answer = predict

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG, Verdict
 
 
 def make_tests(right: dict[Callable, Callable], mistakes: dict[Callable, dict]) -> tuple:
     """Three tests: right answers pass, stubs are not tried yet, mistakes get a sentence.
 
     Args:
-        right: check → the right answer, a function.
+        right: check → the right answer, a function; a tuple where it takes several.
         mistakes: check → a part of the sentence that helps → the wrong answer.
 
     Returns:
@@ -22,18 +22,29 @@ def make_tests(right: dict[Callable, Callable], mistakes: dict[Callable, dict]) 
 
     @pytest.mark.parametrize("exercise", right, **by_name)
     def passes(exercise):
-        verdict = exercise(right[exercise])
+        verdict = judge(exercise, right[exercise])
         assert verdict.state == PASSED, verdict
 
     @pytest.mark.parametrize("exercise", right, **by_name)
     @pytest.mark.parametrize("nothing", [None, ...])
     def is_not_tried(exercise, nothing):
-        assert exercise(lambda *arguments: nothing).state == NOT_TRIED
+        stubs = tuple((lambda *_: nothing) for _ in as_tuple(right[exercise]))
+        assert judge(exercise, stubs).state == NOT_TRIED
 
     @pytest.mark.parametrize(("exercise", "sentence"), pairs, **by_name)
     def gets_its_sentence(exercise, sentence):
-        verdict = exercise(mistakes[exercise][sentence])
+        verdict = judge(exercise, mistakes[exercise][sentence])
         assert verdict.state == WRONG, verdict
         assert sentence in verdict.message
 
     return passes, is_not_tried, gets_its_sentence
+
+
+def judge(exercise: Callable, answers) -> Verdict:
+    """The verdict on an answer, or on a tuple of them."""
+    return exercise(*as_tuple(answers))
+
+
+def as_tuple(answers) -> tuple:
+    """A tuple stays what it is; a single answer becomes one."""
+    return answers if isinstance(answers, tuple) else (answers,)

@@ -200,6 +200,18 @@ def state(model, images=None):
     }
 
 
+class Told:
+    """A `progress` that notes what it is told, and says stop at its call number `last`."""
+
+    def __init__(self, last=None):
+        self.last, self.calls, self.so_far = last, [], []
+
+    def __call__(self, done, total, so_far):
+        self.calls.append((done, total))
+        self.so_far.append(so_far)
+        return len(self.calls) != self.last
+
+
 def reference_gradient(model, images, targets, rule):
     """The rules by a hook on each ReLU's output, with the functions of PyTorch replaced."""
 

@@ -1,21 +1,20 @@
-"""The course's public address: it stands in pyproject.toml, and everything follows it.
+"""The course's public address: pyproject.toml holds it, and every link follows.
 
     python tools/address.py https://github.com/you/your-course    change it everywhere
-    python tools/address.py --check                               find what disagrees
 
-Colab opens notebooks from GitHub alone, so the address is a repository there.
+Colab opens notebooks only from GitHub, so the address is a repository there.
 """
 
-import argparse
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com/github"
 
-# Where a file names the course's repository, with the part that must agree.
+# Links to the course's repository, with the part that must agree.
 LINKS = re.compile(
     r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/"
     r"|mybinder\.org/v2/gh/([\w.-]+/[\w.-]+)/"
@@ -36,7 +35,7 @@ def slug(address: str) -> str:
     """The owner and name in an address: you/course."""
     match = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
     if match is None:
-        raise SystemExit(f"URL: wants https://github.com/OWNER/NAME, not {address!r}")
+        raise SystemExit(f"URL must be https://github.com/OWNER/NAME, got {address!r}")
     return match[1]
 
 
@@ -46,7 +45,7 @@ def colab_link(notebook: str, address: str) -> str:
 
 
 def text_files(root: Path = ROOT, suffixes: set[str] = TEXT) -> list[Path]:
-    """The text files that git tracks or would track, by the end of their names."""
+    """The text files that git tracks or would track, by their suffixes."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(command, cwd=root, capture_output=True, check=True).stdout
     paths = [root / name for name in names.decode().split("\0") if name]
@@ -54,7 +53,7 @@ def text_files(root: Path = ROOT, suffixes: set[str] = TEXT) -> list[Path]:
 
 
 def disagreements(root: Path = ROOT) -> list[str]:
-    """A line for every link that leads to another repository than the course's."""
+    """A line for each link that leads to another repository than the course's."""
     own = slug(read_address(root))
     found = []
     for path in text_files(root, HAS_LINKS):
@@ -66,9 +65,9 @@ def disagreements(root: Path = ROOT) -> list[str]:
 
 
 def change_address(address: str, root: Path = ROOT) -> list[str]:
-    """Write the new address wherever the old one stands; return the changed files."""
+    """Replace the old address by the new one everywhere; return the changed files."""
     old, new = slug(read_address(root)), slug(address)
-    # After `git clone` the reader changes into the folder of that name.
+    # After `git clone`, the reader changes into the folder of that name.
     folders = f"cd {old.split('/')[1]}", f"cd {new.split('/')[1]}"
     changed = []
     for path in text_files(root, HAS_LINKS):
@@ -80,21 +79,7 @@ def change_address(address: str, root: Path = ROOT) -> list[str]:
     return changed
 
 
-def main() -> None:
-    """Read the command line; change the address or check it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("url", nargs="?", help="https://github.com/OWNER/NAME")
-    parser.add_argument("--check", action="store_true", help="change nothing")
-    arguments = parser.parse_args()
-    if arguments.check == bool(arguments.url):
-        parser.error("give either a URL or --check")
-    if arguments.url:
-        print("\n".join(change_address(arguments.url) or ["nothing to change"]))
-    elif found := disagreements():
-        raise SystemExit("\n".join([*found, f"run: make address URL={read_address()}"]))
-
-
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: make address URL=https://github.com/OWNER/NAME")
+    print("\n".join(change_address(sys.argv[1]) or ["nothing to change"]))

@@ -2,9 +2,9 @@
 
     python tools/class_sheet.py
 
-Beside the picture lies docs/class_sheet.json: the setting, and what the network itself
-and a second one (the optional extra ``second``) make of each picture; for comparison also
-of the pictures by the recipe of CS231n. It takes some minutes.
+It takes a few minutes. docs/class_sheet.json records the setting, and how the network
+itself and a second one (the optional extra ``second``) judge each picture; for comparison
+also the pictures made by the recipe of CS231n.
 """
 
 import json
@@ -30,7 +30,7 @@ SHEET = ROOT / "docs" / "class_sheet.jpg"
 
 
 def make(model, other, setting: dict) -> tuple[list[Image.Image], list[dict]]:
-    """The picture of each class, and a record of what the networks make of it."""
+    """The picture of each class, and a record of how the networks judge it."""
     pictures, records = [], []
     for target in CLASSES:
         run = visualize_class(model, target, **setting)
@@ -51,7 +51,7 @@ def make(model, other, setting: dict) -> tuple[list[Image.Image], list[dict]]:
 
 
 def sheet(pictures: list[Image.Image], records: list[dict]) -> Figure:
-    """The pictures in four rows of five, named."""
+    """The pictures in four rows of five, with the names of their classes."""
     figure = Figure(figsize=(9.4, 8.2), layout="constrained")
     for axes, image, record in zip(
         figure.subplots(4, 5).flat, pictures, records, strict=True
@@ -68,10 +68,10 @@ def in_top_five(records: list[dict]) -> int:
 
 
 def main() -> None:
-    """Make both sets, write the sheet of the first and the records of both."""
+    """Make both sets; write the sheet of the first, and the records of both."""
     model, other = load_model(), second_network()
     if other is None:
-        raise SystemExit("The second network is missing: pip install -e '.[second]'")
+        raise SystemExit("The second network is not installed: pip install -e '.[second]'")
     _, compared = make(model, other, COMPARED)
     pictures, records = make(model, other, SETTING)
     png = SHEET.with_suffix(".png")

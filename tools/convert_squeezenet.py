@@ -37,7 +37,7 @@ PACKAGE, VERSION = "ndf", "0.1.4"
 PICKLE = "ndf/example_models/weights/squeezenet_weights.pkl"
 PICKLE_SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
 
-# Where the original layers stand in torchvision's network; pooling fills the gaps.
+# Names of the original layers in torchvision's network; pooling fills the gaps.
 ENDS = {"conv1": "features.0", "conv10": "classifier.1"}
 FIRES = dict(zip(range(2, 10), (3, 4, 6, 7, 9, 10, 11, 12), strict=True))
 CAFFE_MEAN_RGB = torch.tensor([123.0, 117.0, 104.0], dtype=torch.float64)
@@ -105,7 +105,7 @@ def torchvision_name(layer: str) -> str:
 def fold_preprocessing(
     kernel: torch.Tensor, bias: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Make the first layer take torchvision's input and answer as it did before.
+    """Make the first layer take torchvision's input and give the same output.
 
     The original input is BGR in 0-255 minus a mean, torchvision's is RGB in 0-1,
     normalised. One is an affine function of the other in each channel, and the layer
@@ -166,7 +166,7 @@ def provenance(weights: bytes) -> dict[str, Any]:
 
 
 def original_input(photo: Path) -> torch.Tensor:
-    """Prepare a photograph as the original network wants it: BGR minus the mean."""
+    """Prepare a photograph as the original network expects it: BGR minus the mean."""
     image = Image.open(photo).convert("RGB")
     scale = 224 / min(image.size)
     size = (round(image.width * scale), round(image.height * scale))

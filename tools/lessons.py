@@ -79,7 +79,7 @@ def read_lesson(path: Path) -> Notebook:
 
 
 def prepare(path: Path) -> Notebook:
-    """Read a lesson; give it its setup cell, its Colab link, stable ids and our format."""
+    """Read a lesson; give it the setup cell, its Colab link, stable ids and our format."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     raw.update(nbformat=4, nbformat_minor=5, metadata=METADATA)
     name_cells(raw["cells"])
@@ -96,7 +96,7 @@ def prepare(path: Path) -> Notebook:
 
 
 def format_code(lesson: Notebook, path: Path) -> Notebook:
-    """The lesson with its code formatted by ruff, as files of the course are."""
+    """The lesson with its code formatted by ruff, like the other files."""
     command = ["ruff", "format", "--stdin-filename", str(path), "-"]
     run = subprocess.run(
         [sys.executable, "-m", *command],
@@ -110,7 +110,7 @@ def format_code(lesson: Notebook, path: Path) -> Notebook:
 
 
 def name_cells(cells: list[dict]) -> None:
-    """Give a name to each cell that has none, or a random one of Jupyter's making."""
+    """Give an id to each cell that has none, or only a random one from Jupyter."""
     taken = {cell["id"] for cell in cells if is_named(cell)}
     for cell in cells:
         if not is_named(cell):

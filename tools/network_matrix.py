@@ -4,15 +4,15 @@
     python tools/network_matrix.py resnet18 vit    # networks whose names begin so
 
 Each cell is computed: the method's result on a network with random weights is compared
-with a reference of another make, written here in a few lines of plain PyTorch. A result
-that is off ends the run, and so does a refusal that is not expected. ``docs/networks.md``
-keeps the table, and ``tests/unit/test_matrix.py`` holds it true.
+with an independent reference, written here in a few lines of plain PyTorch. A wrong result
+ends the run, and so does an unexpected refusal. ``docs/networks.md`` keeps the table, and
+``tests/unit/test_matrix.py`` keeps it true.
 
-The networks are torchvision's own, fed with small pictures, so that all of it takes a
-minute. Random weights are made to live first: batch norm learns its statistics from one
-batch, and what begins at zero (the head of a vision transformer, ConvNeXt's layer scale)
-gets values; else many gradients would vanish, and any map would be right. Most is computed
-in double precision, where rounding flips no ReLU.
+The networks are torchvision's own, on small images, so that the whole run takes a minute.
+The random weights are re-initialised first: batch norm learns its statistics from one
+batch, and weights that begin at zero (the head of a vision transformer, ConvNeXt's layer
+scale) get values. Otherwise many gradients would vanish, and any map would be right. Most
+networks run in double precision, where rounding flips no ReLU.
 """
 
 import sys
@@ -42,13 +42,13 @@ from course_utils import (
     visualize_class,
 )
 from course_utils.class_visualization import valid_range
-from course_utils.gradients import relu_rule
 from course_utils.models import friendly_layers
+from course_utils.relu_rules import relu_rule
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "networks.md"
 TARGETS = (3, 5)
 
-# name → the picture's side, and arguments of the builder where it has a fixed size.
+# name → the image's side, and arguments of the builder where the size is fixed.
 NETWORKS = {
     "alexnet": (64, {}),
     "vgg11_bn": (32, {}),
@@ -83,7 +83,7 @@ SINGLE += ("maxvit_t",)
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A living network and the pictures it is asked about."""
+    """A network whose gradients do not vanish, and its images."""
 
     name: str
     model: nn.Module
@@ -93,7 +93,7 @@ class Network:
 
     @property
     def image(self) -> Tensor:
-        """The first picture, (1, 3, H, W)."""
+        """The first image, (1, 3, H, W)."""
         return self.images[:1]
 
 
@@ -105,7 +105,7 @@ def network(name: str) -> Network:
         torch.manual_seed(1)
         model = models.get_model(name, weights=None, **arguments).eval()
         model.requires_grad_(False)
-        enliven(model, torch.randn(4, 3, size, size))
+        reinitialise(model, torch.randn(4, 3, size, size))
         images = torch.randn(2, 3, size, size)
     if name not in SINGLE:
         model, images = model.double(), images.double()
@@ -117,10 +117,10 @@ def network(name: str) -> Network:
 
 
 @torch.no_grad()
-def enliven(model: nn.Module, images: Tensor) -> None:
-    """Give values to what begins at zero, and statistics to batch norm."""
+def reinitialise(model: nn.Module, images: Tensor) -> None:
+    """Give values to weights that begin at zero, and statistics to batch norm."""
     if isinstance(model, models.SqueezeNet):
-        model.classifier[1].bias.fill_(0.5)  # its scores stand behind a ReLU
+        model.classifier[1].bias.fill_(0.5)  # its scores pass a ReLU
     for name, parameter in model.named_parameters():
         if name.endswith("layer_scale"):
             parameter.fill_(0.5)
@@ -128,7 +128,7 @@ def enliven(model: nn.Module, images: Tensor) -> None:
             parameter.normal_(std=0.05)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
-        norm.train().momentum = 1.0  # what is seen now counts alone
+        norm.train().momentum = 1.0  # only this batch counts
     model(images)
     for norm in norms:
         norm.eval()
@@ -138,7 +138,7 @@ def enliven(model: nn.Module, images: Tensor) -> None:
 
 
 def score_and_gradient(model: nn.Module, image: Tensor, target: int):
-    """Of one picture, by plain autograd."""
+    """For one image, by plain autograd."""
     pixels = image.clone().requires_grad_()
     score = model(pixels)[0, target]
     score.backward()
@@ -147,7 +147,7 @@ def score_and_gradient(model: nn.Module, image: Tensor, target: int):
 
 @cache
 def plain_gradients(net: Network) -> Tensor:
-    """Of the network's pictures, one by one."""
+    """For the network's images, one by one."""
     each = zip(net.images.split(1), TARGETS, strict=True)
     return torch.cat([score_and_gradient(net.model, *one)[1] for one in each])
 
@@ -195,7 +195,7 @@ def nudged(layer: nn.Module):
 
 
 def layer_and_gradient(net: Network, path: str) -> tuple[Tensor, Tensor]:
-    """What a layer gives for the first picture, and the score's gradient to it."""
+    """What a layer gives for the first image, and the score's gradient at it."""
     with nudged(net.model.get_submodule(path)) as seen:
         score = net.model(net.image)[0, TARGETS[0]]
         return seen[0], torch.autograd.grad(score, seen[1])[0]
@@ -216,11 +216,11 @@ def last_map(net: Network) -> str:
     return [path for path, shape in maps if shape[2] == shape[3] > 1][-1]
 
 
-# -- one check a method: what it gives, and what is right ------------------------------
+# -- one check per method: what it gives, and what is right ----------------------------
 
 
 def vanilla(net):
-    """Two pictures in one pass, against one by one."""
+    """Two images in one pass, against one by one."""
     got = vanilla_saliency(net.model, net.images, TARGETS)
     return got, plain_gradients(net).abs().amax(dim=1)
 
@@ -231,7 +231,7 @@ def gradient(net):
 
 
 def guided(net):
-    """From here on the first picture alone."""
+    """From here on only the first image."""
     got = guided_backprop(net.model, net.image, TARGETS[0])
     return got, ruled_gradient(net.model, net.image, "guided")
 
@@ -243,7 +243,7 @@ def zeiler(net):
 
 
 def layer(net):
-    """The gradient to the convolution in the middle."""
+    """The gradient at the convolution in the middle."""
     got = layer_gradient(net.model, net.image, TARGETS[0], net.middle)
     return got, layer_and_gradient(net, friendly_layers(net.model)[net.middle])[1]
 
@@ -262,7 +262,7 @@ def smooth(net):
 
 
 def integrated(net):
-    """The integral over the path α = u², by Gauss and Legendre's rule for u."""
+    """The integral over the path α = u², by the Gauss–Legendre rule for u."""
     image, target = net.image, TARGETS[0]
     got = integrated_gradients(net.model, image, target, steps=2)
     right = torch.zeros_like(image)
@@ -301,7 +301,7 @@ def hide(net):
 
 
 def climb(net):
-    """Two steps along the gradient by hand: the picture, and the scores on its way."""
+    """Two steps along the gradient by hand: the image, and the score at each step."""
     target, size = TARGETS[0], net.image.shape[-1]
     options = {"parametrization": "pixel", "robust": False, "jitter": 0, "tv": 0}
     got = visualize_class(
@@ -344,7 +344,7 @@ HEAD = ("network", "side", "ReLUs", *METHODS, "Grad-CAM's layer")
 
 
 def cell(net: Network, method: str) -> str:
-    """What the table says of a method on a network.
+    """What the table says about a method on a network.
 
     Raises:
         AssertionError: a result that is not the reference's.
@@ -358,13 +358,13 @@ def cell(net: Network, method: str) -> str:
     assert got.shape == right.shape, f"{net.name}, {method}: {got.shape}, {right.shape}"
     off = (got - right).abs().max().item() / max(right.abs().max().item(), 1e-30)
     assert off < TOLERANCE, f"{net.name}, {method}: off by {off:.2g} of the largest value"
-    said = [str(w.message) for w in caught if "gradient of picture" not in str(w.message)]
-    said = [words for words in said if "speaks for the class" not in words]
+    said = [str(w.message) for w in caught if "gradient of image" not in str(w.message)]
+    said = [words for words in said if "speaks for its class" not in words]
     return noted(said[0], f"{net.name}, {method}: {said[0]}") if said else "✓"
 
 
 def noted(sentence: str, unknown: str) -> str:
-    """The mark of a sentence that may be said."""
+    """The mark of an expected sentence."""
     marks = [mark for words, mark in NOTES.items() if words in sentence]
     assert marks, unknown
     return marks[0]

@@ -8,6 +8,8 @@ course_utils._machinery.arguments.ArgumentError: stride must be a whole number o
 
 import math
 import reprlib
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -93,6 +95,43 @@ def _range(low: float, high: float, above: bool) -> str:
     return f" between {low:g} and {high:g}" if high < math.inf else f" of at least {low:g}"
 
 
+def numbers(
+    name: str,
+    values,
+    count: int,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+    above: bool = False,
+    order: str = "",
+) -> tuple[int | float, ...]:
+    """`values` as a tuple of `count` numbers, each checked as by `number`.
+
+    Args:
+        name, low, high, whole, above: as for `number`.
+        values: a sequence, an array or a tensor.
+        count: how many.
+        order: what the numbers stand for, such as ``"(row, column)"``.
+
+    Example:
+        >>> numbers("std", [0.5, 0.25, 0.5], 3, low=0, above=True)
+        (0.5, 0.25, 0.5)
+    """
+    values = values.tolist() if hasattr(values, "tolist") else values
+    try:
+        checked = tuple(
+            number(name, v, low, high, whole=whole, above=above) for v in values
+        )
+    except TypeError:  # not a sequence, or not of such numbers
+        checked = ()
+    if len(checked) == count:
+        return checked
+    what = f"{count} {'whole ' if whole else ''}numbers{_range(low, high, above)}"
+    order = f" {order}" if order else ""
+    raise ArgumentError(name, f"must be {what}{order}, got {reprlib.repr(values)}")
+
+
 def choice(name: str, value, options: Iterable[str]):
     """`value`, if it is one of the `options`.
 
@@ -116,16 +155,27 @@ def function(name: str, value, call: str) -> Callable:
 
 
 def described(value) -> str:
-    """What came, in a few words: numbers and texts as they are, other things by kind.
+    """What came, in a few words: numbers, texts and lists of them; other things by kind.
 
     Example:
         >>> described(3), described([1, 2]), described(np.zeros((2, 3)))
-        ('3', 'a list', 'an array of shape (2, 3)')
+        ('3', '[1, 2]', 'an array of shape (2, 3)')
     """
     if value is None or isinstance(value, (str, Real)):
         return reprlib.repr(value)
     name = type(value).__name__
+    if isinstance(value, (list, tuple)) and all(isinstance(v, (str, Real)) for v in value):
+        return reprlib.repr(value)
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         kind = {"Tensor": "a tensor", "Parameter": "a tensor"}.get(name, "an array")
         return f"{kind} of shape {tuple(value.shape)}"
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def warn(words: str) -> None:
+    """A `UserWarning` that points at the line outside the package which led to it."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(words, UserWarning, stacklevel=level)

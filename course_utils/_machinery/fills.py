@@ -1,7 +1,7 @@
 """What a hidden pixel is filled with: the choice behind every method that hides.
 
-Occlusion, Integrated Gradients and the deletion curve all compare a picture with one that
-"says nothing". No picture says nothing to a network; so the fill is an argument wherever
+Occlusion, Integrated Gradients and the deletion curve all compare an image with one that
+"says nothing". No image says nothing to a network; so the fill is an argument wherever
 something is hidden, and the same words mean the same everywhere.
 """
 
@@ -16,25 +16,26 @@ from PIL import ImageColor
 from torch import Tensor
 
 from ..images import IMAGENET_MEAN, IMAGENET_STD
+from .arguments import ArgumentError, described
 
 Fill = str | Sequence[int] | Tensor
 
 
 def fill_picture(fill: Fill, images: Tensor) -> Tensor:
-    """What pictures are filled with, at every pixel.
+    """What images are filled with, at every pixel.
 
     Args:
         fill: ``"mean"``, ImageNet's mean colour (0 after normalisation); ``"blur"``, the
-            picture, strongly blurred; a colour by name or hex code, such as ``"black"``,
-            or as three whole numbers from 0 to 255; or a tensor in the network's own
-            normalisation, (3,) for a colour, (3, H, W) for a picture.
+            image, strongly blurred; a colour by name or hex code, such as ``"black"``, or
+            as three whole numbers from 0 to 255; or a tensor in the network's own
+            normalisation, (3,) for a colour, (3, H, W) for an image.
         images: (N, 3, H, W), preprocessed.
 
     Returns:
         (N, 3, H, W), a tensor of its own.
 
     Raises:
-        ValueError: a fill of another kind, in one sentence.
+        ArgumentError: any other fill.
 
     Example:
         >>> fill_picture("mean", torch.ones(1, 3, 2, 2)).abs().max()
@@ -47,11 +48,11 @@ def fill_picture(fill: Fill, images: Tensor) -> Tensor:
             filler = fill.expand(images.shape)
         except RuntimeError as error:
             wanted = f"({images.shape[1]},) or {tuple(images.shape[1:])}"
-            raise ValueError(
-                f"fill: wants a tensor of shape {wanted}, not {tuple(fill.shape)}"
+            raise ArgumentError(
+                "fill", f"must be a tensor of shape {wanted}, got {tuple(fill.shape)}"
             ) from error
         if not filler.isfinite().all():
-            raise ValueError("fill: holds NaN or infinite values")
+            raise ArgumentError("fill", "must be finite, but holds NaN or infinite values")
         return filler.clone()
     if isinstance(fill, str) and fill == "mean":
         return torch.zeros_like(images)
@@ -59,7 +60,9 @@ def fill_picture(fill: Fill, images: Tensor) -> Tensor:
         return blurred(images, sigma=max(images.shape[2:]) / 16)
     colour = torch.tensor(_colour(fill)) / 255
     if images.shape[1] != 3:
-        raise ValueError(f"fill: a colour wants a picture of 3 channels, not {fill!r}")
+        raise ArgumentError(
+            "fill", f"must not be a colour for images of {images.shape[1]} channels"
+        )
     colour = (colour - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
     return colour.to(images)[None, :, None, None].expand(images.shape).clone()
 
@@ -68,24 +71,22 @@ def _colour(fill) -> tuple[int, int, int]:
     if isinstance(fill, str):
         with suppress(ValueError):
             return ImageColor.getrgb(fill)[:3]
-    several = fill if isinstance(fill, (tuple, list)) else ()
-    whole = [isinstance(v, Integral) and 0 <= v <= 255 for v in several]
-    if whole == [True] * 3:
+    values = fill if isinstance(fill, (tuple, list)) else ()
+    if [isinstance(v, Integral) and 0 <= v <= 255 for v in values] == [True] * 3:
         return tuple(fill)
-    raise ValueError(
-        'fill: wants "mean", "blur", a colour by name or as three whole numbers from 0 to '
-        f"255, or a tensor, not {fill!r}"
+    raise ArgumentError(
+        "fill",
+        'must be "mean", "blur", a colour by name or as three whole numbers from 0 to 255, '
+        f"or a tensor, got {described(fill)}",
     )
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """(N, C, H, W): pictures under a Gaussian of standard deviation `sigma` pixels."""
+    """(N, C, H, W): images under a Gaussian of standard deviation `sigma` pixels."""
     radius = math.ceil(3 * sigma)
-    weights = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    weights = torch.softmax(-(weights**2) / (2 * sigma**2), dim=0)
-    channels = images.shape[1]
-    for shape, pads in (((-1, 1), (0, 0, radius, radius)), ((1, -1), (radius,) * 2)):
-        kernel = weights.view(shape).expand(channels, 1, -1, -1)
-        pads = (*pads, 0, 0) if len(pads) == 2 else pads
-        images = F.conv2d(F.pad(images, pads, mode="replicate"), kernel, groups=channels)
-    return images
+    offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    bell = torch.softmax(-(offsets**2) / (2 * sigma**2), dim=0)
+    bell = bell.expand(images.shape[1], 1, 1, -1)
+    padded = F.pad(images, (radius,) * 4, mode="replicate")
+    rows = F.conv2d(padded, bell, groups=images.shape[1])
+    return F.conv2d(rows, bell.transpose(2, 3), groups=images.shape[1])

@@ -1,8 +1,8 @@
-r"""A network that computes anew only what a change of its picture changes.
+r"""A network that recomputes only what a change of its image changes.
 
-Hide a window of 32 × 32 pixels, and most of every early layer stays what it was. So keep
-each layer's *clean* maps of the untouched picture, and for a changed window follow the
-**patch** that it reaches: behind a convolution or a pooling of kernel $k$, stride $s$ and
+Hide a window of 32 × 32 pixels, and most of every early layer is unchanged. So keep each
+layer's *clean* maps of the whole image, and for a changed window follow the **patch** that
+it reaches: behind a convolution or a pooling of kernel $k$, stride $s$ and
 padding $p$, a change of the input rows $a$ to $b$ reaches the output rows
 
 $$ \left\lceil \frac{a + p - k + 1}{s} \right\rceil \ \ldots\
@@ -10,12 +10,13 @@ $$ \left\lceil \frac{a + p - k + 1}{s} \right\rceil \ \ldots\
 
 cut to the map, and the columns likewise. For each layer: cut the patch's surroundings out
 of the clean map, paste the patch into them, and run the layer on that small piece. It is
-the same arithmetic on the same numbers, without the part whose result is known; the idea is
-that of incremental inference (Nakandala, Kumar & Papakonstantinou 2019, *Incremental and
+the same arithmetic on the same numbers, without the part whose result is known. The idea is
+incremental inference (Nakandala, Kumar & Papakonstantinou 2019, *Incremental and
 Approximate Inference for Faster Occlusion-based Deep CNN Explanations*, SIGMOD).
 
 A layer that looks at the whole map at once (a fully connected one, a global mean) ends
-this: there the patch is pasted into the clean map, and the rest runs as it is.
+this: there the patch is pasted into the clean map, and the remaining layers run on all of
+it.
 """
 
 import copy
@@ -26,8 +27,15 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models import VGG, AlexNet, SqueezeNet
+from torchvision.models.squeezenet import Fire
 
-# Layers that treat each position for itself, whatever lies around it.
+from .arguments import ArgumentError, described
+
+AT_ONCE = 64  # windows in one pass, at most
+BYTES = 200_000_000  # that the largest patches of one pass may take
+
+# Layers that treat each position by itself, whatever lies around it.
 POINTWISE = (
     nn.BatchNorm2d,
     nn.Dropout,
@@ -61,7 +69,7 @@ class Axis:
     kernel: int = 1
     stride: int = 1
     padding: int = 0
-    ceil: bool = False  # a pooling that may hang over the end of the map
+    ceil: bool = False  # a pooling that may reach beyond the end of the map
 
     def outputs(self, size: int) -> int:
         """How many outputs a map of `size` has."""
@@ -83,8 +91,8 @@ class Axis:
     def context(self, outputs: Span) -> Span:
         """The inputs, counted with the padding, from which `outputs` are computed.
 
-        With stride - 1 more at the end: they make no further output, and hold the last
-        rows of a patch at the border, which no output may see.
+        And stride - 1 more at the end: they add no output, and make room for the last rows
+        of a patch at the border, which no output may see.
         """
         length = outputs.length * self.stride + self.kernel - 1
         return Span(outputs.starts * self.stride, length)
@@ -94,14 +102,14 @@ class Axis:
         return Span(span.starts + self.padding - context.starts, span.length)
 
     def pads(self, size: int) -> tuple[int, int]:
-        """How a map is padded at its two ends, so that every `context` lies within."""
+        """How a map is padded at its two ends, so that every `context` fits into it."""
         whole = self.context(Span(torch.zeros(1), self.outputs(size)))
         return self.padding, whole.length - self.padding - size
 
 
 @dataclass
 class Step:
-    """A layer that sees no more than a small neighbourhood of each position.
+    """A layer that sees only a small neighbourhood of each position.
 
     Attributes:
         name: path of the layer in its network.
@@ -118,24 +126,24 @@ class Step:
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output hangs on the one input at its own place."""
+        """Whether each output depends on the one input at its own place."""
         return self.rows == self.columns == Axis()
 
 
 class Incremental:
-    """A network and the clean maps of one picture, ready for changed windows.
+    """A network and the clean maps of one image, ready for changed windows.
 
     Args:
         model: a network that `layers_of` can take apart, in evaluation mode.
-        image: (1, C, H, W), the picture that windows of change.
+        image: (1, C, H, W), the image whose windows change.
         only: compute the output of this class alone; None computes all.
 
     Raises:
-        TypeError: a network of another kind; `layers_of` says which there are.
+        ArgumentError: a network of another kind; `layers_of` says which are known.
 
     Attributes:
         steps: the layers that are computed patch by patch.
-        maps: (h, w, channels) clean: the picture, then the output of each step.
+        maps: (h, w, channels) each, clean: the image, then the output of each step.
 
     Example:
         >>> network = Incremental(load_model(), torch.zeros(1, 3, 224, 224))
@@ -146,9 +154,10 @@ class Incremental:
     def __init__(self, model: nn.Module, image: Tensor, only: int | None = None):
         layers = layers_of(model)
         if layers is None:
-            raise TypeError(
-                "model: wants SqueezeNet, AlexNet, VGG or a Sequential of layers, "
-                f"without hooks, not {type(model).__name__}"
+            raise ArgumentError(
+                "model",
+                "must be SqueezeNet, AlexNet, VGG or a Sequential of layers, without "
+                f"hooks, got {described(model)}",
             )
         if only is not None:
             with torch.no_grad():
@@ -169,11 +178,11 @@ class Incremental:
         self.maps.append(_channels_last(step.run(padded.clone()))[0])
 
     def __call__(self, top: Tensor, left: Tensor, patches: Tensor) -> Tensor:
-        """The network's outputs for N pictures, each with one patch exchanged.
+        """The network's outputs for N images, each with one patch replaced.
 
         Args:
-            top, left: (N,), where the patch of each picture begins.
-            patches: (N, C, h, w), what stands there.
+            top, left: (N,), where the patch of each image begins.
+            patches: (N, C, h, w), its new pixels.
 
         Returns:
             (N, classes), or (N, 1) for one class alone.
@@ -198,18 +207,30 @@ class Incremental:
         return self.head(paste(whole, patches, rows, columns).permute(0, 3, 1, 2))
 
     def patches(self, top: int, left: int, height: int, width: int) -> list[tuple]:
-        """How a changed window grows: (name, map's size, box) of the picture and each step.
+        """How a changed window grows: (name, map's size, box) of the image and each step.
 
-        A box is (top, left, bottom, right), its last row and column not included.
+        A box is (top, left, bottom, right), its last row and column excluded.
         """
         spans = Span(torch.tensor([top]), height), Span(torch.tensor([left]), width)
-        places = [("picture", tuple(self.maps[0].shape[:2]), _box(spans))]
+        places = [("image", tuple(self.maps[0].shape[:2]), _box(spans))]
         for step, output in zip(self.steps, self.maps[1:], strict=True):
             size = tuple(output.shape[:2])
             axes = (step.rows, step.columns)
             spans = [a.reach(s, n) for a, s, n in zip(axes, spans, size, strict=True)]
             places.append((step.name, size, _box(spans)))
         return places
+
+    def how_many(self, window: Sequence[int]) -> int:
+        """How many windows fit into one pass: bounded by their largest patches."""
+        height, width = self.maps[0].shape[:2]
+        middle = (height - window[0]) // 2, (width - window[1]) // 2
+        largest = max(
+            (bottom - top) * (right - left) * clean.shape[2] * clean.element_size()
+            for (_, _, (top, left, bottom, right)), clean in zip(
+                self.patches(*middle, *window), self.maps, strict=True
+            )
+        )
+        return max(min(AT_ONCE, BYTES // (4 * largest)), 1)
 
 
 def cut(maps: Tensor, rows: Span, columns: Span) -> Tensor:
@@ -218,9 +239,9 @@ def cut(maps: Tensor, rows: Span, columns: Span) -> Tensor:
 
 
 def paste(maps: Tensor, patches: Tensor, rows: Span, columns: Span) -> Tensor:
-    """Write N patches (N, h, w, C) into as many maps (N, H, W, C), each at its place."""
-    number = torch.arange(len(maps), device=maps.device)[:, None, None]
-    maps[number, _indices(rows)[:, :, None], _indices(columns)[:, None, :]] = patches
+    """Write N patches (N, h, w, C) into N maps (N, H, W, C), each at its place."""
+    index = torch.arange(len(maps), device=maps.device)[:, None, None]
+    maps[index, _indices(rows)[:, :, None], _indices(columns)[:, None, :]] = patches
     return maps
 
 
@@ -230,7 +251,7 @@ def _indices(span: Span) -> Tensor:
 
 
 def _channels_last(maps: Tensor) -> Tensor:
-    """(N, C, H, W) seen as (N, H, W, C): the numbers of one position lie together."""
+    """(N, C, H, W) seen as (N, H, W, C): the channels of one position lie together."""
     return maps.permute(0, 2, 3, 1)
 
 
@@ -243,13 +264,11 @@ def _box(spans: Sequence[Span]) -> tuple[int, int, int, int]:
 
 
 def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
-    """The layers of `model` in the order in which it uses them, (path, layer).
+    """The layers of `model` in the order in which it uses them, as (path, layer).
 
-    Known are torchvision's SqueezeNet, AlexNet and VGG, and any Sequential. None for every
-    other network, and for one with hooks: those would not be called.
+    Torchvision's SqueezeNet, AlexNet and VGG are known, and any Sequential. None for every
+    other network, and for one with hooks, which would not be called.
     """
-    from torchvision.models import VGG, AlexNet, SqueezeNet
-
     if any(map(_is_altered, model.modules())):
         return None
     flatten = ("", nn.Flatten())
@@ -281,9 +300,9 @@ def _unrolled(path: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
 def narrowed(
     layers: list[tuple[str, nn.Module]], only: int, classes: int
 ) -> list[tuple[str, nn.Module]]:
-    """The same layers with the last one that has weights cut down to one class.
+    """The same layers, the last one with weights reduced to a single class.
 
-    As they are, where its channels are not the classes, or are mixed behind it.
+    Unchanged where its channels are not the classes, or are mixed by a later layer.
     """
     for place in range(len(layers) - 1, -1, -1):
         name, layer = layers[place]
@@ -317,16 +336,14 @@ def split(layers: list[tuple[str, nn.Module]]) -> tuple[list[Step], nn.Sequentia
 
 
 def _steps(name: str, layer: nn.Module) -> list[Step] | None:
-    """A layer as steps; None if it looks at more than a neighbourhood."""
-    from torchvision.models.squeezenet import Fire
-
+    """A layer as steps; None if it sees more than a neighbourhood."""
     if type(layer) in POINTWISE:
         batch_dependent = type(layer) is nn.BatchNorm2d and layer.running_mean is None
         return None if batch_dependent else [Step(name, layer)]
     build = {nn.Conv2d: _convolution, nn.MaxPool2d: _pooling, Fire: _fire}.get(type(layer))
     steps = build(name, layer) if build else None
     axes = [axis for step in steps or () for axis in (step.rows, step.columns)]
-    # With a stride above its kernel a layer skips pixels: left to the dense rest.
+    # A layer whose stride exceeds its kernel skips pixels; it runs on whole maps.
     return steps if all(axis.kernel >= axis.stride for axis in axes) else None
 
 
@@ -368,7 +385,7 @@ def _pooling(name: str, layer: nn.MaxPool2d) -> list[Step] | None:
 
 
 def _fire(name: str, fire: nn.Module) -> list[Step] | None:
-    """Squeeze is pointwise; both expansions together see one position around each."""
+    """Squeeze is pointwise; both expansions together see one position on each side."""
     narrow = _convolution("", fire.expand1x1)[0]
     wide = _convolution("", fire.expand3x3)[0]
     if (narrow.rows, narrow.columns) != (Axis(),) * 2 or wide.rows != Axis(3, 1, 1):

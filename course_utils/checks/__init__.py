@@ -1,1 +1,1 @@
-"""The exercise checks: one module a lesson, on the small base in `base`."""
+"""The exercise checks: one module for each lesson, on the small base in `base`."""

@@ -1,17 +1,24 @@
-"""What all exercise checks share: a verdict, and a careful way to call an answer.
+"""What all exercise checks share: a verdict, a careful call of an answer, a comparison.
 
 A check takes the learner's answer and returns a `Verdict`: passed, not right yet (with
 the sentence that helps), or not tried yet. It never raises because of the answer: what
 goes wrong inside a learner's function is part of the verdict.
+
+Most checks are a loop over cases: `call` the answer, `check_tensor` or `read` the result,
+then `compare` it with the right value and with what the known mistakes give.
 """
 
 import functools
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .._machinery.arguments import described
 
 PASSED, WRONG, NOT_TRIED = "passed", "not right yet", "not tried yet"
 _SIGNS = {PASSED: "✔", WRONG: "✘", NOT_TRIED: "…"}
@@ -22,7 +29,7 @@ class Wrong(Exception):  # noqa: N818 - not an error of the program
 
 
 class NotTried(Exception):  # noqa: N818
-    """Raised where an answer gives nothing back yet."""
+    """Raised where an answer returns nothing yet."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +48,16 @@ class Verdict:
 
 
 def exercise(name: str) -> Callable:
-    """Make a check of a function that returns praise or raises `Wrong`.
+    """Make a check of a function that returns a closing sentence or raises `Wrong`.
 
     Example:
         >>> @exercise("Exercise 0")
         ... def double(answer):
         ...     if call(answer, 2) != 4:
         ...         raise Wrong("Twice 2 is 4.")
-        ...     return "Twice as good."
+        ...     return "Every number is doubled."
         >>> double(lambda x: 2 * x)
-        ✔ Exercise 0: passed. Twice as good.
+        ✔ Exercise 0: passed. Every number is doubled.
     """
 
     def decorate(check: Callable) -> Callable:
@@ -68,17 +75,35 @@ def exercise(name: str) -> Callable:
     return decorate
 
 
-def call(answer: Callable, *arguments):
-    """What the learner's function gives for copies of `arguments`."""
+@contextmanager
+def about(case: str) -> Iterator[None]:
+    """While open, the sentence of a `Wrong` begins with the case that it is about."""
+    try:
+        yield
+    except Wrong as hint:
+        sentence = str(hint)
+        raise Wrong(f"{case}: {sentence[0].lower()}{sentence[1:]}") from hint
+
+
+def call(answer: Callable, *arguments, intact: bool = False):
+    """What the learner's function returns for copies of `arguments`.
+
+    Args:
+        answer: the learner's function.
+        arguments: what it is called with; tensors and arrays are copied.
+        intact: also refuse an answer that changes its tensors or a network's mode.
+    """
     if not callable(answer):
-        raise Wrong(f"The check wants your function itself, not {answer!r}.")
-    copies = [a.detach().clone() if isinstance(a, Tensor) else a for a in arguments]
+        raise Wrong(f"Pass the function itself to the check, not {described(answer)}.")
+    copies = [_copied(argument) for argument in arguments]
+    networks = [a for a in arguments if isinstance(a, nn.Module)]
+    modes = {m: m.training for network in networks for m in network.modules()}
     try:
         result = answer(*copies)
     except NotImplementedError:
         result = None
     except Exception as error:
-        # The last frame of the learner's own code, not of torch's depths.
+        # The last frame of the learner's own code, not one deep inside torch.
         frames = traceback.extract_tb(error.__traceback__)[1:]
         own = [f for f in frames if "site-packages" not in f.filename] or frames
         line = f" at `{own[-1].line}`" if own and own[-1].line else ""
@@ -90,45 +115,85 @@ def call(answer: Callable, *arguments):
         raise NotTried(
             "Your function returns nothing: write its body, and end with `return`."
         )
+    if intact:
+        _check_intact(arguments, copies, modes)
     return result
 
 
-def check_tensor(result, shape: tuple[int, ...]) -> Tensor:
-    """`result` as a tensor of `shape`, or the sentence that says what it is instead."""
+def _copied(argument):
+    if isinstance(argument, Tensor):
+        return argument.detach().clone()
+    return argument.copy() if isinstance(argument, np.ndarray) else argument
+
+
+def _check_intact(arguments, copies, modes: Mapping[nn.Module, bool]) -> None:
+    for given, copy in zip(arguments, copies, strict=True):
+        if isinstance(given, Tensor) and not torch.equal(given, copy.detach()):
+            raise Wrong(
+                "Your function changes the caller's picture; work on a copy: image.clone()."
+            )
+    for module, training in modes.items():
+        if module.training != training:
+            mode = "evaluation" if training else "training"
+            raise Wrong(f"Your function leaves the network in {mode} mode; restore it.")
+
+
+def check_tensor(
+    result, shape: tuple[int, ...], known: Mapping[tuple[int, ...], str] | None = None
+) -> Tensor:
+    """`result` as a tensor of `shape`, or the sentence that says what it is instead.
+
+    `known` holds wrong shape → the sentence about the mistake behind it.
+    """
     if isinstance(result, tuple) and hasattr(result, "values"):
         raise Wrong(
-            "`max(dim=…)` gives values and their places; take `.values`, or use `amax`."
+            "`max(dim=…)` gives values and their indices; take `.values`, or use `amax`."
         )
     if not isinstance(result, Tensor):
-        raise Wrong(f"A tensor is wanted; yours is a {type(result).__name__}.")
-    if tuple(result.shape) != tuple(shape):
-        raise Wrong(f"The shape should be {shape}; yours is {tuple(result.shape)}.")
+        raise Wrong(f"Expected a tensor, got {described(result)}.")
+    came, shape = tuple(result.shape), tuple(shape)
+    if came != shape:
+        other = f"The shape should be {shape}; yours is {came}."
+        raise Wrong((known or {}).get(came, other))
     if not torch.isfinite(result).all():
         raise Wrong("Your tensor holds NaN or infinite values.")
     return result.detach()
 
 
+def read(result, convert: Callable, expected: str):
+    """`convert(result)`, or a sentence that says what was expected instead."""
+    try:
+        return convert(result.detach() if isinstance(result, Tensor) else result)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Wrong(f"Expected {expected}, got {described(result)}.") from error
+
+
 def compare(
-    result: Tensor, right: Tensor, mistakes: Mapping[str, Tensor], otherwise: str
+    result, right, mistakes: Mapping, otherwise: str, *, within: float = 1e-4
 ) -> None:
     """Pass if `result` equals `right`; otherwise raise the sentence that helps most.
 
     Args:
-        result: the learner's tensor.
+        result: the learner's tensor, number or collection.
         right: what it should be.
-        mistakes: sentence → the tensor one gets by the mistake that it explains.
+        mistakes: sentence → what one gets by the mistake that it explains.
         otherwise: the sentence when no known mistake fits.
+        within: tolerance of numbers, as a share of the largest; see `close`.
     """
-    if _close(result, right):
+    if close(result, right, within):
         return
     for sentence, wrong in mistakes.items():
-        if _close(result, wrong):
+        if close(result, wrong, within):
             raise Wrong(sentence)
     raise Wrong(otherwise)
 
 
-def _close(a: Tensor, b: Tensor) -> bool:
+def close(a, b, within: float = 1e-4) -> bool:
+    """Whether `a` equals `b`; numbers and tensors up to rounding and `within`."""
+    if not isinstance(b, (Tensor, np.ndarray, float)):
+        return a == b
+    a, b = (torch.as_tensor(values, dtype=torch.float64) for values in (a, b))
     if a.shape != b.shape:
         return False
     scale = b.abs().max().item() or 1.0
-    return torch.allclose(a.double(), b.double(), rtol=1e-3, atol=1e-4 * scale)
+    return torch.allclose(a, b, rtol=1e-3, atol=within * scale)

@@ -3,151 +3,104 @@
 import torch
 from torch import Tensor, nn
 
+from ..gradients import input_gradient
 from .base import Wrong, call, check_tensor, compare, exercise
-from .batch_maps import tiny_network
+from .toys import noise, tiny_network
 
 CLASS, RATE = 2, 0.5
-MEAN, STD = (0.5, 0.3, 0.4), (0.2, 0.25, 0.3)
 
 
-def tiny_image(seed: int = 0) -> Tensor:
-    """A random normalised picture (1, 3, 8, 8)."""
-    return torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
+def _probability(scores: Tensor) -> Tensor:
+    return scores.softmax(1)[:, CLASS]
 
 
-def slope(network: nn.Module, image: Tensor, total=None) -> Tensor:
-    """The gradient of `total(scores)`, the score of `CLASS` by default, to the image."""
-    pixels = image.clone().requires_grad_()
-    scores = network(pixels)
-    value = scores[0, CLASS] if total is None else total(scores)
-    return torch.autograd.grad(value, pixels)[0]
-
-
-def _checked_image(result, network: nn.Module) -> Tensor:
+def _stepped(answer, network: nn.Module, image: Tensor, *rest) -> Tensor:
+    """The picture after the learner's step, which should leave all else unchanged."""
+    result = call(answer, network, image, CLASS, RATE, *rest, intact=True)
     if isinstance(result, Tensor) and result.requires_grad:
         raise Wrong(
-            "Your picture still hangs on the graph, which would grow with every step: "
-            "return it by detach()."
+            "Your picture is still attached to the graph, which would grow with every "
+            "step: return its detach()."
         )
     if any(p.grad is not None for p in network.parameters()):
         raise Wrong(
-            "Your step leaves gradients on the network's weights; ask for the picture's "
+            "Your step leaves gradients on the network's weights; compute the picture's "
             "alone, by torch.autograd.grad(score, pixels)."
         )
-    return check_tensor(result, (1, 3, 8, 8))
-
-
-# -- exercise 1 ------------------------------------------------------------------------
+    return check_tensor(result, tuple(image.shape))
 
 
 @exercise("Exercise 1")
 def ascent_step(answer) -> str:
     """Check `answer(network, image, target, rate, l2)`: one step uphill in S − λ‖I‖²."""
-    network, image = tiny_network(), tiny_image()
+    network, image = tiny_network(), noise(1, 3, 8, 8)
     for l2 in (0.0, 2.0):
-        given = image.clone()
-        result = _checked_image(_stepped(answer, network, given, l2), network)
-        _compare_step(result, network, image, l2)
+        right = image + RATE * (input_gradient(network, image, CLASS) - 2 * l2 * image)
+        otherwise = (
+            "The shape is right, the values are not: image + rate · slope of (score − l2 · "
+            "sum of squares)."
+        )
+        result = _stepped(answer, network, image, l2)
+        compare(result, right, _step_mistakes(network, image, l2), otherwise)
     return "Uphill in the score, held back by the penalty on the picture."
 
 
-def _stepped(answer, network: nn.Module, given: Tensor, l2: float):
-    keep = given.clone()
-    result = call(lambda: answer(network, given, CLASS, RATE, l2))
-    if not torch.equal(given.detach(), keep):
-        raise Wrong(
-            "Your step changes the caller's picture; work on a copy: "
-            "image.clone().requires_grad_()."
-        )
-    return result
+def _step_mistakes(network: nn.Module, image: Tensor, l2: float) -> dict[str, Tensor]:
+    def slope(goal):
+        return input_gradient(network, image, goal)
 
-
-def _compare_step(result: Tensor, network: nn.Module, image: Tensor, l2: float) -> None:
-    g = slope(network, image)
-    softmax = slope(network, image, lambda scores: scores.softmax(1)[0, CLASS])
-    every = slope(network, image, lambda scores: scores.sum())
-    on_scores = slope(network, image, lambda s: s[0, CLASS] - l2 * s.square().sum())
-    pull = 2 * l2 * image
-    mistakes = {
-        "That is downhill: the picture moves against the gradient. A score is climbed: "
-        "add rate times the gradient.": image - RATE * (g - pull),
-        "That climbs the softmax probability, which also rises by lowering the other "
-        "classes. Climb the score.": image + RATE * (softmax - pull),
+    g, pull, of_length = slope(CLASS), 2 * l2 * image, l2 * image / image.norm()
+    steps = {
+        "That is downhill: the picture moves against the gradient. To climb, add rate "
+        "times the gradient.": pull - g,
+        "That climbs the softmax probability, which also rises when the other scores "
+        "fall. Climb the score.": slope(_probability) - pull,
         "That climbs the sum of all classes; pick the target's score.": (
-            image + RATE * (every - pull)
+            slope(lambda scores: scores.sum(1)) - pull
         ),
+        "The penalty is on the scores. λ‖I‖² is about the values of the picture: "
+        "image.square().sum().": slope(lambda s: s[:, CLASS] - l2 * s.square().sum(1)),
+        "The penalty has the wrong sign: it pushes the picture away from grey. Subtract "
+        "it.": g + pull,
+        "The penalty is missing.": g,
+        "The penalty is half as strong as it should be; λ‖I‖² has slope 2λI.": g - pull / 2,
+        "The penalty is a mean; ‖I‖² is a sum over all values.": g - pull / image.numel(),
+        "That penalises the length ‖I‖; the formula has its square.": g - of_length,
     }
-    if l2:
-        mistakes |= {
-            "The penalty lies on the scores. λ‖I‖² is about the values of the picture: "
-            "image.square().sum().": image + RATE * on_scores,
-            "The penalty has the wrong sign: it pushes the picture away from grey. It is "
-            "subtracted.": image + RATE * (g + pull),
-            "The penalty is missing.": image + RATE * g,
-            "The penalty is half as strong as it should be: the slope of λ‖I‖² is 2λI.": (
-                image + RATE * (g - pull / 2)
-            ),
-            "The penalty is a mean; ‖I‖² is a sum over all values.": (
-                image + RATE * (g - pull / image.numel())
-            ),
-            "That penalises the length ‖I‖; the formula has its square.": (
-                image + RATE * (g - l2 * image / image.norm())
-            ),
-        }
-    compare(
-        result,
-        image + RATE * g - RATE * pull,
-        mistakes,
-        "The shape is right, the values are not: image + rate · slope of "
-        "(score − l2 · sum of squares).",
-    )
-
-
-# -- exercise 2 ------------------------------------------------------------------------
+    return {sentence: image + RATE * step for sentence, step in steps.items()}
 
 
 @exercise("Exercise 2")
 def clamp_to_valid(answer) -> str:
     """Check `answer(image, mean, std)`: normalised values held between black and white."""
-    image = 4 * tiny_image(1)
-    three = [torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD)]
-    mean, std = three
-    given = image.clone()
-    result = call(lambda: answer(given, MEAN, STD))
-    if not torch.equal(given, image):
-        raise Wrong("Your function changes the caller's picture; clamp a copy.")
+    image, statistics = 4 * noise(1, 3, 8, 8, seed=1), ((0.5, 0.3, 0.4), (0.2, 0.25, 0.3))
+    result = check_tensor(call(answer, image, *statistics, intact=True), (1, 3, 8, 8))
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in statistics)
     black, white = (0 - mean) / std, (1 - mean) / std
-    compare(
-        check_tensor(result, (1, 3, 8, 8)),
-        image.clamp(black, white),
-        {
-            "That clamps the normalised values to [0, 1], the range of a picture that is "
-            "not normalised: everything darker than the mean is lost.": image.clamp(0, 1),
-            "That clamps to [-1, 1]; the limits depend on mean and std, colour by "
-            "colour.": image.clamp(-1, 1),
-            "That is the picture in [0, 1]. Normalise it again before you return it: the "
-            "network wants normalised values.": (image * std + mean).clamp(0, 1),
-            "Black and white are (0 − mean) / std and (1 − mean) / std; you left out the "
-            "division by std.": image.clamp(-mean, 1 - mean),
-            "Black and white are (0 − mean) / std and (1 − mean) / std; you multiply by "
-            "std.": image.clamp(-mean * std, (1 - mean) * std),
-            "Every colour has limits of its own; yours are the same for all three.": (
-                image.clamp(black.mean().item(), white.mean().item())
-            ),
-            "Only black is held; bright values may still be whiter than white.": (
-                image.maximum(black)
-            ),
-            "Only white is held; dark values may still be blacker than black.": (
-                image.minimum(white)
-            ),
-        },
-        "The values are not right: each should be held between (0 − mean) / std and "
-        "(1 − mean) / std of its colour.",
+    same = image.clamp(black.mean(), white.mean())
+    mistakes = {
+        "That clamps the normalised values to [0, 1], the range of a picture that is not "
+        "normalised: everything darker than the mean is lost.": image.clamp(0, 1),
+        "That clamps to [-1, 1]; the limits depend on the mean and std of each "
+        "colour.": image.clamp(-1, 1),
+        "That is the picture in [0, 1]. Normalise it again before you return it: the "
+        "network expects normalised values.": (image * std + mean).clamp(0, 1),
+        "Black and white are (0 − mean) / std and (1 − mean) / std; you left out the "
+        "division by std.": image.clamp(-mean, 1 - mean),
+        "Black and white are (0 − mean) / std and (1 − mean) / std; you multiply by "
+        "std.": image.clamp(-mean * std, (1 - mean) * std),
+        "Each colour has its own limits; yours are the same for all three.": same,
+        "Only black is a limit; bright values may still be whiter than "
+        "white.": image.maximum(black),
+        "Only white is a limit; dark values may still be blacker than "
+        "black.": image.minimum(white),
+    }
+    otherwise = (
+        "The values are not right: clamp each between (0 − mean) / std and "
+        "(1 − mean) / std of its colour."
     )
+    compare(result, image.clamp(black, white), mistakes, otherwise)
     return "No pixel is blacker than black or whiter than white, in any colour."
-
-
-# -- exercise 3 ------------------------------------------------------------------------
 
 
 @exercise("Exercise 3")
@@ -155,50 +108,36 @@ def jittered_step(answer) -> str:
     """Check `answer(network, image, target, rate, shift)`: a step under a shift, undone."""
     network = tiny_network()
     for seed, shift in enumerate(((0, 0), (2, 0), (1, -3))):
-        image = tiny_image(seed)
-        given = image.clone()
-        result = call(lambda: answer(network, given, CLASS, RATE, shift))  # noqa: B023
-        if not torch.equal(given.detach(), image):
-            raise Wrong("Your step changes the caller's picture; work on a copy.")
-        _compare_jittered(_checked_image(result, network), network, image, shift)
+        image = noise(1, 3, 8, 8, seed=seed)
+        right, mistakes = _jittered(network, image, shift)
+        otherwise = (
+            "The values are not right: shift the picture, take the gradient there, shift "
+            "the gradient back, add it."
+        )
+        compare(_stepped(answer, network, image, shift), right, mistakes, otherwise)
     return "The network sees the shifted picture; the step lands where it belongs."
 
 
-def _compare_jittered(result: Tensor, network, image: Tensor, shift: tuple) -> None:
-    def rolled(values, sign=1, axes=(2, 3)):
-        return values.roll([sign * s for s in shift], axes)
+def _jittered(network, image: Tensor, shift: tuple) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right picture, and sentence → a wrong one; without a shift most are right."""
+    back, none = tuple(-pixels for pixels in shift), (0, 0)
 
-    g = slope(network, rolled(image))
-    mistakes = {}
-    if any(shift):
-        mistakes = {
-            "The jitter is not undone: your picture comes back shifted. Shift it back by "
-            "the same amount.": rolled(image) + RATE * g,
-            "The gradient belongs to the shifted picture, and you add it to the picture "
-            "that is not: shift the gradient back first.": image + RATE * g,
-            "The gradient is shifted forward a second time instead of back.": (
-                image + RATE * rolled(g)
-            ),
-            "The network never sees the shift: take the gradient at the shifted picture.": (
-                image + RATE * slope(network, image)
-            ),
-            "The picture is shifted the wrong way: down by shift[0] and right by "
-            "shift[1].": image + RATE * rolled(slope(network, rolled(image, -1))),
-            "The axes are exchanged: shift[0] goes down (axis 2), shift[1] right (axis "
-            "3).": image
-            + RATE * rolled(slope(network, rolled(image, 1, (3, 2))), -1, (3, 2)),
-        }
-    mistakes["That is downhill: add rate times the gradient."] = image - RATE * rolled(
-        g, -1
-    )
-    softmax = slope(network, rolled(image), lambda scores: scores.softmax(1)[0, CLASS])
-    mistakes["That climbs the softmax probability; climb the score."] = (
-        image + RATE * rolled(softmax, -1)
-    )
-    compare(
-        result,
-        image + RATE * rolled(g, -1),
-        mistakes,
-        "The values are not right: shift the picture, take the gradient there, shift the "
-        "gradient back, add it.",
-    )
+    def step(forth=shift, back=back, axes=(2, 3), goal=CLASS, sign=1):
+        g = input_gradient(network, image.roll(forth, axes), goal)
+        return image + sign * RATE * g.roll(back, axes)
+
+    return step(), {
+        "The jitter is not undone: your picture comes back shifted. Shift it back by the "
+        "same amount.": step(back=none) - image + image.roll(shift, (2, 3)),
+        "The gradient belongs to the shifted picture, but you add it to the picture "
+        "before the shift: shift the gradient back first.": step(back=none),
+        "The gradient is shifted forward a second time instead of back.": step(back=shift),
+        "The network never sees the shift: shift the picture first.": step(none, none),
+        "The picture is shifted in the wrong direction: shift it down by shift[0] and "
+        "right by shift[1].": step(back, shift),
+        "The axes are swapped: shift[0] is for axis 2, shift[1] for axis 3.": (
+            step(axes=(3, 2))
+        ),
+        "That is downhill: add rate times the gradient.": step(sign=-1),
+        "That climbs the softmax probability; climb the score.": step(goal=_probability),
+    }

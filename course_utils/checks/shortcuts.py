@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, MutableMapping
 import torch
 from torch import Tensor, nn
 
-from ..shortcuts import Planted, Progress, Recipe, plant_shortcut, train_probe
-from .base import Wrong, call, check_tensor, compare, exercise
-
-# -- exercise 1 ------------------------------------------------------------------------
+from ..shortcuts import Planted, plant_shortcut, train_probe
+from .base import Wrong, call, check_tensor, compare, exercise, read
+from .toys import noise
+from .vanilla_saliency import reduction_mistakes
 
 
 def toy_classifier(planted: Planted) -> Tensor:
@@ -24,52 +24,44 @@ def swapped_accuracy(answer) -> str:
     for seed in (3, 4):
         planted = plant_shortcut(41, scene=0.9, seed=seed)
         result = call(answer, toy_classifier, planted)
-        result = torch.as_tensor(result, dtype=torch.float64).reshape(-1)
-        if len(result) == len(planted):
-            raise Wrong("One number is wanted: the mean over the pictures.")
-        swapped, animals = planted.swap("scene"), planted.swap("animal")
-
-        def share(said, truth):
-            return (said == truth).double().mean().reshape(1)
-
-        right = share(toy_classifier(swapped), planted.labels)
-        own = share(toy_classifier(planted), planted.labels)
-        mistakes = {
-            "That is the accuracy on the pictures as they came: the shortcut still helps "
-            "there. Swap the scenes first.": own,
-            "You swapped the animals, and with them the labels. Keep the animal, and swap "
-            'the scene: planted.swap("scene").': share(
-                toy_classifier(animals), animals.labels
-            ),
-            "You swapped the animals and kept their old labels.": share(
-                toy_classifier(animals), planted.labels
-            ),
-            "The label is the animal, and swapping the scene does not change it. You "
-            "compare with the other class.": 1 - right,
-            "That mixes tied and swapped pictures: a failure on the one hides behind the "
-            "other. Measure the swapped ones alone.": (right + own) / 2,
-            "That is how often the answer stays the same, not how often it is right.": (
-                share(toy_classifier(swapped), toy_classifier(planted))
-            ),
-            "That is the number of right answers; divide by how many pictures there are.": (
-                right * len(planted)
-            ),
-        }
-        otherwise = "The share of planted.labels that the swapped pictures are given."
-        compare(check_tensor(result, (1,)), right, mistakes, otherwise)
-    return "Same animals, same labels, other scenes: a test the shortcut cannot pass."
+        if getattr(result, "shape", ()) == (len(planted),):
+            raise Wrong("Expected one number: take the mean over the pictures.")
+        right = _share(toy_classifier(planted.swap("scene")), planted.labels)
+        mistakes = _accuracy_mistakes(planted, right)
+        otherwise = "Return the share of swapped pictures that are given planted.labels."
+        compare(read(result, float, "one number"), right, mistakes, otherwise)
+    return "Same animals, same labels, other scenes: a test that the shortcut cannot pass."
 
 
-# -- exercise 2 ------------------------------------------------------------------------
+def _share(said: Tensor, truth: Tensor) -> float:
+    return (said == truth).double().mean().item()
+
+
+def _accuracy_mistakes(planted: Planted, right: float) -> dict[str, float]:
+    said, animals = toy_classifier(planted), planted.swap("animal")
+    of_scenes, of_animals = (toy_classifier(p) for p in (planted.swap("scene"), animals))
+    own, kept = _share(said, planted.labels), _share(of_animals, planted.labels)
+    same, count = _share(of_scenes, said), right * len(planted)
+    return {
+        "That is the accuracy on the original pictures: the shortcut still helps there. "
+        "Swap the scenes first.": own,
+        "You swapped the animals, and with them the labels. Keep the animal, and swap the "
+        'scene: planted.swap("scene").': _share(of_animals, animals.labels),
+        "You swapped the animals and kept their old labels. Swap the scenes.": kept,
+        "The label is the animal, and swapping the scene does not change it. You compare "
+        "with the other class.": 1 - right,
+        "That mixes original and swapped pictures: a failure on the one hides behind the "
+        "other. Measure the swapped ones alone.": (right + own) / 2,
+        "That is how often the answer stays the same, not how often it is right.": same,
+        "That is the number of right answers; divide by the number of pictures.": count,
+    }
 
 
 def small_maps(seed: int = 0) -> tuple[Tensor, Tensor]:
     """Three signed gradients (3, 3, 8, 8), and masks (3, 8, 8) of three sizes."""
-    random = torch.Generator().manual_seed(seed)
-    gradients = torch.randn(3, 3, 8, 8, generator=random)
     masks = torch.zeros(3, 8, 8, dtype=torch.bool)
     masks[0, 1:3, 2:5] = masks[1, 4:, 4:] = masks[2, 5, 1] = True
-    gradients += 1.5 * masks[:, None]
+    gradients = noise(3, 3, 8, 8, seed=seed) + 1.5 * masks[:, None]
     return gradients * torch.tensor([1.0, 5.0, 0.2])[:, None, None, None], masks
 
 
@@ -80,39 +72,32 @@ def brightness(answer) -> str:
     `gradients` is (N, 3, H, W), signed; `masks` (N, H, W), bool.
     """
     gradients, masks = small_maps()
-    result = check_tensor(call(answer, gradients, masks), (3,))
-    maps, signed = gradients.abs().amax(1), gradients.amax(1)
-    right = _ratio(maps, masks)
-    total = maps.sum((1, 2))
-    mistakes = {
-        "That is the share of the map's sum, which grows with the animal. Divide the mean "
-        "on the mask by the mean everywhere; (maps * masks).mean() is not that mean, for "
-        "it counts the zeros outside.": (maps * masks).sum((1, 2)) / total,
-        "Your mask is turned round: True is the animal.": _ratio(maps, ~masks),
-        "The gradient has signs, and they cancel. Take the absolute value before the "
-        "largest colour.": _ratio(signed, masks),
+    maps, summed = gradients.abs().amax(1), gradients.sum(1)
+    inside = _on(maps, masks)
+    reductions = reduction_mistakes(gradients) | {
         "The gradient has signs, and they cancel in a sum over colours. Take the absolute "
-        "value first.": _ratio(gradients.sum(1), masks),
-        "You add the colours, and then take the absolute value: signs have cancelled.": (
-            _ratio(gradients.sum(1).abs(), masks)
-        ),
-        "You take the largest colour before the absolute value: a strong negative gradient "
-        "is lost.": _ratio(signed.abs(), masks),
-        "You average over the colours; the course's map takes the largest, amax(dim=1).": (
-            _ratio(gradients.abs().mean(1), masks)
-        ),
-        "You divide by the mean outside of the animal; divide by the mean everywhere.": (
-            _on(maps, masks) / _on(maps, ~masks)
+        "value first.": summed,
+        "You add the colours before you take the absolute value: the signs "
+        "cancel.": summed.abs(),
+    }
+    mistakes = {text: _ratio(wrong, masks) for text, wrong in reductions.items()} | {
+        "That is the share of the map's sum, which grows with the animal. Divide the mean "
+        "on the mask by the mean everywhere; (maps * masks).mean() is not that mean, as it "
+        "counts the zeros outside.": (maps * masks).sum((1, 2)) / maps.sum((1, 2)),
+        "Your mask is inverted: True is the animal.": _ratio(maps, ~masks),
+        "You divide by the mean outside the animal; divide by the mean everywhere.": (
+            inside / _on(maps, ~masks)
         ),
         "That is the mean on the animal. Divide it by the map's own mean, or a map of "
-        "large values wins everywhere.": _on(maps, masks),
+        "large values wins everywhere.": inside,
         "You divide by the mean over all pictures; each map has its own scale.": (
-            _on(maps, masks) / maps.mean()
+            inside / maps.mean()
         ),
     }
-    otherwise = "Largest absolute colour; its mean on the mask over its mean everywhere."
-    compare(result, right, mistakes, otherwise)
-    return "One number a picture: how many times as bright as the mean the animal is."
+    result = check_tensor(call(answer, gradients, masks), (3,))
+    otherwise = "Divide the map's mean on the mask by its mean over all pixels."
+    compare(result, _ratio(maps, masks), mistakes, otherwise)
+    return "One number per picture: how many times brighter than the mean the animal is."
 
 
 def _on(maps: Tensor, masks: Tensor) -> Tensor:
@@ -123,9 +108,6 @@ def _ratio(maps: Tensor, masks: Tensor) -> Tensor:
     return _on(maps, masks) / maps.mean((1, 2))
 
 
-# -- exercise 3 ------------------------------------------------------------------------
-
-
 @exercise("Exercise 3")
 def mended(answer) -> str:
     """Check `answer(planted)`: pictures of the same animals with no tie to the scene."""
@@ -133,45 +115,45 @@ def mended(answer) -> str:
     result = call(answer, planted)
     if not isinstance(result, Planted):
         raise Wrong(
-            f"A Planted is wanted; yours is a {type(result).__name__}. Wrap your recipes: "
+            f"Expected a Planted, got a {type(result).__name__}. Wrap your recipes: "
             "Planted(tuple(recipes))."
         )
     if len(result) == 0:
         raise Wrong("Your set is empty.")
-    recipes, known = result.recipes, {_without_scene(r) for r in planted.recipes}
-    if any(_without_scene(recipe) not in known for recipe in recipes):
+    known = {_without_scene(recipe) for recipe in planted.recipes}
+    if any(_without_scene(recipe) not in known for recipe in result.recipes):
         raise Wrong(
             "Some animals are not those that you were given: change the scene alone. "
             'swap("animal") changes the label as well.'
         )
-    grounds = [
-        [recipe.ground for recipe in recipes if recipe.animal == animal]
+    bears, dogs = (
+        [recipe.ground for recipe in result.recipes if recipe.animal == animal]
         for animal in (0, 1)
-    ]
-    if not all(grounds):
+    )
+    if not bears or not dogs:
         raise Wrong("One of the classes is gone: there is nothing left to tell apart.")
-    bear, dog = (sum(found) / len(found) for found in grounds)  # share on green
-    if abs(len(grounds[0]) - len(grounds[1])) > 0.2 * len(result):
+    if abs(len(bears) - len(dogs)) > 0.2 * len(result):
         raise Wrong(
             "There are many more pictures of one class: now the probe can be right by "
             "always saying the same."
         )
-    _refuse_ties(bear, dog)
+    _refuse_ties(sum(bears) / len(bears), sum(dogs) / len(dogs))
     if len(result) < len(planted):
-        raise Wrong(
-            "The scenes are mixed, but you threw pictures away: keep all the animals."
-        )
+        raise Wrong("The scenes are mixed, but pictures are missing: keep all the animals.")
     return "Each class stands on both grounds equally often: the scene tells nothing."
+
+
+def _without_scene(recipe) -> tuple:
+    return recipe.animal, recipe.share, recipe.place, recipe.flip
 
 
 def _refuse_ties(bear: float, dog: float) -> None:
     """Refuse shares of bears and of dogs on green that differ, or that are one-sided."""
-    if bear == 0 and dog == 1:
+    if (bear, dog) == (0, 1):
         raise Wrong("Each class still stands on its own ground alone: nothing has changed.")
-    if bear == 1 and dog == 0:
+    if (bear, dog) == (1, 0):
         raise Wrong(
-            "Every scene is swapped: it is tied to the class as firmly as before, only the "
-            "other way round."
+            "Every scene is swapped: the scene is tied to the class as firmly as before."
         )
     if bear == dog and bear in (0, 1):
         raise Wrong(
@@ -179,23 +161,17 @@ def _refuse_ties(bear: float, dog: float) -> None:
             "one, and may fail there."
         )
     if abs(bear - dog) > 0.25:
-        where = f"{bear:.0%} of the bears and {dog:.0%} of the dogs stand on green"
         raise Wrong(
-            f"{where}: the scene still tells the classes apart. (The set goes bear, dog, "
-            "bear, dog: every second picture is one class.)"
+            f"{bear:.0%} of the bears and {dog:.0%} of the dogs stand on green: the scene "
+            "still tells the classes apart. (The set goes bear, dog, bear, dog: every "
+            "second picture is one class.)"
         )
     if not 0.25 <= bear <= 0.75:
         raise Wrong("Both classes stand mostly on one ground; use both about equally.")
 
 
-def _without_scene(recipe: Recipe) -> tuple:
-    return recipe.animal, recipe.share, recipe.place, recipe.flip
-
-
-# -- exercise 4 ------------------------------------------------------------------------
-
 WORDS = ("honest", "scene", "sign")
-BLIND = {  # the dials of each probe's training pictures
+BLIND = {  # how far each probe's training pictures tie the class to the scene and the sign
     "A": {"scene": 0.5, "sign": 1.0},
     "B": {"scene": 0.5, "sign": 0.5},
     "C": {"scene": 1.0, "sign": 0.5},
@@ -204,9 +180,7 @@ BLIND_SIZE = 0.2
 
 
 def blind_probes(
-    model: nn.Module,
-    known: MutableMapping[Recipe, Tensor] | None = None,
-    progress: Progress | None = None,
+    model: nn.Module, known: MutableMapping | None = None, progress: Callable | None = None
 ) -> dict[str, nn.Sequential]:
     """Three probes, A, B and C: one honest, one led by the scene, one by the sign.
 
@@ -218,40 +192,40 @@ def blind_probes(
     return {
         name: train_probe(
             model,
-            plant_shortcut(size=BLIND_SIZE, seed=5, **dials),
+            plant_shortcut(size=BLIND_SIZE, seed=5, **ties),
             known=known,
             progress=progress,
         )
-        for name, dials in BLIND.items()
+        for name, ties in BLIND.items()
     }
 
 
-def _truth(dials: Mapping[str, float]) -> str:
-    """What leads a probe that was trained on pictures with these dials."""
-    tied = [part for part in ("scene", "sign") if dials[part] == 1.0]
+def _truth(ties: Mapping[str, float]) -> str:
+    """What leads a probe that was trained on pictures with these ties."""
+    tied = [part for part in ("scene", "sign") if ties[part] == 1.0]
     return tied[0] if tied else "honest"
 
 
 @exercise("Exercise 4")
-def blind_round(answer: Callable[[], Mapping[str, str]]) -> str:
+def blind_round(answer) -> str:
     """Check `answer()`: {"A": …, "B": …, "C": …}, each honest, scene or sign."""
     result = call(answer)
     if not isinstance(result, Mapping) or set(result) != set(BLIND):
-        raise Wrong('A dictionary with the keys "A", "B" and "C" is wanted.')
+        raise Wrong('Expected a dictionary with the keys "A", "B" and "C".')
     if any(word not in WORDS for word in result.values()):
-        raise Wrong('Each value is one of the words "honest", "scene" and "sign".')
+        raise Wrong('Each value should be one of the words "honest", "scene" and "sign".')
     if len(set(result.values())) < len(WORDS):
         raise Wrong("One is honest, one is led by the scene, one by the sign: each once.")
-    truth = {name: _truth(dials) for name, dials in BLIND.items()}
+    truth = {name: _truth(ties) for name, ties in BLIND.items()}
     if dict(result) == truth:
         return "All three. Now swap scene and sign, and see whether the scores agree."
-    by_word = {word: name for name, word in result.items()}
-    if truth[by_word["sign"]] != "sign":
+    named = next(name for name, word in result.items() if word == "sign")
+    if truth[named] != "sign":
         raise Wrong(
-            f"{by_word['sign']} is not led by the sign. Compare the Grad-CAM numbers on "
-            "the sign: one of them stands out."
+            f"{named} is not led by the sign. Compare the Grad-CAM numbers on the sign: "
+            "one of them stands out."
         )
     raise Wrong(
-        "The sign is found. The other two are exchanged: the honest probe's map is the "
+        "The sign is found. The other two are swapped: the honest probe's map is the "
         "brighter one on the animal, by both methods."
     )

@@ -5,9 +5,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from .base import Wrong, call, check_tensor, compare, exercise
-
-# -- exercise 1 ------------------------------------------------------------------------
+from .base import call, check_tensor, compare, exercise, read
+from .toys import noise
 
 
 @exercise("Exercise 1")
@@ -15,39 +14,28 @@ def contrast(answer) -> str:
     """Check `answer(plane, centre, surround)`: |fine blur − coarse blur| of (H, W)."""
     for shape, centre, surround in (((20, 28), 1.0, 4.0), ((24, 24), 2.0, 5.0)):
         plane = np.random.default_rng(shape[1]).uniform(0.2, 1.0, shape)
-        result = call(answer, plane.copy(), centre, surround)
+        result = call(answer, plane, centre, surround)
         if isinstance(result, np.ndarray):
-            result = torch.from_numpy(np.array(result, dtype=float))
-        fine, coarse = (gaussian_filter(plane, s) for s in (centre, surround))
+            result = read(result, lambda a: torch.from_numpy(a.astype(float)), "numbers")
+        fine, coarse = (gaussian_filter(plane, sigma) for sigma in (centre, surround))
         mistakes = {
-            "The sign is still there: a dark place on a bright ground stands out as much "
+            "The sign is still there: a dark spot on a bright ground stands out as much "
             "as a bright one on a dark ground. Take abs().": fine - coarse,
-            "The sign is still there, and centre and surround are exchanged. Take abs() "
-            "of the difference.": coarse - fine,
-            "You square the difference; the absolute value is wanted.": (fine - coarse)
-            ** 2,
-            "The centre is not blurred: gaussian_filter(plane, centre) is the fine blur.": (
-                abs(plane - coarse)
-            ),
-            "The surround is missing: the picture minus its fine blur. Blur twice, with "
-            "`centre` and with `surround`.": abs(plane - fine),
+            "The sign is still there, and centre and surround are swapped. Take abs() of "
+            "the difference.": coarse - fine,
+            "You square the difference; take its absolute value.": (fine - coarse) ** 2,
+            "The centre is not blurred: gaussian_filter(plane, centre) is the fine "
+            "blur.": abs(plane - coarse),
+            "The surround is missing: you subtract the fine blur from the picture. Blur "
+            "twice, with `centre` and with `surround`.": abs(plane - fine),
             "The coarse blur is a blur of the fine one; blur the picture itself both "
             "times.": abs(fine - gaussian_filter(fine, surround)),
-            "The widths are subtracted, and one blur is left; subtract two blurs.": (
-                gaussian_filter(plane, surround - centre)
-            ),
+            "You subtract the widths, which leaves one blur; subtract two "
+            "blurs.": gaussian_filter(plane, surround - centre),
         }
-        compare(
-            check_tensor(result, shape),
-            torch.from_numpy(abs(fine - coarse)),
-            {sentence: torch.from_numpy(wrong) for sentence, wrong in mistakes.items()},
-            "The shape is right, the values are not: subtract two blurs of the plane, "
-            "then take abs().",
-        )
+        otherwise = "The values are not right: subtract two blurs of the plane, take abs()."
+        compare(check_tensor(result, shape), abs(fine - coarse), mistakes, otherwise)
     return "Centre against surround, and a dark item counts as much as a bright one."
-
-
-# -- exercise 2 ------------------------------------------------------------------------
 
 
 def bumpy_score(image: Tensor) -> Tensor:
@@ -61,78 +49,40 @@ def numerical_gradient(answer) -> str:
     """Check `answer(score, image, step)`: the gradient (C, H, W) by central differences."""
     random = torch.Generator().manual_seed(1)
     image = torch.rand(3, 4, 5, generator=random, dtype=torch.float64) + 0.5
-    before = image.clone()
+    one = "Each colour has a slope of its own: go through all of (3, H, W)."
     for step in (0.1, 0.02):
-        result = call(answer, bumpy_score, image, step)
-        if tuple(getattr(result, "shape", ())) in {(4, 5), (1, 4, 5)}:
-            raise Wrong("Every colour has a slope of its own: go through all of (3, H, W).")
-        compare(
-            check_tensor(result, (3, 4, 5)),
-            _central(image, step),
-            _wrong_differences(image, step),
-            "The shape is right, the values are not: per value, "
-            "(score(+step) − score(−step)) / (2 · step), all other values as they were.",
+        result = call(answer, bumpy_score, image, step, intact=True)
+        steps = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, 3, 4, 5)
+        middle, (up, down) = bumpy_score(image), _both_sides(image, steps)
+        high, low = _both_sides(image, steps.cumsum(0))  # no value is ever put back
+        right, piled = (up - down) / (2 * step), (high - low) / (2 * step)
+        mistakes = {
+            "Twice too large: the two pictures are 2 · step apart.": 2 * right,
+            "Not divided by the distance: a slope is a difference of scores over 2 · "
+            "step.": up - down,
+            "That is the forward difference, (score(+step) − score) / step; its error "
+            "falls only with the step, that of the central one with its square.": (
+                (up - middle) / step
+            ),
+            "That is the backward difference, (score − score(−step)) / step; take one "
+            "step to each side.": (middle - down) / step,
+            "The sign is flipped: take score(+step) minus score(−step).": -right,
+            "You take the absolute value; the gradient has a sign.": right.abs(),
+            "Steps pile up: put each value back before you change the next one.": piled,
+        }
+        otherwise = (
+            "The shape is right, the values are not: for each value, (score(+step) − "
+            "score(−step)) / (2 · step), all other values unchanged."
         )
-    answer(bumpy_score, image, 0.1)
-    if not torch.equal(image, before):
-        raise Wrong(
-            "Your function changes the caller's image: work on image.clone(), or add and "
-            "take away the step on a copy."
-        )
-    return "It needs no graph and no backward(): any score can be checked with it."
+        result = check_tensor(result, (3, 4, 5), dict.fromkeys([(4, 5), (1, 4, 5)], one))
+        compare(result, right, mistakes, otherwise)
+    return "It needs no graph and no backward(): you can check any score with it."
 
 
-def _probe(image: Tensor, step: float, formula) -> Tensor:
-    """`formula(up, down, here)` of the scores at every value of `image`."""
-    slopes = torch.zeros_like(image)
-    here = bumpy_score(image)
-    for place in np.ndindex(*image.shape):
-        up, down = image.clone(), image.clone()
-        up[place] += step
-        down[place] -= step
-        slopes[place] = formula(bumpy_score(up), bumpy_score(down), here)
-    return slopes
-
-
-def _central(image: Tensor, step: float) -> Tensor:
-    return _probe(image, step, lambda up, down, here: (up - down) / (2 * step))
-
-
-def _wrong_differences(image: Tensor, step: float) -> dict[str, Tensor]:
-    return {
-        "Twice too large: the two pictures lie 2 · step apart.": 2 * _central(image, step),
-        "Not divided by the distance: a slope is a difference of scores over 2 · step.": (
-            2 * step * _central(image, step)
-        ),
-        "That is the forward difference, (score(+step) − score) / step; its error falls "
-        "with the step only, the central one's with its square.": _probe(
-            image, step, lambda up, down, here: (up - here) / step
-        ),
-        "That is the backward difference, (score − score(−step)) / step; take one step "
-        "to each side.": _probe(image, step, lambda up, down, here: (here - down) / step),
-        "The sign is turned round: score(+step) minus score(−step).": (
-            -_central(image, step)
-        ),
-        "You take the absolute value; the gradient has a sign.": (
-            _central(image, step).abs()
-        ),
-        "Steps pile up: each value has to be put back before the next one is changed.": (
-            _piled_up(image, step)
-        ),
-    }
-
-
-def _piled_up(image: Tensor, step: float) -> Tensor:
-    """What comes out when no value is ever put back."""
-    up, down, slopes = image.clone(), image.clone(), torch.zeros_like(image)
-    for place in np.ndindex(*image.shape):
-        up[place] += step
-        down[place] -= step
-        slopes[place] = (bumpy_score(up) - bumpy_score(down)) / (2 * step)
-    return slopes
-
-
-# -- exercise 3 ------------------------------------------------------------------------
+def _both_sides(image: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
+    """The scores after each of the steps and after its opposite, both (3, 4, 5)."""
+    up, down = ([bumpy_score(image + s) for s in signed] for signed in (steps, -steps))
+    return torch.stack(up).view_as(image), torch.stack(down).view_as(image)
 
 
 @exercise("Exercise 3")
@@ -142,43 +92,32 @@ def probability_slopes(answer) -> str:
     `slopes` are those of all scores, (K, H, W); `scores` are (K,).
     """
     for count, target in ((4, 2), (6, 0)):
-        random = torch.Generator().manual_seed(count)
-        slopes = torch.randn(count, 5, 7, generator=random)
-        scores = 1.5 * torch.randn(count, generator=random)
-        result = call(answer, slopes, scores, target)
-        if tuple(getattr(result, "shape", ())) == (count, 5, 7):
-            raise Wrong("One class is asked for: pick `target`, the result is (H, W).")
+        slopes, scores = noise(count, 5, 7, seed=count), 1.5 * noise(count, seed=count + 1)
         p = scores.softmax(0)
-        own, mean = slopes[target], torch.tensordot(p, slopes, dims=1)
-        others = mean - p[target] * own
-        compare(
-            check_tensor(result, (5, 7)),
-            p[target] * (own - mean),
-            {
-                "Those are the slopes of the score; the probability moves with every "
-                "score.": own,
-                "You scale the slopes of the class's own score by p; the other classes "
-                "pull too.": p[target] * own,
-                "You have p (1 − p) times the class's own slopes: right for its own "
-                "score, but the other scores depend on the pixels as well.": (
-                    p[target] * (1 - p[target]) * own
-                ),
-                "That is the slope of log p; times p it is the one of p.": own - mean,
-                "The other classes enter with the wrong sign: they are subtracted.": (
-                    p[target] * (own + mean)
-                ),
-                "The mean over the classes wants their probabilities as weights, not 1 / C "
-                "each.": p[target] * (own - slopes.mean(dim=0)),
-                "The sum runs over the other classes only; k = c belongs to it.": (
-                    p[target] * (own - others)
-                ),
-                "The sign is gone: a slope of −0.18 stays −0.18.": (
-                    (p[target] * (own - mean)).abs()
-                ),
-                "The sum over the classes is not weighted by their probabilities.": (
-                    p[target] * (own - slopes.sum(dim=0))
-                ),
-            },
-            "The shape is right, the values are not: p_c (g_c − Σ p_k g_k).",
-        )
+        own, mean, p_own = slopes[target], torch.tensordot(p, slopes, dims=1), p[target]
+        right = p_own * (own - mean)
+        mistakes = {
+            "Those are the slopes of the score; the probability changes with every "
+            "score.": own,
+            "You scale the slopes of the class's own score by p; the other classes have "
+            "an effect too.": p_own * own,
+            "You have p (1 − p) times the class's own slopes: right for its own score, "
+            "but the other scores depend on the pixels as well.": p_own * (1 - p_own) * own,
+            "That is the slope of log p; multiply it by p.": own - mean,
+            "The other classes have the wrong sign: subtract them.": p_own * (own + mean),
+            "In the mean over the classes the weights are their probabilities, not 1 / C "
+            "each.": p_own * (own - slopes.mean(0)),
+            "Your sum runs over the other classes only; k = c belongs to it.": (
+                right + p_own**2 * own
+            ),
+            "The sign is gone: a slope of −0.18 stays −0.18.": right.abs(),
+            "The sum over the classes is not weighted by their probabilities.": (
+                p_own * (own - slopes.sum(0))
+            ),
+        }
+        every = "One class is enough: pick `target`; the result is (H, W)."
+        result = call(answer, slopes, scores, target)
+        result = check_tensor(result, (5, 7), {(count, 5, 7): every})
+        otherwise = "The shape is right, the values are not: p_c (g_c − Σ p_k g_k)."
+        compare(result, right, mistakes, otherwise)
     return "Now you can say class by class what the softmax mixes in."

@@ -1,14 +1,17 @@
-"""Checks of lesson 02: normalising and back, one map, how stable its ranks are."""
+"""Checks of lesson 02: normalise and back, one map, how stable its ranks are."""
+
+from collections.abc import Callable
 
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 
+from ..gradients import input_gradient, vanilla_saliency
 from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .base import Wrong, call, check_tensor, compare, exercise
-from .batch_maps import tiny_batch, tiny_network
+from .base import Wrong, about, call, check_tensor, close, compare, exercise, read
+from .toys import noise, tiny_batch, tiny_network
 
-# -- exercise 1 ------------------------------------------------------------------------
+MEAN, STD = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
 
 @exercise("Exercise 1")
@@ -19,190 +22,160 @@ def normalisation(normalise, denormalise) -> str:
     """
     random = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (4, 5, 3), generator=random, dtype=torch.uint8)
-    tensor = _check_normalised(call(normalise, pixels), pixels)
-    back = call(denormalise, tensor.clone())
-    _check_denormalised(back, pixels, tensor)
-    return "There and back, not one of the values differs."
-
-
-def _columns(values) -> Tensor:
-    return torch.tensor(values).view(3, 1, 1)
+    with about("normalise"):
+        tensor = _check_normalised(call(normalise, pixels), pixels)
+    with about("denormalise"):
+        _check_denormalised(call(denormalise, tensor), pixels, tensor)
+    return "All pixels are the same after the round trip."
 
 
 def _check_normalised(result, pixels: Tensor) -> Tensor:
-    mean, std = _columns(IMAGENET_MEAN), _columns(IMAGENET_STD)
-    share = pixels.permute(2, 0, 1) / 255
-    if tuple(getattr(result, "shape", ())) == (4, 5, 3):
-        raise Wrong(
-            "normalise: the colours are still the last axis; permute(2, 0, 1) puts them "
-            "first, which makes (3, H, W)."
-        )
-    if tuple(getattr(result, "shape", ())) == (1, 3, 4, 5):
-        raise Wrong("normalise: the batch axis comes later; give (3, H, W) here.")
-    result = check_tensor(result, (3, 4, 5))
-    if not result.is_floating_point():
-        raise Wrong(f"normalise: floats are wanted, yours are {result.dtype}.")
-    wrong = {
-        "normalise: the values are still 0 to 255 when mean and std are used, which "
-        "belong to 0 to 1. Divide by 255 first.": (255 * share - mean) / std,
-        "normalise: mean and std have changed places.": (share - std) / mean,
-        "normalise: you divide before you subtract. The mean comes off first, then the "
-        "difference is divided.": share / std - mean,
-        "normalise: you multiply by std; divide by it, so that the spread becomes 1.": (
-            (share - mean) * std
-        ),
-        "normalise: that is share * std + mean, the way back.": share * std + mean,
-        "normalise: the mean is off, the division by std is missing.": share - mean,
-        "normalise: that is the tensor before normalisation.": share,
-        "normalise: these are the picture's own mean and std. The network was trained "
-        "with MEAN and STD, the same for every picture.": (
-            (share - share.mean((1, 2), keepdim=True)) / share.std((1, 2), keepdim=True)
-        ),
-        "normalise: the axes are in another order than permute(2, 0, 1) makes; reshape "
-        "or view would mix up pixels and colours.": (
-            (pixels.reshape(3, 4, 5) / 255 - mean) / std
-        ),
+    shapes = {
+        (4, 5, 3): "The colours are still the last axis; permute(2, 0, 1) puts them first, "
+        "which makes (3, H, W).",
+        (1, 3, 4, 5): "The batch axis comes later; return (3, H, W) here.",
     }
-    compare(
-        result,
-        (share - mean) / std,
-        wrong,
-        "normalise: the values are not (share - mean) / std, colour by colour; the "
-        "worked example shows one pixel.",
+    result = check_tensor(result, (3, 4, 5), shapes)
+    if not result.is_floating_point():
+        raise Wrong(f"The values should be floats; yours are {result.dtype}.")
+    share = pixels.permute(2, 0, 1) / 255
+    own_mean, own_std = (f((1, 2), keepdim=True) for f in (share.mean, share.std))
+    centred, reshaped = share - MEAN, pixels.reshape(3, 4, 5) / 255
+    mistakes = {
+        "The values still run from 0 to 255, but mean and std belong to values from 0 to "
+        "1. Divide by 255 first.": (255 * share - MEAN) / STD,
+        "Mean and std are swapped.": (share - STD) / MEAN,
+        "You divide before you subtract. Subtract the mean first, then divide the "
+        "difference.": share / STD - MEAN,
+        "You multiply by std; divide by it, so that the spread becomes 1.": centred * STD,
+        "That is share * std + mean, the inverse.": share * STD + MEAN,
+        "You subtract the mean, but the division by std is missing.": centred,
+        "That is the tensor before normalisation.": share,
+        "These are the picture's own mean and std. The network was trained with MEAN and "
+        "STD, the same for every picture.": (share - own_mean) / own_std,
+        "The axes are not in the order that permute(2, 0, 1) makes; reshape and view mix "
+        "up pixels and colours.": (reshaped - MEAN) / STD,
+    }
+    otherwise = (
+        "The values are not (share - mean) / std for each colour; compare with the worked "
+        "example, which shows one pixel."
     )
+    compare(result, centred / STD, mistakes, otherwise)
     return result
 
 
 def _check_denormalised(result, pixels: Tensor, tensor: Tensor) -> None:
-    mean, std = _columns(IMAGENET_MEAN), _columns(IMAGENET_STD)
-    if tuple(getattr(result, "shape", ())) == (3, 4, 5):
-        raise Wrong(
-            "denormalise: the colours are still the first axis; permute(1, 2, 0) puts "
-            "them last again."
-        )
-    result = check_tensor(result, (4, 5, 3))
-    wrong = {
-        "denormalise: you add the mean first and multiply then. Undo the steps in the "
-        "opposite order: times std, then plus mean.": (tensor + mean) * std,
-        "denormalise: that normalises a second time.": (tensor - mean) / std,
-        "denormalise: you divide by std; going back, multiply by it.": tensor / std + mean,
-        "denormalise: the mean is missing.": tensor * std,
+    first = "The colours are still the first axis; permute(1, 2, 0) puts them last again."
+    result = check_tensor(result, (4, 5, 3), {(3, 4, 5): first})
+    mistakes = {
+        "You add the mean first and multiply then. Undo the steps in the opposite order: "
+        "times std, then plus mean.": (tensor + MEAN) * STD,
+        "That normalises a second time.": (tensor - MEAN) / STD,
+        "You divide by std; the inverse multiplies by it.": tensor / STD + MEAN,
+        "The mean is missing.": tensor * STD,
     }
-    right = pixels.double()
-    for sentence, values in wrong.items():
-        if any(_same(result, v) for v in _as_pixels(values.permute(1, 2, 0))):
+    for sentence, shares in mistakes.items():
+        if _shows(result, shares.permute(1, 2, 0)):
             raise Wrong(sentence)
-    if _same(result, right / 255):
-        raise Wrong("denormalise: these are shares of 1; times 255 makes them pixels.")
-    off = (result.double() - right).abs().max()
+    off = (result.double() - pixels.double()).abs().max()
     if result.dtype == torch.uint8 and 0 < off <= 1:
         raise Wrong(
-            "denormalise: some values are too small by 1: uint8 cuts off what is behind "
-            "the point. Use round() before you convert."
+            "Some values are too small by 1: the conversion to uint8 cuts off the "
+            "decimals. Use round() before you convert."
         )
-    if off > 1e-3:
-        raise Wrong("denormalise: the values are not those of the pixels at the start.")
+    shares = {"These are shares of 1; times 255 makes them pixels.": pixels / 255}
+    compare(result, pixels, shares, "The values are not those of the original pixels.")
     if result.dtype != torch.uint8:
-        raise Wrong(f"denormalise: uint8 is wanted, yours is {result.dtype}.")
+        raise Wrong(f"The pixels should be uint8; yours are {result.dtype}.")
 
 
-def _as_pixels(shares: Tensor) -> list[Tensor]:
-    """What a learner may make of `shares` in the end: scaled, clipped, rounded, cut."""
-    scaled = [255 * shares, (255 * shares).clamp(0, 255)]
-    rounded = [v.round() for v in scaled]
-    return [shares, *scaled, *(v.to(torch.uint8) for v in (*scaled, *rounded))]
+def _shows(result: Tensor, shares: Tensor) -> bool:
+    """Whether `result` holds `shares`, or 255 times as much, clipped or rounded or not."""
+    pixels = 255 * shares
+    versions = shares, pixels, pixels.clamp(0, 255), pixels.to(torch.uint8)
+    return any(close(result, version, within=0.005) for version in versions)
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
-    return torch.allclose(a.double(), b.double(), atol=1e-3)
-
-
-# -- exercise 2 ------------------------------------------------------------------------
+COLOURS_APART = "The colours are still separate: take the largest over their axis."
+WRONG_AXIS = (
+    "The maximum runs over the wrong axis: the colours are the axis of length 3, just "
+    "before the rows."
+)
+OTHER_VALUES = "The shape is right, the values are not: compare your steps with section 3."
 
 
 @exercise("Exercise 2")
 def saliency_map(answer) -> str:
     """Check `answer(model, image)`: from one (3, H, W) picture to its (H, W) map."""
     model = tiny_network()
+    shapes = {
+        (1, 8, 8): "The batch axis is still there: take the first map, [0].",
+        **dict.fromkeys([(3, 8, 8), (1, 3, 8, 8)], COLOURS_APART),
+        **dict.fromkeys([(3, 8), (1, 3, 8)], WRONG_AXIS),
+    }
     for image in tiny_batch(3)[0]:
-        result = call(answer, model, image)
-        if model.training:
-            raise Wrong("Your function leaves the network in training mode.")
-        _check_map_shape(result)
-        _compare_map(check_tensor(result, (8, 8)), model, image)
-    _check_repeats(answer, model, image)
+        result = check_tensor(call(answer, model, image, intact=True), (8, 8), shapes)
+        batch = image[None]
+        first = vanilla_saliency(model, batch, 0)
+        mistakes = map_mistakes(model, batch, model(batch).argmax(1)) | {
+            "That is the map of class 0; argmax finds this picture's top class.": first
+        }
+        compare(result[None], vanilla_saliency(model, batch), mistakes, OTHER_VALUES)
+    check_repeats(answer, model, image)
     return "One picture in, its map out, and a second call gives the same."
 
 
-def _check_map_shape(result) -> None:
-    shape = tuple(getattr(result, "shape", ()))
-    if shape == (1, 8, 8):
-        raise Wrong("The batch axis is still there: take the first map, [0].")
-    if shape in {(3, 8, 8), (1, 3, 8, 8)}:
-        raise Wrong("The colours are still apart: take the largest over their axis.")
-    if shape in {(3, 8), (1, 3, 8)}:
-        raise Wrong(
-            "The maximum went over the wrong axis: the colours are the axis of length 3, "
-            "in front of the rows."
-        )
+def picked(scores: Tensor, labels: Tensor) -> Tensor:
+    """scores[n, labels[n]] for every row n."""
+    return scores.gather(1, labels[:, None])[:, 0]
 
 
-def _compare_map(result: Tensor, model: nn.Module, image: Tensor) -> None:
-    def gradient(score):
-        pixels = image[None].clone().requires_grad_()
-        return torch.autograd.grad(score(model(pixels)[0]), pixels)[0][0]
+def reduction_mistakes(gradient: Tensor) -> dict[str, Tensor]:
+    """Sentence → the map that (N, 3, H, W) gradients give by that mistake."""
+    return {
+        "No absolute value: a strong negative slope matters as much as a positive one. "
+        "Take abs() before the maximum.": gradient.amax(1),
+        "abs() comes after the maximum: a colour with a strong negative slope is lost. "
+        "Take abs() first.": gradient.amax(1).abs(),
+        "You take the mean over the colours; the paper takes the "
+        "largest.": gradient.abs().mean(1),
+        "You sum over the colours; the paper takes the largest.": gradient.abs().sum(1),
+    }
 
-    g = gradient(lambda scores: scores.max())
-    compare(
-        result,
-        g.abs().amax(dim=0),
-        {
-            "No absolute value: a strong negative slope matters as much as a positive "
-            "one. Take abs() before the maximum.": g.amax(dim=0),
-            "abs() comes after the maximum; a colour with a strong negative slope is "
-            "lost. Take abs() first.": g.amax(dim=0).abs(),
-            "That is the gradient of the softmax probability, which mixes in the other "
-            "classes. Differentiate the score.": (
-                gradient(lambda scores: scores.softmax(0).max()).abs().amax(dim=0)
-            ),
-            "That is the gradient of the logarithm of the probability (the loss). "
-            "Differentiate the score.": (
-                gradient(lambda scores: scores.log_softmax(0).max()).abs().amax(dim=0)
-            ),
-            "That is the gradient of the sum of all scores; pick the top one first.": (
-                gradient(lambda scores: scores.sum()).abs().amax(dim=0)
-            ),
-            "That is the map of class 0; argmax finds the top class of this picture.": (
-                gradient(lambda scores: scores[0]).abs().amax(dim=0)
-            ),
-            "You take the mean over the colours; the paper takes the largest.": (
-                g.abs().mean(dim=0)
-            ),
-            "You sum over the colours; the paper takes the largest.": g.abs().sum(dim=0),
-        },
-        "The shape is right, the values are not: compare your steps with section 3.",
+
+def map_mistakes(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Sentence → the maps (N, H, W) that `model` gives by that mistake."""
+    scores = {
+        "That is the gradient of the softmax probability, which mixes in the other "
+        "classes. Differentiate the score.": lambda s: picked(s.softmax(1), labels),
+        "That is the gradient of the log-probability (the cross-entropy loss). "
+        "Differentiate the score.": lambda s: picked(s.log_softmax(1), labels),
+        "That is the gradient of the sum of all classes; pick each picture's class "
+        "first.": lambda s: s.sum(1),
+    }
+    return reduction_mistakes(input_gradient(model, images, labels)) | {
+        sentence: vanilla_saliency(model, images, score)
+        for sentence, score in scores.items()
+    }
+
+
+def check_repeats(answer, model: nn.Module, images: Tensor, *labels: Tensor) -> None:
+    """Refuse an answer that adds up gradients in the caller's tensor, call after call."""
+    first, second = (
+        call(lambda: answer(model, images, *labels)).detach().clone() for _ in range(2)
     )
-
-
-def _check_repeats(answer, model: nn.Module, image: Tensor) -> None:
-    """Two calls on the very same tensor: an old `.grad` must not add up."""
-    first = answer(model, image).detach().clone()
-    second = answer(model, image).detach()
-    if torch.allclose(second, 2 * first, rtol=1e-3):
+    if close(second, 2 * first):
         raise Wrong(
-            "A second call on the same picture gives twice the map: the gradient adds up "
+            "A second call on the same tensor gives twice the map: the gradient adds up "
             "in .grad. Use a fresh copy, image.clone(), in each call."
         )
-    if not torch.allclose(second, first, rtol=1e-3, atol=1e-6):
+    if not close(second, first):
         raise Wrong("A second call gives another map: the network is in training mode.")
-    if image.requires_grad:
+    if images.requires_grad:
         raise Wrong(
             "Your function switches requires_grad on in the caller's own tensor; work on "
-            "a copy: image.clone()."
+            "a copy: image.clone().requires_grad_()."
         )
-
-
-# -- exercise 3 ------------------------------------------------------------------------
 
 
 @exercise("Exercise 3")
@@ -213,61 +186,38 @@ def shift_stability(answer) -> str:
     the first one.
     """
     model = tiny_network()
-    for target, wide in enumerate(torch.randn(3, 1, 3, 8, 9, generator=_seeded(4))):
+    for target, wide in enumerate(noise(3, 1, 3, 8, 9, seed=4)):
         result = call(answer, model, wide, target)
-        if isinstance(result, Tensor) and result.numel() == 1:
-            result = result.item()
-        value = getattr(result, "statistic", result)
-        if not isinstance(value, float):
-            raise Wrong(f"One number is wanted; yours is a {type(result).__name__}.")
-        _compare_stability(float(value), model, wide, target)
-    return "The two maps are laid over each other where they show the same."
+        value = read(getattr(result, "statistic", result), float, "one number")
+        views = wide[..., :-1], wide[..., 1:]
+        left, right = (vanilla_saliency(model, view, target)[0] for view in views)
+        signed = [input_gradient(model, view, target)[0].amax(0) for view in views]
+        tops = [vanilla_saliency(model, view)[0] for view in views]
+        correct, of_tops = (_shifted(spearmanr, *maps) for maps in ((left, right), tops))
+        unshifted = _correlation(spearmanr, left, right)
+        mistakes = {
+            "You compare the maps without undoing the shift. Pixel (row, j + 1) of the "
+            "left view is pixel (row, j) of the right view: cut the first column off the "
+            "left map and the last off the right one.": unshifted,
+            "The maps are shifted in the wrong direction: the left view's column j + 1 is "
+            "the right view's column j.": _shifted(spearmanr, right, left),
+            "That is the correlation of the values (Pearson's); use that of the ranks, "
+            "Spearman's.": _shifted(pearsonr, left, right),
+            "The absolute value is missing in your maps.": _shifted(spearmanr, *signed),
+            "You explain the top class of each view; take `target` for both.": of_tops,
+            "That is 1 minus the correlation.": 1 - correct,
+        }
+        otherwise = (
+            "The number is not right: make both maps, cut each to the columns that both "
+            "show, and take spearmanr(...).statistic of the flattened maps."
+        )
+        compare(value, correct, mistakes, otherwise)
+    return "The two maps are compared where they show the same."
 
 
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def _correlation(kind: Callable, a: Tensor, b: Tensor) -> float:
+    return float(kind(a.flatten(), b.flatten()).statistic)
 
 
-def _compare_stability(value: float, model, wide: Tensor, target: int) -> None:
-    def map_of(view, target, reduce=lambda g: g.abs().amax(dim=0)):
-        pixels = view.clone().requires_grad_()
-        score = model(pixels)[0, target]
-        return reduce(torch.autograd.grad(score, pixels)[0][0])
-
-    views = wide[..., :-1], wide[..., 1:]
-    left, right = (map_of(view, target) for view in views)
-    signed = [map_of(view, target, lambda g: g.amax(dim=0)) for view in views]
-    tops = [map_of(v, int(model(v)[0].argmax())) for v in views]
-    pairs = {
-        "You compare the maps as they lie. Pixel (row, j + 1) of the left view is pixel "
-        "(row, j) of the right view: cut the first column off the left map, the last "
-        "off the right one.": _rank(left, right),
-        "The maps are moved the wrong way against each other: the left view's column "
-        "j + 1 is the right view's column j.": _rank(left[:, :-1], right[:, 1:]),
-        "That is the correlation of the values (Pearson's); the ranks are asked for, "
-        "Spearman's.": _pearson(left[:, 1:], right[:, :-1]),
-        "The absolute value is missing in your maps.": (
-            _rank(signed[0][:, 1:], signed[1][:, :-1])
-        ),
-        "You explain the top class of each view; take `target` for both.": (
-            _rank(tops[0][:, 1:], tops[1][:, :-1])
-        ),
-        "That is 1 minus the correlation.": 1 - _rank(left[:, 1:], right[:, :-1]),
-    }
-    if abs(value - _rank(left[:, 1:], right[:, :-1])) < 1e-3:
-        return
-    for sentence, wrong in pairs.items():
-        if abs(value - wrong) < 1e-3:
-            raise Wrong(sentence)
-    raise Wrong(
-        "The number is not right: make both maps, cut each to the columns that both "
-        "show, and take spearmanr(...).statistic of the flattened maps."
-    )
-
-
-def _rank(a: Tensor, b: Tensor) -> float:
-    return float(spearmanr(a.flatten().numpy(), b.flatten().numpy()).statistic)
-
-
-def _pearson(a: Tensor, b: Tensor) -> float:
-    return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
+def _shifted(kind: Callable, left: Tensor, right: Tensor) -> float:
+    return _correlation(kind, left[:, 1:], right[:, :-1])

@@ -5,16 +5,16 @@ from itertools import product
 import numpy as np
 
 from ..localization import iou, largest_component, mask_box
-from .base import Wrong, call, exercise
+from .base import Wrong, call, compare, exercise, read
 
-# 3×3 pictures: evidence for the object, and one price for every link between sides.
+# 3×3 pictures: the evidence of each pixel for the object, and the cost of each cut link.
 EVIDENCE = np.array([[4, 3, -2], [3, -1, -3], [-2, -3, 1]])
 TASK = np.array([[1, -3, -4], [4, -1, 3], [3, 4, 2]])  # that of exercise 1
 LINK = 1
 
 
 def cut_cost(labels, evidence=EVIDENCE, link: float = LINK) -> float:
-    """What a labelling costs: evidence ignored, and each cut side of two neighbours."""
+    """What a labelling costs: the evidence it ignores, and each link that it cuts."""
     labels, evidence = np.asarray(labels, dtype=bool), np.asarray(evidence)
     ignored = np.abs(evidence[labels != (evidence > 0)]).sum()
     across = (labels[:, 1:] != labels[:, :-1]).sum()
@@ -32,36 +32,28 @@ def cheapest_cost(evidence=EVIDENCE, link: float = LINK) -> float:
 @exercise("Exercise 1")
 def cut_by_hand(answer) -> str:
     """Check `answer()`: the cheapest labelling of `TASK`, a 3×3 table of 0 and 1."""
-    answer = call(answer)
-    try:
-        labels = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise Wrong("A 3×3 list of 0 and 1 is wanted; yours is no table.") from error
+    expected = "a 3×3 list of 0 and 1, three rows of three"
+    labels = read(call(answer), lambda table: np.asarray(table, dtype=float), expected)
     if labels.shape != (3, 3) or not np.isin(labels, (0, 1)).all():
-        raise Wrong("A 3×3 list of 0 and 1 is wanted, three rows of three.")
-    evidence = TASK
-    cost, best = cut_cost(labels, evidence), cheapest_cost(evidence)
+        raise Wrong(f"Expected {expected}.")
+    cost, best = cut_cost(labels, TASK), cheapest_cost(TASK)
     if cost == best:
         return f"Cost {cost:g}; none of the 512 labellings is cheaper."
-    if (labels == (evidence > 0)).all():
+    if (labels == (TASK > 0)).all():
         raise Wrong(
             f"You followed each pixel's evidence and ignored the links: cost {cost:g}, "
             "and there is a cheaper one. Which lone pixel costs more links than evidence?"
         )
-    if (labels == (evidence <= 0)).all() or cut_cost(1 - labels, evidence) == best:
-        raise Wrong("Object and background are exchanged: 1 is the object.")
+    if (labels == (TASK <= 0)).all() or cut_cost(1 - labels, TASK) == best:
+        raise Wrong("Object and background are swapped: 1 is the object.")
     if labels.min() == labels.max():
-        raise Wrong(
-            f"No link is cut, but much evidence ignored: cost {cost:g}. It can be less."
-        )
+        raise Wrong(f"No link is cut, but much evidence is ignored: this costs {cost:g}.")
     raise Wrong(f"This costs {cost:g}, and there is a cheaper labelling.")
 
 
-# -- exercise 2 ------------------------------------------------------------------------
-
 PAIRS = (
+    ((30, 10, 90, 90), (10, 20, 110, 60)),
     ((0, 0, 4, 4), (2, 0, 6, 4)),
-    ((10, 20, 110, 60), (30, 10, 90, 90)),
     ((0, 0, 10, 10), (2, 3, 5, 9)),
     ((5, 5, 9, 8), (5, 5, 9, 8)),
     ((0, 0, 4, 4), (4, 0, 8, 4)),
@@ -73,43 +65,30 @@ PAIRS = (
 def box_overlap(answer) -> str:
     """Check `answer(a, b)`: the IoU of two boxes (x0, y0, x1, y1)."""
     for a, b in PAIRS:
-        result = call(answer, a, b)
-        try:
-            result = float(result)
-        except (TypeError, ValueError) as error:
-            raise Wrong(
-                f"A number is wanted; yours is a {type(result).__name__}."
-            ) from error
-        if abs(result - iou(a, b)) < 1e-6:
-            continue
-        raise Wrong(_why_overlap(result, a, b))
+        result, right = read(call(answer, a, b), float, "a number"), iou(a, b)
+        otherwise = f"For {a} and {b} the IoU is {right:.3f}; yours is {result:.3f}."
+        compare(result, right, _overlap_mistakes(a, b), otherwise)
     return "Right for boxes that overlap, contain each other, touch, and lie apart."
 
 
-def _why_overlap(result: float, a, b) -> str:
+def _overlap_mistakes(a, b) -> dict[str, float]:
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     sides = [(box[2] - box[0], box[3] - box[1]) for box in (a, b)]
     areas = [w * h for w, h in sides]
-    shared = max(width, 0) * max(height, 0)
-    raw, wide = width * height, max(width + 1, 0) * max(height + 1, 0)
-    closed = sum((w + 1) * (h + 1) for w, h in sides)
-    known = {
-        "For boxes that lie apart width and height of the overlap are negative: hold "
-        "each at 0 by max(…, 0) before you multiply.": (raw, sum(areas) - raw),
+    shared, negative = max(width, 0) * max(height, 0), width * height
+    wide = max(width + 1, 0) * max(height + 1, 0)
+    wide_areas = sum((w + 1) * (h + 1) for w, h in sides)
+    fractions = {
+        "For boxes that lie apart width and height of the overlap are negative: limit "
+        "each to 0 by max(…, 0) before you multiply.": (negative, sum(areas) - negative),
         "The union counts the shared part twice: subtract it once.": (shared, sum(areas)),
-        "You divide by the smaller box, not by the union.": (shared, min(areas)),
-        "You divide by the first box, not by the union.": (shared, areas[0]),
+        "You divide by the smaller box; divide by the union.": (shared, min(areas)),
+        "You divide by the first box; divide by the union.": (shared, areas[0]),
         "That counts one pixel too many on each side: x1 is one beyond the last column, "
-        "so the width is x1 − x0.": (wide, closed - wide),
+        "so the width is x1 − x0.": (wide, wide_areas - wide),
         "That is the shared area; divide it by the union.": (shared, 1),
     }
-    for sentence, (top, below) in known.items():
-        if below and abs(result - top / below) < 1e-6:
-            return sentence
-    return f"For {a} and {b} yours is {result:.3f}; it should be {iou(a, b):.3f}."
-
-
-# -- exercise 3 ------------------------------------------------------------------------
+    return {sentence: top / below for sentence, (top, below) in fractions.items() if below}
 
 
 def speckled_mask() -> np.ndarray:
@@ -126,44 +105,29 @@ def speckled_mask() -> np.ndarray:
 def object_box(answer) -> str:
     """Check `answer(mask)`: the box of the largest component, corners connected."""
     mask = speckled_mask()
-    right = mask_box(largest_component(mask))
-    result = call(answer, mask.copy())
-    try:
-        result = tuple(int(edge) for edge in result)
-    except (TypeError, ValueError) as error:
-        raise Wrong("Four whole numbers (x0, y0, x1, y1) are wanted.") from error
-    x0, y0, x1, y1 = right
+    result = read(
+        call(answer, mask),
+        lambda box: tuple(int(edge) for edge in box),
+        "four whole numbers (x0, y0, x1, y1)",
+    )
+    x0, y0, x1, y1 = right = mask_box(largest_component(mask))
     mistakes = {
         "That is the box of the whole mask: single stray pixels stretch it. Keep the "
         "largest component first.": mask_box(mask),
-        "x and y are exchanged: x counts columns, y counts rows; np.nonzero gives the "
+        "x and y are swapped: x counts columns, y counts rows; np.nonzero returns the "
         "rows first.": (y0, x0, y1, x1),
-        "x1 and y1 are the last pixel's; the box ends one beyond it: add 1.": (
-            x0,
-            y0,
-            x1 - 1,
-            y1 - 1,
+        "x1 and y1 are those of the last pixel; the box ends one beyond it: add 1.": (
+            (x0, y0, x1 - 1, y1 - 1)
         ),
-        "That is (x, y, width, height); give the far corner (x1, y1).": (
-            x0,
-            y0,
-            x1 - x0,
-            y1 - y0,
+        "That is (x, y, width, height); return the far corner (x1, y1).": (
+            (x0, y0, x1 - x0, y1 - y0)
         ),
-        "Pixels that touch at a corner only are connected too: give label() the "
+        "Pixels that touch only at a corner are connected too: give label() the "
         "structure np.ones((3, 3)).": (8, 4, 21, 12),
         "That is another component: label 1 is the first by rows, not the largest.": (
-            28,
-            1,
-            29,
-            2,
+            (28, 1, 29, 2)
         ),
     }
-    if result == right:
-        if call(answer, np.zeros((4, 4), dtype=bool) | np.eye(4, dtype=bool)) is None:
-            raise Wrong("For a mask that is one diagonal your function gives nothing.")
-        return "The box of the largest component, stray pixels left out."
-    for sentence, wrong in mistakes.items():
-        if result == wrong:
-            raise Wrong(sentence)
-    raise Wrong(f"Yours is {result}; it should be {right}.")
+    compare(result, right, mistakes, f"Expected {right}, got {result}.")
+    call(answer, np.eye(4, dtype=bool))  # a mask that is one diagonal
+    return "The box of the largest component, without the stray pixels."

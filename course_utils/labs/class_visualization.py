@@ -62,12 +62,11 @@ class ClassVisualizationLab(LiveLab):
 
     def compute(self, report, **values) -> Visualization:
         """Run `visualize_class`, reporting each step."""
-        steps = values["steps"]
 
-        def callback(step, so_far):
+        def progress(step, steps, so_far):
             return report(step, steps, so_far, f"score {so_far.history[-1]:.1f}")
 
-        return visualize_class(self.model, **self._arguments(values), callback=callback)
+        return visualize_class(self.model, **self._arguments(values), progress=progress)
 
     def draw_result(self, result: Visualization, **values) -> tuple[Figure, str]:
         """The picture beside its score at each step, and the recipe in words."""

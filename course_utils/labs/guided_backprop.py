@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..figures import map_limits, plot_panels, range_text, save_map, signed_panel
-from ..gradients import RULES, input_gradient
+from ..gradients import input_gradient
 from ..images import deprocess, preprocess
 from ..models import Unit, class_name, friendly_layers, has_cached_weights, load_model
+from ..relu_rules import RULES
 from ..samples import load_samples, two_class_picture
 from .base import LABEL, ClassPicker, Lab
 

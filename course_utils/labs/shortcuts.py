@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ..figures import map_limits, plot_panels, range_text, signed_style, smooth
-from ..gradients import grad_cam, vanilla_saliency
+from ..gradients import vanilla_saliency
 from ..models import load_model
+from ..more_maps import grad_cam
 from ..occlusion import occlusion
 from ..shortcuts import (
     CLASSES,

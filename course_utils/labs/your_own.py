@@ -11,6 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from .._machinery.arguments import naming
 from ..figures import draw_top_classes, plot_panels
 from ..images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
 from ..methods import METHODS
@@ -24,7 +25,7 @@ from ..models import (
     second_network,
 )
 from ..samples import load_samples, two_class_picture
-from ..targets import explaining, read_answer
+from ..targets import explaining, predict
 from ..your_own import COURSE, Sheet, compare_methods
 from .base import LABEL, ClassPicker, PicturePicker
 from .guided_backprop import outputs_of
@@ -255,7 +256,8 @@ class YourOwnLab(LiveLab):
         if not source:
             return
         try:
-            picture = load_image(source)
+            with naming(source="the address"):
+                picture = load_image(source)
         except Exception as error:
             self._say(f"The picture is unchanged: {error}.", error=True)
             return
@@ -308,7 +310,7 @@ class YourOwnLab(LiveLab):
 
     def _ask(self, photo: str, name: str) -> Tensor:
         network = self._network(name)
-        return read_answer(network.model, self._images(photo, network))[2][0]
+        return predict(network.model, self._images(photo, network))[2][0]
 
 
 def _dropdown(label: str, options: Sequence) -> widgets.Dropdown:

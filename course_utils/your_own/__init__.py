@@ -6,12 +6,11 @@ Ray; ``python -m course_utils.your_own photos`` maps one from the shell.
 """
 
 from .folder import FolderRun, map_folder
-from .sheet import COURSE, SCALES, Answer, Sheet, compare_methods, repeat_sheet
+from .sheet import COURSE, SCALES, Sheet, compare_methods, repeat_sheet
 
 __all__ = [
     "COURSE",
     "SCALES",
-    "Answer",
     "FolderRun",
     "Sheet",
     "compare_methods",

@@ -38,7 +38,7 @@ from ..figures import save_map
 from ..images import IMAGENET_MEAN, IMAGENET_STD, find_pictures, preprocess
 from ..methods import METHODS, Method, find_method
 from ..models import Unit, class_name
-from ..targets import Targets, explaining, read_answer
+from ..targets import Targets, explaining, predict
 from .cluster import map_on_cluster
 from .settings import function_name, in_words, record_settings
 
@@ -240,7 +240,7 @@ class Job:
             try:
                 read.append((name, _state(path), preprocess(path, **self.inputs)))
             except Exception as error:  # one bad picture never ends a run
-                rows.append(Row(name, reason=str(error) or type(error).__name__))
+                rows.append(Row(name, reason=_reason(error)))
         return rows + self._map_and_write(read)
 
     def _map_and_write(self, read: list[tuple[str, list[int], Tensor]]) -> list[Row]:
@@ -254,8 +254,7 @@ class Job:
                 raise  # the call is wrong, not a picture
             if len(read) > 1:
                 return [row for one in read for row in self._map_and_write([one])]
-            reason = str(error) or type(error).__name__
-            return [Row(read[0][0], reason=reason, failed=True)]
+            return [Row(read[0][0], reason=_reason(error), failed=True)]
         return [
             self._write(name, {key: values[k] for key, values in found.items()}, state)
             for k, (name, state, _) in enumerate(read)
@@ -287,7 +286,7 @@ class Job:
             raise ArgumentError("method", f"{words}, got {described(maps)}")
         complete = sum(map(len, seen)) == len(images) and not isinstance(self.targets, Unit)
         network = Replay(torch.cat(seen)) if complete else self.model
-        scores, classes, outputs = read_answer(network, images, self.targets)
+        scores, classes, outputs = predict(network, images, self.targets)
         if classes is None:
             shares = torch.full_like(scores, torch.nan)
             classes = torch.full_like(scores, -1, dtype=torch.long)
@@ -322,6 +321,10 @@ class Replay(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """The outputs, whatever the images."""
         return self.outputs
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "words", str(error)) or type(error).__name__
 
 
 def _check_method(method) -> tuple[Callable, str]:

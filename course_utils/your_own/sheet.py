@@ -37,7 +37,7 @@ from ..figures import describe, map_limits, plot_panels, range_text, to_array, t
 from ..images import IMAGENET_MEAN, IMAGENET_STD, deprocess, preprocess
 from ..methods import METHODS, find_method
 from ..models import class_name, fingerprint, load_model
-from ..targets import Targets, read_answer
+from ..targets import Targets, predict
 from .settings import read_target, record_settings
 
 SCALES = ("own", "method", "rank")
@@ -292,7 +292,7 @@ def _answers(
     model: nn.Module, images: Tensor, targets: Targets
 ) -> tuple[list[Answer], Tensor | None]:
     """What the network says of each picture, and the classes to explain, if any."""
-    scores, classes, outputs = read_answer(model, images, targets)
+    scores, classes, outputs = predict(model, images, targets)
     shares = None if outputs is None else outputs.softmax(dim=1)
     answers = []
     for index, score in enumerate(scores.tolist()):

@@ -15,7 +15,15 @@ NAMES = [path.stem for path in lesson_paths()]
 WITH_LAB = [name for name in NAMES if not name.startswith("00")]
 LABEL = "element => element.closest('.jupyter-widgets')?.innerText.split('\\n')[0]"
 
+IN_EVERY_RUN = ("00_start_here", "02_vanilla_saliency", "06_occlusion")
+
 pytestmark = [pytest.mark.browser, pytest.mark.installed]
+
+
+def each(names: list[str]) -> list:
+    """As parameters; most wait for `make test-all`."""
+    nightly = {name: [pytest.mark.nightly] for name in names if name not in IN_EVERY_RUN}
+    return [pytest.param(name, marks=nightly.get(name, [])) for name in names]
 
 
 def choose_another(select: Locator) -> None:
@@ -50,7 +58,7 @@ def controls(lab: Locator) -> Iterator[tuple[str, Callable[[], None]]]:
 # -- tests -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", each(NAMES))
 def test_saved_lesson_shows_all_its_pictures(open_notebook, name):
     """Before anything runs, the still picture of a lab among them."""
     saved = [
@@ -75,7 +83,7 @@ def test_first_lesson_runs_and_shows_a_figure(run_notebook, name):
     save_screenshot(page, f"{name}-ran")
 
 
-@pytest.mark.parametrize("name", WITH_LAB)
+@pytest.mark.parametrize("name", each(WITH_LAB))
 def test_lab_answers(run_notebook, name):
     page = run_notebook(name)
     lab = page.locator(".course-lab")

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 NAME = "04_class_visualization"
-pytestmark = [pytest.mark.browser, pytest.mark.installed]
+pytestmark = [pytest.mark.browser, pytest.mark.installed, pytest.mark.nightly]
 
 
 def test_a_picture_grows_is_stopped_and_saved(run_notebook, tmp_path):

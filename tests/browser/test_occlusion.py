@@ -7,7 +7,7 @@ from in_browser import redraws, save_screenshot
 from playwright.sync_api import expect
 
 NAME = "06_occlusion"
-pytestmark = [pytest.mark.browser, pytest.mark.installed]
+pytestmark = [pytest.mark.browser, pytest.mark.installed, pytest.mark.nightly]
 
 
 def test_a_map_grows_is_stopped_and_looked_at(run_notebook):

@@ -7,7 +7,7 @@ from in_browser import redraws, save_screenshot
 from playwright.sync_api import expect
 
 NAME = "09_a_planted_shortcut"
-pytestmark = [pytest.mark.browser, pytest.mark.installed]
+pytestmark = [pytest.mark.browser, pytest.mark.installed, pytest.mark.nightly]
 
 
 def test_a_probe_is_stopped_trained_and_asked(run_notebook):

@@ -7,7 +7,7 @@ from in_browser import redraws, save_screenshot
 from playwright.sync_api import expect
 
 NAME = "08_can_we_trust_the_map"
-pytestmark = [pytest.mark.browser, pytest.mark.installed]
+pytestmark = [pytest.mark.browser, pytest.mark.installed, pytest.mark.nightly]
 
 
 def test_a_map_is_put_to_the_test(run_notebook):

@@ -5,7 +5,7 @@ from in_browser import redraws, save_screenshot
 from playwright.sync_api import expect
 
 NAME = "07_weak_localization"
-pytestmark = [pytest.mark.browser, pytest.mark.installed]
+pytestmark = [pytest.mark.browser, pytest.mark.installed, pytest.mark.nightly]
 
 
 def test_own_seeds_are_painted_and_taken_back(run_notebook):

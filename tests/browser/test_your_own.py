@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from course_utils import repeat_sheet
 
 NAME = "10_your_own"
-pytestmark = [pytest.mark.browser, pytest.mark.installed]
+pytestmark = [pytest.mark.browser, pytest.mark.installed, pytest.mark.nightly]
 
 
 def test_a_learners_picture_becomes_a_sheet_that_is_stopped_and_saved(

@@ -11,10 +11,12 @@ from course_utils.checks.base import (
     NotTried,
     Verdict,
     Wrong,
+    about,
     call,
     check_tensor,
     compare,
     exercise,
+    read,
 )
 
 
@@ -24,13 +26,13 @@ def double(answer):
     x = torch.tensor([1.0, 2.0])
     result = check_tensor(call(answer, x), (2,))
     mistakes = {"That is the half.": x / 2, "That is the square.": x**2}
-    compare(result, 2 * x, mistakes, otherwise="Every number wants to be doubled.")
-    return "Twice as good."
+    compare(result, 2 * x, mistakes, otherwise="Double every number.")
+    return "Every number is doubled."
 
 
 def test_right_answer():
     verdict = double(lambda x: x + x)
-    assert repr(verdict) == "✔ Exercise 1: passed. Twice as good."
+    assert repr(verdict) == "✔ Exercise 1: passed. Every number is doubled."
     assert verdict
     assert verdict.state == PASSED
 
@@ -64,10 +66,10 @@ def stops_silently(x):
 WRONG_ANSWERS = {
     "a known mistake": (lambda x: x / 2, "That is the half."),
     "another known mistake": (lambda x: x * x, "That is the square."),
-    "an unknown mistake": (lambda x: -x, "Every number wants to be doubled."),
-    "no function": (torch.ones(2), "The check wants your function itself"),
-    "no tensor": (lambda x: [2.0, 4.0], "A tensor is wanted; yours is a list."),
-    "an array": (lambda x: np.ones(2), "A tensor is wanted; yours is a ndarray."),
+    "an unknown mistake": (lambda x: -x, "Double every number."),
+    "no function": (torch.ones(2), "Pass the function itself to the check, not a tensor"),
+    "no tensor": (lambda x: [2.0, 4.0], r"Expected a tensor, got \[2.0"),
+    "an array": (lambda x: np.ones(2), r"Expected a tensor, got an array of shape \(2,\)."),
     "another shape": (lambda x: x[None], r"The shape should be \(2,\); yours is \(1, 2\)"),
     "NaN": (lambda x: x / 0 * 0, "Your tensor holds NaN or infinite values."),
     "an error": (
@@ -101,10 +103,39 @@ def test_answers_may_lie_within_rounding_and_may_need_gradients():
     assert double(lambda x: (2 * x).double())
 
 
-def test_an_answer_that_spoils_its_input_spoils_a_copy():
-    given = torch.ones(2)
-    call(lambda x: x.zero_(), given)
-    assert torch.equal(given, torch.ones(2))
+@pytest.mark.parametrize("given", [torch.ones(2), np.ones(2)], ids=["tensor", "array"])
+def test_an_answer_that_spoils_its_input_spoils_a_copy(given):
+    call(lambda x: x.__imul__(0), given)
+    assert given.tolist() == [1, 1]
+
+
+def test_an_answer_can_be_required_to_leave_its_arguments_intact():
+    network = torch.nn.Sequential(torch.nn.Dropout()).eval()
+    assert call(lambda m, x: x.requires_grad_(), network, torch.ones(2), intact=True).sum()
+    with pytest.raises(Wrong, match="changes the caller's picture"):
+        call(lambda m, x: x.zero_(), network, torch.ones(2), intact=True)
+    with pytest.raises(Wrong, match="leaves the network in training mode"):
+        call(lambda m: m.train(), network, intact=True)
+    with pytest.raises(Wrong, match="leaves the network in evaluation mode"):
+        call(lambda m: m.eval(), network.train(), intact=True)
+
+
+def test_a_known_wrong_shape_gets_its_own_sentence():
+    with pytest.raises(Wrong, match="^Transpose it.$"):
+        check_tensor(torch.ones(3, 2), (2, 3), {(3, 2): "Transpose it."})
+    assert check_tensor(torch.ones(2, 2), (2, 2), {(2, 2): "no"}).sum() == 4
+
+
+def test_read_converts_or_says_what_was_expected():
+    assert read(torch.ones(1, requires_grad=True), float, "one number") == 1.0
+    for result in ("abc", [1.0], torch.ones(2), {}):
+        with pytest.raises(Wrong, match="^Expected one number, got "):
+            read(result, float, "one number")
+
+
+def test_a_hint_begins_with_the_case_it_is_about():
+    with pytest.raises(Wrong, match="^size 10: a window is missing.$"), about("size 10"):
+        raise Wrong("A window is missing.")
 
 
 def test_an_interrupt_is_not_a_wrong_answer():
@@ -135,6 +166,30 @@ def test_compare_knows_zero_from_small():
         compare(1e-6 * torch.ones(3), 1e-5 * torch.ones(3), {}, "no")
     with pytest.raises(Wrong, match="^no$"):
         compare(torch.zeros(2), zeros, {}, "no")
+
+
+@pytest.mark.parametrize(
+    ("right", "mistake", "other"),
+    [
+        ([1, 2], [2, 1], [0]),
+        ({(0, 1)}, {(1, 0)}, set()),
+        (0.5, -0.5, 0.25),
+        ((1,), (2,), 3),
+    ],
+    ids=["list", "set", "number", "tuple"],
+)
+def test_compare_takes_numbers_and_collections_too(right, mistake, other):
+    compare(right, right, {"swapped": mistake}, "no")
+    with pytest.raises(Wrong, match="^swapped$"):
+        compare(mistake, right, {"swapped": mistake}, "no")
+    with pytest.raises(Wrong, match="^no$"):
+        compare(other, right, {"swapped": mistake}, "no")
+
+
+def test_compare_can_be_more_lenient():
+    compare(1.02 * torch.ones(2), torch.ones(2), {}, "no", within=0.03)
+    with pytest.raises(Wrong, match="^no$"):
+        compare(1.02 * torch.ones(2), torch.ones(2), {}, "no")
 
 
 def test_verdicts_compare():

@@ -18,7 +18,7 @@ def gradient(model, images, total):
 
 
 def maps_by(total=None, reduce=lambda g: g.abs().amax(dim=1)):
-    """An answer to exercise 2 with one step exchanged."""
+    """An answer to exercise 2 with one step changed."""
 
     def answer(model, images, labels):
         score = total or (lambda scores, labels: gather(scores, labels).sum())
@@ -57,7 +57,7 @@ WRONG_SCORES = {
     "lost its batch axis": lambda s, y: gather(s, y).squeeze(),
     "Row n should give": lambda s, y: s[:, 0],
     "stopped at": lambda s, y: s.gather(1, y)[:, 0],
-    "yours is a list": lambda s, y: [1.0],
+    "Expected a tensor, got [": lambda s, y: [1.0],
     "yours is (2,)": lambda s, y: s[0, :2],
     "NaN": lambda s, y: s[:, 0] / 0 * 0,
 }
@@ -73,10 +73,10 @@ WRONG_MAPS = {
     "top class": maps_by(lambda s, y: s.amax(dim=1).sum()),
     "mean over the colours": maps_by(reduce=lambda g: g.abs().mean(dim=1)),
     "sum over the colours": maps_by(reduce=lambda g: g.abs().sum(dim=1)),
-    "colours are still apart": maps_by(reduce=lambda g: g.abs()),
+    "colours are still separate": maps_by(reduce=lambda g: g.abs()),
     "wrong axis": maps_by(reduce=lambda g: g.abs().amax(dim=-1)),
-    "colours are axis 1": maps_by(reduce=lambda g: g.abs().amax(dim=0)),
-    "batch axis is gone": maps_by(reduce=lambda g: g.abs().amax(dim=1).squeeze()),
+    "the axis of length 3": maps_by(reduce=lambda g: g.abs().amax(dim=0)),
+    "batch axis is missing": maps_by(reduce=lambda g: g.abs().amax(dim=1).squeeze()),
     "twice the map": accumulating,
     "training mode": leaves_training_mode,
     "Mismatch in shape": hard_wired,
@@ -133,7 +133,7 @@ WRONG_TABLES = {
         lambda scores, pixels: [torch.autograd.grad(scores.sum(), pixels)[0]] * len(scores)
     ),
     "rows above it": rows_of(piled_up),
-    "exchanged": lambda *a: rows_of(each)(*a).T,
+    "swapped": lambda *a: rows_of(each)(*a).T,
     "No absolute value": without_abs,
     "evaluation mode": switches_mode,
     "entry (n, m)": lambda m, x, y: torch.eye(len(x)),

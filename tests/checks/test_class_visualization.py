@@ -12,7 +12,7 @@ def slope(network, image, goal):
 
 
 def step(goal=None, sign=1):
-    """An answer to exercise 1 with one thing exchanged."""
+    """An answer to exercise 1 with one thing changed."""
 
     def answer(network, image, target, rate, l2):
         def usual(s, x):
@@ -47,14 +47,14 @@ WRONG_STEPS = {
         lambda s, x, t, w: s.softmax(1)[0, t] - w * x.square().sum()
     ),
     "sum of all classes": step(lambda s, x, t, w: s.sum() - w * x.square().sum()),
-    "penalty lies on the scores": step(lambda s, x, t, w: s[0, t] - w * s.square().sum()),
+    "penalty is on the scores": step(lambda s, x, t, w: s[0, t] - w * s.square().sum()),
     "wrong sign": step(lambda s, x, t, w: s[0, t] + w * x.square().sum()),
     "penalty is missing": step(lambda s, x, t, w: s[0, t]),
     "half as strong": step(lambda s, x, t, w: s[0, t] - w / 2 * x.square().sum()),
     "is a mean": step(lambda s, x, t, w: s[0, t] - w * x.square().mean()),
     "length ‖I‖": step(lambda s, x, t, w: s[0, t] - w * x.norm()),
     "caller's picture": in_place,
-    "hangs on the graph": on_the_graph,
+    "attached to the graph": on_the_graph,
     "gradients on the network's weights": through_the_weights,
     "The shape is right": step(lambda s, x, t, w: s[0, 0]),
     "stopped at": lambda *a: a[1] / [],
@@ -95,17 +95,17 @@ WRONG_CLAMPS = {
     "Normalise it again": not_normalised,
     "left out the division": clamped(lambda m, s: (-m, 1 - m)),
     "multiply by std": clamped(lambda m, s: (-m * s, (1 - m) * s)),
-    "limits of its own": clamped(lambda m, s: ((-m / s).mean(), ((1 - m) / s).mean())),
-    "Only black": clamped(lambda m, s: (-m / s, torch.full_like(m, 1e9))),
-    "Only white": clamped(lambda m, s: (torch.full_like(m, -1e9), (1 - m) / s)),
+    "has its own limits": clamped(lambda m, s: ((-m / s).mean(), ((1 - m) / s).mean())),
+    "Only black is a limit": clamped(lambda m, s: (-m / s, torch.full_like(m, 1e9))),
+    "Only white is a limit": clamped(lambda m, s: (torch.full_like(m, -1e9), (1 - m) / s)),
     "caller's picture": clamp_in_place,
-    "each should be held": lambda image, mean, std: image,
+    "clamp each between": lambda image, mean, std: image,
     "The shape should be": lambda image, mean, std: clamp(image, mean, std)[0],
 }
 
 
 def jitter(forth=1, back=-1, axes=(2, 3), score=None, stays=True, sign=1):
-    """An answer to exercise 3 with one thing exchanged."""
+    """An answer to exercise 3 with one thing changed."""
 
     def answer(network, image, target, rate, shift):
         moved = image.roll([forth * s for s in shift], axes)
@@ -126,8 +126,8 @@ WRONG_JITTERS = {
     "shift the gradient back first": jitter(back=0),
     "a second time": jitter(back=1),
     "never sees the shift": unshifted,
-    "wrong way": jitter(forth=-1, back=1),
-    "axes are exchanged": jitter(axes=(3, 2)),
+    "wrong direction": jitter(forth=-1, back=1),
+    "axes are swapped": jitter(axes=(3, 2)),
     "downhill": jitter(sign=-1),
     "softmax probability": jitter(score=lambda s, t: s.softmax(1)[0, t]),
     "take the gradient there": jitter(score=lambda s, t: s.sum()),

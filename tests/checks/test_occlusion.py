@@ -11,7 +11,7 @@ def place(top, left, window):
 
 
 def drop(fill=0.0, read=lambda s: s, sign=1, swap=False):
-    """An answer to exercise 1 with one step exchanged."""
+    """An answer to exercise 1 with one step changed."""
 
     def answer(model, image, target, top, left, window):
         hidden = image.clone()
@@ -75,42 +75,42 @@ RIGHT = {
 }
 MISTAKES = {
     check.drop_of_window: {
-        "sign is turned round": drop(sign=-1),
+        "sign is flipped": drop(sign=-1),
         "everything but the window": inside_out,
         "You fill with 0.5": drop(fill=0.5),
         "You fill with 1.": drop(fill=1.0),
-        "You fill with white": drop(fill=(1 - check.MEAN) / check.STD),
+        "You fill with white": drop(fill=check.WHITE),
         "drop in probability": drop(read=lambda s: s.softmax(1)),
-        "Rows and columns are exchanged": drop(swap=True),
+        "Rows and columns are swapped": drop(swap=True),
         "score with the window hidden": without_the_clean_score,
         "caller's picture": paints,
         "stopped at": lambda m, x, *a: m(x[0, 0])[0],
-        "The clean score minus": lambda *a: torch.tensor(0.25),
+        "the clean score minus that": lambda *a: torch.tensor(0.25),
     },
     check.starts: {
-        "hangs over the end": lambda n, w, s: list(range(0, n, s)),
+        "extends beyond the end": lambda n, w, s: list(range(0, n, s)),
         "never hidden": lambda n, w, s: list(range(0, n - w + 1, s)),
         "counted twice": lambda n, w, s: [*range(0, n - w + 1, s), n - w],
-        "is right, yours is": lambda n, w, s: [*range(n - w + 1)],
-        "A list of whole numbers": lambda n, w, s: 3.5,
+        "expected [0, 4, 6], got": lambda n, w, s: [*range(n - w + 1)],
+        "Expected whole numbers": lambda n, w, s: 3.5,
     },
     check.heatmap: {
         "That is the sum": averaged(lambda total, count, drops: total),
         "number of all windows": averaged(lambda t, c, drops: t / drops.numel()),
         "largest count": averaged(lambda t, count, d: t / count.max()),
         "overwrites": averaged(lambda total, c, d: total, add=False),
-        "Rows and columns are exchanged": averaged(lambda t, c, d: (t / c).T),
+        "Rows and columns are swapped": averaged(lambda t, c, d: (t / c).T),
         "The shape should be": lambda drops, *a: drops,
         "Add each drop": lambda d, t, le, w, size: torch.zeros(size, size),
     },
     check.telling_windows: {
-        "exchanged": lambda found: [(c, r) for r, c in changed(found)],
+        "swapped": lambda found: [(c, r) for r, c in changed(found)],
         "do not change": lambda f: [p for p in every(f) if list(p) not in changed(f)],
-        "These are pixels": lambda f: [(f.tops[r], f.lefts[c]) for r, c in changed(f)],
+        "These are pixels;": lambda f: [(f.tops[r], f.lefts[c]) for r, c in changed(f)],
         "still be the largest": lambda f: [p for p in every(f) if f.drops[p] > 0],
-        "Wanted are": lambda found: [(0, 0), (1, 1), (0, 4)],
+        "pairs where top_classes differs": lambda found: [(0, 0), (1, 1), (0, 4)],
         "stopped at": lambda found: found.nothing,
-        "pairs": lambda found: 7,
+        "a list of pairs (row, column)": lambda found: 7,
     },
 }
 

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
 import torch
+from exercises import make_tests
 
 from course_utils.checks import shortcuts as check
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 from course_utils.shortcuts import Planted
 
 
@@ -57,7 +56,7 @@ def in_pairs(planted):
 
 VERDICT = {"A": "sign", "B": "honest", "C": "scene"}
 WRONG_TESTS = {
-    "on the pictures as they came": lambda c, p: share(c(p), p.labels),
+    "on the original pictures": lambda c, p: share(c(p), p.labels),
     "Keep the animal, and swap": lambda c, p: share(
         c(p.swap("animal")), p.swap("animal").labels
     ),
@@ -68,7 +67,7 @@ WRONG_TESTS = {
     ),
     "how often the answer stays": lambda c, p: share(c(p.swap("scene")), c(p)),
     "the number of right answers": lambda c, p: (c(p.swap("scene")) == p.labels).sum(),
-    "The share of planted.labels": lambda c, p: 0.123,
+    "the share of swapped pictures": lambda c, p: 0.123,
     "the mean over the pictures": lambda c, p: c(p.swap("scene")) == p.labels,
     "stopped": lambda c, p: c(p.pictures),
 }
@@ -76,13 +75,13 @@ WRONG_BRIGHTNESS = {
     "share of the map's sum": of_maps(
         course_map, lambda maps, masks: (maps * masks).sum((1, 2)) / maps.sum((1, 2))
     ),
-    "turned round": lambda g, m: animal_brightness(g, ~m),
-    "before the largest colour": of_maps(lambda g: g.amax(1)),
-    "a strong negative gradient": of_maps(lambda g: g.amax(1).abs()),
+    "mask is inverted": lambda g, m: animal_brightness(g, ~m),
+    "No absolute value": of_maps(lambda g: g.amax(1)),
+    "after the maximum": of_maps(lambda g: g.amax(1).abs()),
     "in a sum over colours": of_maps(lambda g: g.sum(1)),
-    "signs have cancelled": of_maps(lambda g: g.sum(1).abs()),
-    "average over the colours": of_maps(lambda g: g.abs().mean(1)),
-    "outside of the animal; divide": of_maps(
+    "the signs cancel": of_maps(lambda g: g.sum(1).abs()),
+    "mean over the colours": of_maps(lambda g: g.abs().mean(1)),
+    "outside the animal; divide": of_maps(
         course_map, lambda maps, masks: on(maps, masks) / on(maps, ~masks)
     ),
     "That is the mean on the animal": of_maps(course_map, on),
@@ -95,10 +94,10 @@ WRONG_BRIGHTNESS = {
     ),
     "The shape should be": lambda g, m: animal_brightness(g, m).mean(),
     "or use `amax`": lambda g, m: g.abs().max(dim=1),
-    "Largest absolute colour": lambda g, m: torch.ones(3),
+    "map's mean on the mask by": lambda g, m: torch.ones(3),
 }
 WRONG_MENDS = {
-    "A Planted is wanted": lambda p: list(p.recipes),
+    "Expected a Planted, got a list": lambda p: list(p.recipes),
     "empty": lambda p: Planted(()),
     "change the scene alone": lambda p: Planted(p.recipes + p.swap("animal").recipes),
     "One of the classes is gone": lambda p: p[::2],
@@ -114,57 +113,41 @@ WRONG_MENDS = {
     "use both about equally": lambda p: Planted(
         every_second(p).recipes * 4 + every_second(p, 1).recipes
     ),
-    "threw pictures away": lambda p: mend(p[:10]),
+    "pictures are missing": lambda p: mend(p[:10]),
 }
 WRONG_VERDICTS = {
-    "the keys": ["sign", "honest", "scene"],
-    "one of the words": VERDICT | {"A": "watermark"},
-    "each once": VERDICT | {"C": "honest"},
-    "C is not led by the sign": {"A": "scene", "B": "honest", "C": "sign"},
-    "B is not led by the sign": {"A": "honest", "B": "sign", "C": "scene"},
-    "The other two are exchanged": {"A": "sign", "B": "scene", "C": "honest"},
+    "the keys": lambda: ["sign", "honest", "scene"],
+    "one of the words": lambda: VERDICT | {"A": "watermark"},
+    "each once": lambda: VERDICT | {"C": "honest"},
+    "C is not led by the sign": lambda: {"A": "scene", "B": "honest", "C": "sign"},
+    "B is not led by the sign": lambda: {"A": "honest", "B": "sign", "C": "scene"},
+    "The other two are swapped": lambda: {"A": "sign", "B": "scene", "C": "honest"},
 }
 
 
-def test_right_answers_pass():
-    assert check.swapped_accuracy(swapped_accuracy).state == PASSED
+RIGHT = {
+    check.swapped_accuracy: swapped_accuracy,
+    check.brightness: animal_brightness,
+    check.mended: mend,
+    check.blind_round: lambda: VERDICT,
+}
+MISTAKES = {
+    check.swapped_accuracy: WRONG_TESTS,
+    check.brightness: WRONG_BRIGHTNESS,
+    check.mended: WRONG_MENDS,
+    check.blind_round: WRONG_VERDICTS,
+}
+
+(
+    test_a_right_answer_passes,
+    test_a_stub_is_not_tried_yet,
+    test_a_mistake_gets_the_sentence_that_helps,
+) = make_tests(RIGHT, MISTAKES)
+
+
+def test_other_right_answers_pass_too():
     assert check.swapped_accuracy(lambda c, p: swapped_accuracy(c, p).item())
-    assert check.brightness(animal_brightness).state == PASSED
-    assert check.mended(mend).state == PASSED
-    assert check.mended(in_pairs).state == PASSED
-    assert check.blind_round(lambda: VERDICT).state == PASSED
-
-
-def test_stubs_are_not_tried_yet():
-    assert check.swapped_accuracy(lambda c, p: ...).state == NOT_TRIED
-    assert check.brightness(lambda g, m: None).state == NOT_TRIED
-    assert check.mended(lambda p: ...).state == NOT_TRIED
-    assert check.blind_round(lambda: ...).state == NOT_TRIED
-
-
-@pytest.mark.parametrize("words", WRONG_TESTS)
-def test_wrong_tests(words):
-    refused(check.swapped_accuracy(WRONG_TESTS[words]), words)
-
-
-@pytest.mark.parametrize("words", WRONG_BRIGHTNESS)
-def test_wrong_brightness(words):
-    refused(check.brightness(WRONG_BRIGHTNESS[words]), words)
-
-
-@pytest.mark.parametrize("words", WRONG_MENDS)
-def test_wrong_mends(words):
-    refused(check.mended(WRONG_MENDS[words]), words)
-
-
-@pytest.mark.parametrize("words", WRONG_VERDICTS)
-def test_wrong_verdicts(words):
-    refused(check.blind_round(lambda: WRONG_VERDICTS[words]), words)
-
-
-def refused(verdict, words):
-    assert verdict.state == WRONG, verdict
-    assert words in verdict.message
+    assert check.mended(in_pairs)
 
 
 def test_the_toy_classifier_tells_the_mistakes_apart():

@@ -17,16 +17,16 @@ def blurred(formula):
 
 WRONG_CONTRASTS = {
     "The sign is still there: a dark": blurred(lambda p, f, c: f - c),
-    "centre and surround are exchanged": blurred(lambda p, f, c: c - f),
+    "centre and surround are swapped": blurred(lambda p, f, c: c - f),
     "You square": blurred(lambda p, f, c: (f - c) ** 2),
     "centre is not blurred": blurred(lambda p, f, c: abs(p - c)),
     "surround is missing": blurred(lambda p, f, c: abs(p - f)),
     "blur of the fine one": lambda p, c, s: abs(
         gaussian_filter(p, c) - gaussian_filter(gaussian_filter(p, c), s)
     ),
-    "widths are subtracted": lambda p, c, s: gaussian_filter(p, s - c),
+    "subtract the widths": lambda p, c, s: gaussian_filter(p, s - c),
     "subtract two blurs": blurred(lambda p, f, c: f * c),
-    "yours is a float": lambda p, c, s: 1.0,
+    "Expected a tensor, got 1.0": lambda p, c, s: 1.0,
     "yours is (3, 3)": lambda p, c, s: np.ones((3, 3)),
     "stopped at": lambda p, c, s: gaussian_filter(p, "wide"),
 }
@@ -71,13 +71,13 @@ WRONG_DIFFERENCES = {
     "Not divided": differences(lambda u, d, x, h: u - d),
     "forward difference": differences(lambda u, d, x, h: (u - x) / h),
     "backward difference": differences(lambda u, d, x, h: (x - d) / h),
-    "turned round": differences(lambda u, d, x, h: (d - u) / (2 * h)),
+    "sign is flipped": differences(lambda u, d, x, h: (d - u) / (2 * h)),
     "absolute value": differences(central, torch.abs),
     "pile up": piled,
-    "Every colour": differences(central, lambda s: s.amax(0)),
-    "caller's image": changes_the_image,
+    "Each colour has a slope": differences(central, lambda s: s.amax(0)),
+    "caller's picture": changes_the_image,
     "The shape is right": differences(lambda u, d, x, h: x),
-    "yours is a float": lambda score, image, step: 1.0,
+    "Expected a tensor, got 1.0": lambda score, image, step: 1.0,
 }
 
 
@@ -91,13 +91,14 @@ def mean_of(p, g):
 
 WRONG_SLOPES = {
     "slopes of the score": slopes_by(lambda p, g, c: g[c]),
-    "other classes pull": slopes_by(lambda p, g, c: p[c] * g[c]),
+    "other classes have an effect": slopes_by(lambda p, g, c: p[c] * g[c]),
     "p (1 − p)": slopes_by(lambda p, g, c: p[c] * (1 - p[c]) * g[c]),
     "log p": slopes_by(lambda p, g, c: g[c] - mean_of(p, g)),
     "wrong sign": slopes_by(lambda p, g, c: p[c] * (g[c] + mean_of(p, g))),
     "1 / C": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
     "k = c belongs": slopes_by(lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])),
     "not weighted": slopes_by(lambda p, g, c: p[c] * (g[c] - g.sum(0))),
+    "The sign is gone": slopes_by(lambda p, g, c: (p[c] * (g[c] - mean_of(p, g))).abs()),
     "pick `target`": slopes_by(lambda p, g, c: p[:, None, None] * (g - mean_of(p, g))),
     "the values are not": slopes_by(lambda p, g, c: 0 * g[c]),
     "stopped at": slopes_by(lambda p, g, c: p * g),

@@ -2,17 +2,17 @@
 
 import pytest
 import torch
+from exercises import make_tests
 
 from course_utils import input_gradient
 from course_utils.checks import trust as check
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 from course_utils.images import IMAGENET_MEAN, IMAGENET_STD
 
 BLACK = (-torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD))[:, None]
 
 
-def along(model, start, way, target, steps, offset=0.5):
-    points = [start + (k + offset) / steps * way for k in range(steps)]
+def along(model, start, path, target, steps, offset=0.5):
+    points = [start + (k + offset) / steps * path for k in range(steps)]
     return sum(input_gradient(model, point, target) for point in points)
 
 
@@ -87,16 +87,18 @@ right_point = point(lambda r, c, x0, y0, x1, y1: x0 <= c < x1 and y0 <= r < y1)
 WRONG_PATHS = {
     "multiply by image − baseline": path(lambda t, x, b, n: t / n),
     "divide by the number of steps": path(lambda t, x, b, n: (x - b) * t),
-    "the way is image − baseline": path(lambda t, x, b, n: x * t / n),
+    "You multiply by the image; multiply by image − baseline": path(
+        lambda t, x, b, n: x * t / n
+    ),
     "starts at zero, whatever the baseline": scaled_image,
     "ignores the baseline altogether": from_zero,
     "gradient at the picture itself": at_one_end("image"),
     "gradient at the baseline alone": at_one_end("baseline"),
-    "turned round": path(lambda t, x, b, n: (b - x) * t / n),
+    "sign is flipped": path(lambda t, x, b, n: (b - x) * t / n),
     "Keep the signs": path(lambda t, x, b, n: ((x - b) * t / n).abs()),
     "It should sum to": path(lambda t, x, b, n: (x - b) * t / n + 1),
     "The shape should be": path(lambda t, x, b, n: t.sum(1)),
-    "A tensor is wanted": lambda *a: 3,
+    "Expected a tensor, got 3": lambda *a: 3,
     "stopped": lambda *a: 1 / 0,
 }
 WRONG_CAMS = {
@@ -108,12 +110,10 @@ WRONG_CAMS = {
     "place by place": cam(lambda a, g, w: (g * a).sum(1).relu()),
     "Cut off after the sum": cam(lambda a, g, w: (w * a).relu().sum(1)),
     "keep the weights' signs": cam(lambda a, g, w: (w.abs() * a).sum(1)),
-    "the weight is its mean": cam(
-        lambda a, g, w: (g.sum((2, 3), keepdim=True) * a).sum(1).relu()
-    ),
-    "added up, not averaged": cam(lambda a, g, w: (w * a).mean(1).relu()),
+    "take its mean": cam(lambda a, g, w: (g.sum((2, 3), keepdim=True) * a).sum(1).relu()),
+    "you average them": cam(lambda a, g, w: (w * a).mean(1).relu()),
     "without their weights": cam(lambda a, g, w: a.sum(1)),
-    "one weight a channel, the weighted sum": cam(lambda a, g, w: (w * a).sum(1) * 0 + 1),
+    "one weight per channel, the weighted sum": cam(lambda a, g, w: (w * a).sum(1) * 0 + 1),
     "The shape should be": cam(lambda a, g, w: w * a),
 }
 WRONG_CURVES = {
@@ -122,12 +122,12 @@ WRONG_CURVES = {
     "class scores": curve(logit=True),
     "filled with black": curve(fill=BLACK),
     "sort by absolute values": curve(values=torch.abs),
-    "the first with nothing hidden": curve(first=1),
-    "With half of the pixels hidden": curve(fill=3.0),
-    "numbers are wanted, one a step": lambda *a: 7,
+    "Begin with nothing hidden": curve(first=1),
+    "With half the pixels hidden": curve(fill=3.0),
+    "Expected 5 numbers, one per step, got 7": lambda *a: 7,
 }
 WRONG_POINTS = {
-    "exchanged: x is the column": point(
+    "swapped: x is the column": point(
         lambda r, c, x0, y0, x1, y1: x0 <= r < x1 and y0 <= c < y1
     ),
     "test with <, not with <=": point(
@@ -141,57 +141,34 @@ WRONG_POINTS = {
     ),
     "columns only": point(lambda r, c, x0, y0, x1, y1: x0 <= c < x1),
     "Hits and misses": lambda s, box: not right_point(s, box),
-    "you say otherwise": lambda s, box: True,
+    "your function says otherwise": lambda s, box: True,
 }
 
 
-def refused(run, answer, words):
-    verdict = run(answer)
-    assert verdict.state == WRONG
-    assert words in verdict.message
+RIGHT = {
+    check.integrate: right_path,
+    check.weigh_channels: right_cam,
+    check.delete: curve(),
+    check.point: right_point,
+}
+MISTAKES = {
+    check.integrate: WRONG_PATHS,
+    check.weigh_channels: WRONG_CAMS,
+    check.delete: WRONG_CURVES,
+    check.point: WRONG_POINTS,
+}
+
+(
+    test_a_right_answer_passes,
+    test_a_stub_is_not_tried_yet,
+    test_a_mistake_gets_the_sentence_that_helps,
+) = make_tests(RIGHT, MISTAKES)
 
 
-def test_right_answers_pass():
-    assert check.integrate(right_path).state == PASSED
-    assert check.weigh_channels(right_cam).state == PASSED
-    assert check.delete(curve()).state == PASSED
-    assert check.point(right_point).state == PASSED
+@pytest.mark.parametrize("offset", [0.0, 0.5, 1.0])
+def test_other_rules_of_integration_pass_too(offset):
+    def answer(model, image, baseline, target, steps):
+        path = image - baseline
+        return path * along(model, baseline, path, target, steps, offset) / steps
 
-
-def test_other_rules_of_integration_pass_too():
-    def with_offset(offset):
-        def answer(model, image, baseline, target, steps):
-            way = image - baseline
-            return way * along(model, baseline, way, target, steps, offset) / steps
-
-        return answer
-
-    for offset in (0.0, 0.5, 1.0):
-        assert check.integrate(with_offset(offset)).state == PASSED
-
-
-def test_stubs_are_not_tried_yet():
-    assert check.integrate(lambda *a: ...).state == NOT_TRIED
-    assert check.weigh_channels(lambda *a: None).state == NOT_TRIED
-    assert check.delete(lambda *a: ...).state == NOT_TRIED
-    assert check.point(lambda *a: None).state == NOT_TRIED
-
-
-@pytest.mark.parametrize("words", WRONG_PATHS)
-def test_wrong_paths(words):
-    refused(check.integrate, WRONG_PATHS[words], words)
-
-
-@pytest.mark.parametrize("words", WRONG_CAMS)
-def test_wrong_cams(words):
-    refused(check.weigh_channels, WRONG_CAMS[words], words)
-
-
-@pytest.mark.parametrize("words", WRONG_CURVES)
-def test_wrong_curves(words):
-    refused(check.delete, WRONG_CURVES[words], words)
-
-
-@pytest.mark.parametrize("words", WRONG_POINTS)
-def test_wrong_points(words):
-    refused(check.point, WRONG_POINTS[words], words)
+    assert check.integrate(answer)

@@ -1,12 +1,12 @@
 """The checks of lesson 02: right answers pass, mistakes get the sentence that helps."""
 
-import pytest
 import torch
+from exercises import make_tests
 from scipy.stats import spearmanr
 
 from course_utils import IMAGENET_MEAN, IMAGENET_STD
 from course_utils.checks import vanilla_saliency as check
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
+from course_utils.checks.base import NOT_TRIED
 
 MEAN = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_STD).view(3, 1, 1)
@@ -28,12 +28,12 @@ denormalise = back(lambda x: x * STD + MEAN)
 WRONG_THERE = {
     "colours are still the last": lambda p: (p / 255 - MEAN.view(3)) / STD.view(3),
     "batch axis comes later": lambda p: normalise(p)[None],
-    "floats are wanted": lambda p: p.permute(2, 0, 1),
+    "should be floats": lambda p: p.permute(2, 0, 1),
     "Divide by 255 first": lambda p: (p.permute(2, 0, 1) - MEAN) / STD,
-    "changed places": there(lambda x: (x - STD) / MEAN),
+    "mean and std are swapped": there(lambda x: (x - STD) / MEAN),
     "divide before you subtract": there(lambda x: x / STD - MEAN),
     "multiply by std": there(lambda x: (x - MEAN) * STD),
-    "the way back": there(lambda x: x * STD + MEAN),
+    "* std + mean, the inverse": there(lambda x: x * STD + MEAN),
     "division by std is missing": there(lambda x: x - MEAN),
     "before normalisation": there(lambda x: x),
     "picture's own": there(
@@ -46,23 +46,23 @@ WRONG_THERE = {
 WRONG_BACK = {
     "opposite order": back(lambda x: (x + MEAN) * STD, lambda x: 255 * x),
     "second time": back(lambda x: (x - MEAN) / STD),
-    "going back, multiply": back(lambda x: x / STD + MEAN),
+    "the inverse multiplies by it": back(lambda x: x / STD + MEAN),
     "mean is missing": back(lambda x: x * STD, lambda x: x),
     "shares of 1": back(lambda x: x * STD + MEAN, lambda x: x),
     "too small by 1": back(
         lambda x: x * STD + MEAN - 1e-5, lambda x: (255 * x).to(torch.uint8)
     ),
-    "uint8 is wanted": back(lambda x: x * STD + MEAN, lambda x: (255 * x).round()),
+    "should be uint8": back(lambda x: x * STD + MEAN, lambda x: (255 * x).round()),
     "first axis": lambda t: t * STD + MEAN,
-    "pixels at the start": back(lambda x: 0 * x),
-    "yours is a list": lambda t: [1],
+    "the original pixels": back(lambda x: 0 * x),
+    "xpected a tensor, got [": lambda t: [1],
 }
 
 # -- exercise 2 ------------------------------------------------------------------------
 
 
 def map_by(score=lambda s: s.max(), reduce=lambda g: g.abs().amax(dim=0)):
-    """An answer to exercise 2 with one step exchanged."""
+    """An answer to exercise 2 with one step changed."""
 
     def answer(model, image):
         pixels = image[None].clone().requires_grad_()
@@ -99,18 +99,18 @@ WRONG_MAPS = {
     "No absolute value": map_by(reduce=lambda g: g.amax(dim=0)),
     "after the maximum": map_by(reduce=lambda g: g.amax(dim=0).abs()),
     "softmax probability": map_by(lambda s: s.softmax(0).max()),
-    "logarithm": map_by(lambda s: s.log_softmax(0).max()),
-    "sum of all scores": map_by(lambda s: s.sum()),
+    "log-probability": map_by(lambda s: s.log_softmax(0).max()),
+    "sum of all classes": map_by(lambda s: s.sum()),
     "class 0": map_by(lambda s: s[0]),
     "mean over the colours": map_by(reduce=lambda g: g.abs().mean(dim=0)),
     "sum over the colours": map_by(reduce=lambda g: g.abs().sum(dim=0)),
     "batch axis is still there": map_by(reduce=lambda g: g[None].abs().amax(dim=1)),
-    "colours are still apart": map_by(reduce=lambda g: g.abs()),
+    "colours are still separate": map_by(reduce=lambda g: g.abs()),
     "wrong axis": map_by(reduce=lambda g: g.abs().amax(dim=-1)),
     "compare your steps": map_by(lambda s: -3 * s.max()),
     "twice the map": accumulating,
     "requires_grad": switches_on,
-    "training mode.": leaves_training_mode,
+    "leaves the network in training mode": leaves_training_mode,
     "gives another map": unsteady,
     "stopped at": lambda model, image: model(image)[0],
 }
@@ -128,7 +128,7 @@ def stability(
     reduce=lambda g: g.abs().amax(dim=0),
     pick=lambda scores, target: scores[target],
 ):
-    """An answer to exercise 3 with one step exchanged."""
+    """An answer to exercise 3 with one step changed."""
 
     def answer(model, wide, target):
         maps = []
@@ -146,58 +146,42 @@ def pearson(a, b):
 
 
 WRONG_STABILITY = {
-    "as they lie": stability(cut=lambda a, b: (a, b)),
-    "wrong way": stability(cut=lambda a, b: (a[:, :-1], b[:, 1:])),
+    "without undoing the shift": stability(cut=lambda a, b: (a, b)),
+    "wrong direction": stability(cut=lambda a, b: (a[:, :-1], b[:, 1:])),
     "Pearson": stability(pearson),
     "absolute value is missing": stability(reduce=lambda g: g.amax(dim=0)),
     "take `target` for both": stability(pick=lambda scores, target: scores.max()),
     "1 minus": stability(lambda a, b: 1 - rank(a, b)),
     "cut each to the columns": stability(lambda a, b: 0.123),
-    "One number is wanted": stability(lambda a, b: (a, b)),
+    "Expected one number, got a tuple": stability(lambda a, b: (a, b)),
     "stopped at": stability(lambda a, b: a @ b),
 }
 
 RIGHT = {
     check.normalisation: (normalise, denormalise),
-    check.saliency_map: (map_by(),),
-    check.shift_stability: (stability(),),
+    check.saliency_map: map_by(),
+    check.shift_stability: stability(),
 }
-MISTAKES = [
-    *((check.normalisation, words, (f, denormalise)) for words, f in WRONG_THERE.items()),
-    *((check.normalisation, words, (normalise, f)) for words, f in WRONG_BACK.items()),
-    *((check.saliency_map, words, (f,)) for words, f in WRONG_MAPS.items()),
-    *((check.shift_stability, words, (f,)) for words, f in WRONG_STABILITY.items()),
-]
+MISTAKES = {
+    check.normalisation: {
+        **{words: (wrong, denormalise) for words, wrong in WRONG_THERE.items()},
+        **{words: (normalise, wrong) for words, wrong in WRONG_BACK.items()},
+    },
+    check.saliency_map: WRONG_MAPS,
+    check.shift_stability: WRONG_STABILITY,
+}
 
-
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-def test_a_right_answer_passes(exercise):
-    verdict = exercise(*RIGHT[exercise])
-    assert verdict.state == PASSED, verdict
+(
+    test_a_right_answer_passes,
+    test_a_stub_is_not_tried_yet,
+    test_a_mistake_gets_the_sentence_that_helps,
+) = make_tests(RIGHT, MISTAKES)
 
 
 def test_the_whole_result_of_spearmanr_is_right_too():
     answer = stability(lambda a, b: spearmanr(a.flatten(), b.flatten()))
-    assert check.shift_stability(answer).state == PASSED
-
-
-@pytest.mark.parametrize("exercise", RIGHT, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("nothing", [None, ...])
-def test_a_stub_is_not_tried_yet(exercise, nothing):
-    stubs = [lambda *arguments: nothing] * len(RIGHT[exercise])
-    assert exercise(*stubs).state == NOT_TRIED
+    assert check.shift_stability(answer)
 
 
 def test_half_an_exercise_is_not_tried_yet():
     assert check.normalisation(normalise, lambda tensor: ...).state == NOT_TRIED
-
-
-@pytest.mark.parametrize(
-    ("exercise", "sentence", "answers"),
-    MISTAKES,
-    ids=[f"{exercise.__name__}: {sentence}" for exercise, sentence, _ in MISTAKES],
-)
-def test_a_mistake_gets_the_sentence_that_helps(exercise, sentence, answers):
-    verdict = exercise(*answers)
-    assert verdict.state == WRONG, verdict
-    assert sentence in verdict.message

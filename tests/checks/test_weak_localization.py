@@ -1,12 +1,11 @@
 """The checks of lesson 07: right answers pass, mistakes get the sentence that helps."""
 
 import numpy as np
-import pytest
+from exercises import make_tests
 from scipy.ndimage import label
 
 from course_utils import iou
 from course_utils.checks import weak_localization as check
-from course_utils.checks.base import NOT_TRIED, PASSED, WRONG
 from course_utils.localization import largest_component, mask_box
 
 BEST = [[1, 0, 0], [1, 1, 1], [1, 1, 1]]
@@ -52,45 +51,52 @@ def first_part(mask):
 
 
 WRONG_CUTS = {
-    "ignored the links": (check.TASK > 0).astype(int),
-    "are exchanged": 1 - np.array(BEST),
-    "No link is cut": np.ones((3, 3)),
-    "a cheaper labelling": [[0, 0, 0], [1, 0, 1], [1, 1, 0]],
-    "three rows of three": [[1, 0], [0, 1]],
-    "no table": "abc",
+    "ignored the links": lambda: (check.TASK > 0).astype(int),
+    "are swapped": lambda: 1 - np.array(BEST),
+    "No link is cut": lambda: np.ones((3, 3)),
+    "a cheaper labelling": lambda: [[0, 0, 0], [1, 0, 1], [1, 1, 0]],
+    "three rows of three": lambda: [[1, 0], [0, 1]],
+    "got 'abc'": lambda: "abc",
 }
 WRONG_OVERLAPS = {
-    "hold each at 0": no_clamp,
+    "limit each to 0": no_clamp,
     "subtract it once": with_shared(lambda s, p, q: s / (p + q)),
     "the smaller box": with_shared(lambda s, p, q: s / min(p, q)),
+    "the first box": with_shared(lambda s, p, q: s / p),
     "one pixel too many": closed,
     "divide it by the union": with_shared(lambda s, p, q: s),
-    "it should be": lambda a, b: 0.123,
-    "A number is wanted": lambda a, b: [1, 2],
+    "yours is 0.123": lambda a, b: 0.123,
+    "Expected a number, got [": lambda a, b: [1, 2],
     "stopped": lambda a, b: 1 / 0,
 }
 WRONG_BOXES = {
     "the whole mask": mask_box,
-    "exchanged": lambda m: [right_box(m)[k] for k in (1, 0, 3, 2)],
+    "x and y are swapped": lambda m: [right_box(m)[k] for k in (1, 0, 3, 2)],
     "add 1": lambda m: (*right_box(m)[:2], *(v - 1 for v in right_box(m)[2:])),
     "far corner": lambda m: (8, 4, 15, 10),
-    "touch at a corner": by_sides,
+    "touch only at a corner": by_sides,
     "label 1 is the first": first_part,
-    "it should be": lambda m: (0, 0, 1, 1),
-    "Four whole numbers": lambda m: 7,
+    "Expected (8, 4, 23, 14), got": lambda m: (0, 0, 1, 1),
+    "four whole numbers": lambda m: 7,
 }
 
 
-def test_right_answers_pass():
-    assert check.cut_by_hand(lambda: BEST).state == PASSED
-    assert check.box_overlap(iou).state == PASSED
-    assert check.object_box(right_box).state == PASSED
+RIGHT = {
+    check.cut_by_hand: lambda: BEST,
+    check.box_overlap: iou,
+    check.object_box: right_box,
+}
+MISTAKES = {
+    check.cut_by_hand: WRONG_CUTS,
+    check.box_overlap: WRONG_OVERLAPS,
+    check.object_box: WRONG_BOXES,
+}
 
-
-def test_stubs_are_not_tried_yet():
-    assert check.cut_by_hand(lambda: ...).state == NOT_TRIED
-    assert check.box_overlap(lambda a, b: ...).state == NOT_TRIED
-    assert check.object_box(lambda mask: None).state == NOT_TRIED
+(
+    test_a_right_answer_passes,
+    test_a_stub_is_not_tried_yet,
+    test_a_mistake_gets_the_sentence_that_helps,
+) = make_tests(RIGHT, MISTAKES)
 
 
 def test_both_small_pictures_have_one_best_labelling():
@@ -101,24 +107,3 @@ def test_both_small_pictures_have_one_best_labelling():
         )
         assert costs[0] < costs[1]
         assert costs[0] == check.cheapest_cost(evidence)
-
-
-@pytest.mark.parametrize("words", WRONG_CUTS)
-def test_wrong_cuts(words):
-    verdict = check.cut_by_hand(lambda: WRONG_CUTS[words])
-    assert verdict.state == WRONG
-    assert words in verdict.message
-
-
-@pytest.mark.parametrize("words", WRONG_OVERLAPS)
-def test_wrong_overlaps(words):
-    verdict = check.box_overlap(WRONG_OVERLAPS[words])
-    assert verdict.state == WRONG
-    assert words in verdict.message
-
-
-@pytest.mark.parametrize("words", WRONG_BOXES)
-def test_wrong_boxes(words):
-    verdict = check.object_box(WRONG_BOXES[words])
-    assert verdict.state == WRONG
-    assert words in verdict.message

@@ -65,7 +65,7 @@ def test_wrong_scales(words):
 def reader(
     change=lambda x: x, own=True, eval_=True, names=lambda n: n, index=lambda scores: scores
 ):
-    """The right answer, with one step exchanged."""
+    """The right answer, with one step changed."""
 
     def answer(model, pixels, mean, std, labels):
         x = change(pixels.permute(0, 3, 1, 2) / 255)

@@ -24,7 +24,7 @@ def test_jobs_take_turns_and_the_best_round_counts():
 
 def test_a_peer_stands_there_with_its_fastest_setting():
     rivals = {"slow": lambda: sum(range(3_000_000)), "fast": lambda: None}
-    _, name, theirs = harness.beside(lambda: None, rivals, rounds=2)
+    _, name, theirs = harness.compare(lambda: None, rivals, rounds=2)
     assert name == "fast"
     row = harness.ratio_row("it", harness.Seconds(2.0, 2.0), "peer", theirs)
     assert next(iter(row)) == "times as fast"

@@ -70,7 +70,7 @@ def network():
 
 @torch.no_grad()
 def scores(name):
-    """Preprocess a photograph as torchvision's networks want it, and run it."""
+    """The network's scores of a photograph, preprocessed as in torchvision."""
     image = Image.open(DATA / "photos" / f"{name}.jpg").convert("RGB")
     scale = 224 / min(image.size)
     size = (round(image.width * scale), round(image.height * scale))

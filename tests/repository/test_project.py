@@ -58,7 +58,12 @@ def test_every_package_is_installed():
     listed = tomllib.loads(text)["tool"]["setuptools"]["packages"]
     packages = (ROOT / "course_utils").rglob("__init__.py")
     names = [".".join(p.parent.relative_to(ROOT).parts) for p in packages]
-    assert sorted(listed) == sorted(names)
+    assert sorted(listed) == sorted([*names, "course_utils.data"])
+
+
+def test_environment_check_understands_every_requirement():
+    for requirement in [f"Python{PROJECT['requires-python']}", *PROJECT["dependencies"]]:
+        assert re.fullmatch(r"[\w-]+(>=[\d.]+)(,<[\d.]+)?", requirement)
 
 
 # -- licence and citation --------------------------------------------------------------
@@ -92,7 +97,7 @@ def test_slug_of_an_address(url):
 
 
 def test_slug_refuses_other_hosts():
-    with pytest.raises(SystemExit, match="wants https://github.com/OWNER/NAME"):
+    with pytest.raises(SystemExit, match="must be https://github.com/OWNER/NAME"):
         slug("https://gitlab.com/a/b")
 
 

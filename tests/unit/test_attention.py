@@ -45,6 +45,7 @@ def test_intensity_alone_is_blind_to_a_colour_of_equal_intensity(rule):
     assert share_found(rule, kind="colour") <= 0.2
 
 
+@pytest.mark.slow
 def test_what_the_lesson_says_of_tilts_and_of_many_small_bars():
     bars = {"kind": "orientation"}
     for rule in (spectral_residual, centre_surround):
@@ -182,7 +183,7 @@ def test_found_by_reads_rows_and_columns():
 )
 def test_bad_arguments_get_a_sentence_that_names_them(function, arguments, name):
     picture = () if function is popout_display else (np.zeros((9, 9), np.uint8),)
-    with pytest.raises(ValueError, match=f"^{name}: wants"):
+    with pytest.raises(ValueError, match=f"^{name} must "):
         function(*picture, **arguments)
 
 
@@ -196,13 +197,12 @@ def test_finite_differences_and_gradients_agree():
     image = preprocess(load_samples(1).images, size=64).double()
     gradient = input_gradient(model, image, 235)[0]
     step, random = 1e-6, np.random.default_rng(0)
-    for _ in range(12):
-        place = tuple(random.integers((3, 64, 64)))
-        both = image.repeat(2, 1, 1, 1)
-        both[(0, *place)] += step
-        both[(1, *place)] -= step
-        with torch.no_grad():
-            up, down = model(both)[:, 235]
-        slope = ((up - down) / (2 * step)).item()
-        tolerance = 1e-5 * gradient.abs().max().item()
-        assert slope == pytest.approx(gradient[place].item(), abs=tolerance)
+    places = [tuple(random.integers((3, 64, 64))) for _ in range(12)]
+    up, down = image.repeat(12, 1, 1, 1), image.repeat(12, 1, 1, 1)
+    for index, place in enumerate(places):
+        up[(index, *place)] += step
+        down[(index, *place)] -= step
+    with torch.no_grad():
+        slopes = (model(up) - model(down))[:, 235] / (2 * step)
+    right = torch.stack([gradient[place] for place in places])
+    assert torch.allclose(slopes, right, rtol=0, atol=1e-5 * gradient.abs().max().item())

@@ -29,7 +29,7 @@ from course_utils.images import fit_box
 
 MODEL = toys.Busy().train()
 IMAGES = toys.batch(2)
-NOT_WHOLE = "wants None, a class index, one index per picture, a Unit or a function"
+NOT_WHOLE = "must be None, a class index, one index per image, a Unit or a function"
 
 
 def saliency(images=IMAGES, targets=0, model=MODEL):
@@ -78,488 +78,495 @@ ROWS = {
     # the pictures
     "a list of pictures": (
         *(saliency([1, 2]), TypeError),
-        r"images: wants a tensor \(N, 3, H, W\), not list; preprocess\(\) makes one",
+        r"images must be a float tensor of shape \(N, C, H, W\), got \[1, 2\]; pre",
     ),
     "an array": (
         saliency(IMAGES.numpy()),
         TypeError,
-        "images: wants a tensor .*, not ndarray",
+        "images must be a float tensor .*, got an array of shape",
     ),
-    "nothing": (saliency(None), TypeError, "images: wants a tensor .*, not NoneType"),
+    "nothing": (saliency(None), TypeError, "images must be a float tensor .*, got None"),
     "one picture without a batch": (
         *(saliency(IMAGES[0]), ValueError),
-        r"images: wants the shape \(N, 3, H, W\), not \(3, 8, 8\); images\[None\] adds",
+        r"images must .* \(N, C, H, W\) .*, got shape \(3, 8, 8\); images\[None\] adds",
     ),
     "five axes": (
         saliency(IMAGES[None]),
         ValueError,
-        r"images: .*, not \(1, 2, 3, 8, 8\)$",
+        r"images must .*, got shape \(1, 2, 3, 8, 8\)$",
     ),
-    "no picture": (saliency(IMAGES[:0]), ValueError, r"images: the batch is empty"),
+    "no picture": (
+        saliency(IMAGES[:0]),
+        ValueError,
+        "images must .* one pixel",
+    ),
     "no pixel": (
         saliency(IMAGES[..., :0]),
         ValueError,
-        r"images: .* empty, shape \(2, 3, 8, 0",
+        r"images must .* at least one pixel, got shape \(2, 3, 8, 0",
     ),
-    "bytes": (saliency(IMAGES.byte()), TypeError, "images: wants floats, not torch.uint8"),
+    "bytes": (saliency(IMAGES.byte()), TypeError, "images must be floats, got torch.uint8"),
     "whole numbers": (
         saliency(IMAGES.long()),
         TypeError,
-        "images: wants floats, not torch.int",
+        "images must be floats, got torch.int",
     ),
     "complex numbers": (
         saliency(IMAGES + 0j),
         TypeError,
-        "images: wants floats, not torch.com",
+        "images must be floats, got torch.com",
     ),
-    "NaN": (saliency(with_nan()), ValueError, "images: holds NaN or infinite values"),
+    "NaN": (
+        saliency(with_nan()),
+        ValueError,
+        "images must be finite, but holds NaN or infinite",
+    ),
     "infinity": (
         saliency(with_nan(-torch.inf)),
         ValueError,
-        "images: holds NaN or infinite",
+        "images must be finite, but holds NaN or infinite",
     ),
     "double precision": (
         *(saliency(IMAGES.double()), TypeError),
-        r"images: are torch.float64, the model is torch.float32; .* by images.to\(torch.",
+        r"images must have .* torch.float32, got torch.float64; images.to\(torch.",
     ),
     "another device": (
         *(saliency(IMAGES.to("meta")), ValueError),
-        r'images: are on meta, the model on cpu; move them by images.to\("cpu"\)',
+        r'images must be on the model.s device, cpu, got meta; images.to\("cpu"\)',
     ),
     "one channel": (
         *(saliency(IMAGES[:, :1]), RuntimeError),
-        r"images: Busy could not take pictures of shape \(2, 1, 8, 8\) \(.*channels",
+        r"images of shape \(2, 1, 8, 8\) do not go through Busy \(.*channels",
     ),
     "too small": (
         *(saliency(IMAGES[..., :2]), RuntimeError),
-        r"images: Busy could not take pictures of shape \(2, 3, 8, 2\) \(.*ernel",
+        r"images of shape \(2, 3, 8, 2\) do not go through Busy \(.*ernel",
     ),
     "another size than a transformer's": (
         *(saliency(IMAGES, model=VISION), RuntimeError),
-        r"images: VisionTransformer could not take .* \(Wrong image height! Expected 32",
+        r"images .* do not go through VisionTransformer \(Wrong image height! Expected 32",
     ),
     # the targets
     "class above the last": (
         *(saliency(targets=4), ValueError),
-        "targets: there is no class 4; the model has the classes 0 to 3",
+        "targets must be classes between 0 and 3, got 4",
     ),
     "negative class": (
         saliency(targets=-1),
         ValueError,
-        "targets: there is no class -1; .* 3",
+        "targets must be classes between 0 and 3, got -1",
     ),
     "one class of two out of range": (
         *(saliency(targets=[1, 1000]), ValueError),
-        "targets: there is no class 1000; .* 0 to 3",
+        "targets must be classes between 0 and 3, got 1000",
     ),
     "too few classes": (
         *(saliency(targets=[1]), ValueError),
-        r"targets: wants one class for each of 2 pictures, not 1 in the shape \(1,\)",
+        r"targets must be one class for each of 2 images, got a tensor of shape \(1,\)",
     ),
     "too many classes": (
         saliency(targets=range(3)),
         ValueError,
-        "targets: .*2 pictures, not 3",
+        r"targets must be .* 2 images, got a tensor of shape \(3,\)",
     ),
     "two axes of classes": (
         *(saliency(targets=[[1], [2]]), ValueError),
-        r"targets: .*2 in the shape \(2, 1\)",
+        r"targets must be .* got a tensor of shape \(2, 1\)",
     ),
-    "ragged classes": (saliency(targets=[[1], [2, 3]]), TypeError, f"targets: {NOT_WHOLE}"),
-    "no classes": (saliency(targets=[]), TypeError, rf"targets: {NOT_WHOLE}.*, not \[\]"),
-    "float class": (saliency(targets=1.0), TypeError, f"targets: {NOT_WHOLE}.*, not 1.0"),
-    "float classes": (saliency(targets=[1.0, 2]), TypeError, r"targets: .*not \[1.0, 2\]"),
+    "ragged classes": (saliency(targets=[[1], [2, 3]]), TypeError, f"targets {NOT_WHOLE}"),
+    "no classes": (saliency(targets=[]), TypeError, rf"targets {NOT_WHOLE}.*, got \[\]"),
+    "float class": (saliency(targets=1.0), TypeError, f"targets {NOT_WHOLE}.*, got 1.0"),
+    "float classes": (saliency(targets=[1.0, 2]), TypeError, r"targets .*got \[1.0, 2\]"),
     "float tensor": (
         saliency(targets=torch.ones(2)),
         TypeError,
-        "targets: .*not torch.float32",
+        "targets .*got torch.float32",
     ),
-    "float array": (saliency(targets=np.ones(2)), TypeError, "targets: .*not float64"),
+    "float array": (saliency(targets=np.ones(2)), TypeError, "targets .*got float64"),
     "truth values": (
         saliency(targets=[True, False]),
         TypeError,
-        r"targets: .*not \[True, Fals",
+        r"targets .*got \[True, Fals",
     ),
-    "a truth value": (saliency(targets=True), TypeError, "targets: .*not True"),
+    "a truth value": (saliency(targets=True), TypeError, "targets .*got True"),
     "complex class": (
         saliency(targets=torch.tensor(1j)),
         TypeError,
-        "targets: .*not torch.comp",
+        "targets .*got torch.comp",
     ),
-    "a name": (saliency(targets="cat"), TypeError, f"targets: {NOT_WHOLE}.*, not 'cat'"),
+    "a name": (saliency(targets="cat"), TypeError, f"targets {NOT_WHOLE}.*, got 'cat'"),
     "names": (
         saliency(targets=["cat", "dog"]),
         TypeError,
-        r"targets: .*not \['cat', 'dog'\]",
+        r"targets .*got \['cat', 'dog'\]",
     ),
-    "a dictionary": (saliency(targets={0: 1}), TypeError, r"targets: .*not \{0: 1\}"),
+    "a dictionary": (saliency(targets={0: 1}), TypeError, "targets .*got a dict"),
     "an endless list": (
         saliency(targets=[0.5] * 9999),
         TypeError,
-        r"targets: .{,130}, \.\.\.\]$",
+        r"targets .{,130}, \.\.\.\]$",
     ),
     "an enormous class": (
         saliency(targets=[1, 1 << 80]),
         TypeError,
-        f"targets: {NOT_WHOLE}",
+        f"targets {NOT_WHOLE}",
     ),
     "function that gives one score for all": (
         *(saliency(targets=lambda scores: scores.sum()), ValueError),
-        r"targets: the function gives shape \(\); one score per picture is wanted.*\(2,\)",
+        r"targets must return one score per image, .*\(2,\), got a tensor of shape \(\)",
     ),
     "function that gives all scores": (
         *(saliency(targets=lambda scores: scores), ValueError),
-        r"targets: the function gives shape \(2, 4\); one score per picture",
+        r"targets must return one score per image, .* got a tensor of shape \(2, 4\)",
     ),
     "function that gives nothing": (
         *(saliency(targets=lambda scores: None), ValueError),
-        "targets: the function gives NoneType; one score per picture",
+        "targets must return one score per image, .* got None",
     ),
     "function that detaches": (
         *(saliency(targets=lambda scores: scores.detach()[:, 0]), ValueError),
-        r"targets: the score has no gradient to the pixels; the graph is cut, by detach",
+        "targets must be scores that have a gradient; the graph is cut, by detach",
     ),
     "function without a derivative": (
         *(saliency(targets=lambda scores: scores.argmax(dim=1)), ValueError),
-        "targets: the score has no gradient to the pixels; .*argmax",
+        "targets must be scores that have a gradient; .*argmax",
     ),
     # hidden units
     "unknown layer": (
         *(unit("conv2", 0), ValueError),
-        "layer: Busy has no layer called 'conv2'; near: conv",
+        "layer must be a layer of Busy, got 'conv2'; near: conv",
     ),
     "layer by number": (
         unit(3, 0),
         ValueError,
-        "layer: Busy has no layer called 3; friendly_",
+        "layer must be a layer of Busy, got 3; friendly_",
     ),
-    "the network itself": (unit("", 0), ValueError, "layer: Busy has no layer called ''"),
+    "the network itself": (
+        unit("", 0),
+        ValueError,
+        "layer must be a layer of Busy, got ''",
+    ),
     "channel above the last": (
         *(unit("conv", 6), ValueError),
-        "targets: layer 'conv' has the channels 0 to 5, not 6",
+        "targets must name a channel of layer 'conv' between 0 and 5, got 6",
     ),
-    "negative channel": (unit("conv", -1), ValueError, "targets: layer .* 0 to 5, not -1"),
+    "negative channel": (
+        unit("conv", -1),
+        ValueError,
+        "targets must name .*, got -1",
+    ),
     "position outside": (
         *(unit("conv", 0, (6, 0)), ValueError),
-        r"targets: layer 'conv' has 6 rows and 6 columns, no position \(6, 0\)",
+        r"targets must .* 'conv', which has 6 rows and 6 columns, got \(6, 0\)",
     ),
     "negative position": (
         unit("conv", 0, (0, -1)),
         ValueError,
-        r"targets: .*position \(0, -1",
+        r"targets .*got \(0, -1",
     ),
     "position in a layer without rows": (
         *(unit("fc", 0, (0, 0)), ValueError),
-        "targets: layer 'fc' has no positions, only channels",
+        "targets must have no position: layer 'fc' has channels only",
     ),
     "layer of tokens": (
         *(saliency(toys.batch(2, 32), Unit("encoder", 0), VISION), ValueError),
-        r"targets: layer 'encoder' gives shape \(2, 17, 8\); a unit wants a layer",
+        r"targets must be a Unit .*; layer 'encoder' gives a tensor of shape \(2, 17, 8\)",
     ),
     # the network
     "no network": (
         saliency(model=None),
         TypeError,
-        "model: wants a torch.nn.Module, not None",
+        "model must be a torch.nn.Module, got None",
     ),
     "its name": (
         saliency(model="squeezenet1_1"),
         TypeError,
-        "model: wants .*Module, not str",
+        "model must be .*Module, got 'squeezenet",
     ),
     "a function": (
         saliency(model=torch.relu),
         TypeError,
-        "model: wants .*, not builtin_fun",
+        "model must be .*, got a builtin_fun",
     ),
     "outputs in a dictionary": (
         *(saliency(model=toys.Constant({"out": IMAGES})), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not dict; pass a function",
+        r"model must return scores of shape \(2, classes\), got a dict; pass a function",
     ),
     "outputs with rows and columns": (
         *(saliency(model=nn.Conv2d(3, 4, 3)), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not shape \(2, 4, 6, 6\)",
+        r"model must return scores of shape \(2, classes\), got a tensor of shape \(2, 4",
     ),
     "one score a picture": (
         *(saliency(model=toys.Constant(torch.ones(2))), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not shape \(2,\)",
+        r"model must return scores of shape \(2, classes\), got a tensor of shape \(2,\)",
     ),
     "scores of one picture only": (
         *(saliency(model=OneForAll()), ValueError),
-        r"model: wants to give scores \(N, classes\), N = 2, not shape \(1, 4\)",
+        r"model must return scores of shape \(2, classes\), got a tensor of shape \(1, 4\)",
     ),
     "scores that do not depend on the picture": (
         *(saliency(model=toys.Constant(torch.ones(2, 4))), ValueError),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "scores that depend on something else": (
         *(
             saliency(model=toys.Constant(torch.ones(2, 4, requires_grad=True) * 2)),
             ValueError,
         ),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "detached scores": (
         *(saliency(model=Detached()), ValueError),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "a step function": (
         *(saliency(model=Stepwise()), ValueError),
-        "targets: the score has no gradient to the pixels; the graph is cut",
+        "targets must be scores that have a gradient; the graph is cut",
     ),
     "a network without forward": (
         *(saliency(model=nn.Module()), RuntimeError),
-        r"images: Module could not take .* \(Module \[Module\] is missing .*forward",
+        r"images .* do not go through Module \(Module \[Module\] is missing .*forward",
     ),
     "a network that overwrites what its gradient needs": (
         *(saliency(model=Overwrites()), RuntimeError),
-        r"model: its backward pass failed \(.*modified by an inplace operation",
+        r"the model.s backward pass failed \(.*modified by an inplace operation",
     ),
     # the rule
     "unknown rule": (
         *(lambda: input_gradient(MODEL, IMAGES, 0, rule="guide"), ValueError),
-        "rule: wants one of vanilla, guided, deconvnet, not 'guide'",
+        "rule must be one of vanilla, guided, deconvnet, got 'guide'",
     ),
     "rule of no kind": (
         *(lambda: input_gradient(MODEL, IMAGES, 0, rule=None), ValueError),
-        "rule: wants one of .*, not None",
+        "rule must be one of .*, got None",
     ),
     "guided without a ReLU": (
         *(lambda: guided_backprop(toys.Linear(toys.batch(4)), IMAGES, 0), ValueError),
-        "rule: 'guided' changes the backward pass of ReLUs, and Linear has none on the way",
+        "rule must be vanilla here: 'guided' changes .*, and Linear has none on the way",
     ),
     # loading a network
     "unknown network": (
         *(lambda: load_model("squeezenet"), ValueError),
-        "name: no classifier is called 'squeezenet'; did you mean squeezenet1_1 or",
+        "name must be .*classifier, got 'squeezenet'; did you mean squeezenet1_1 or",
     ),
     "network far from all": (
         *(lambda: load_model("xqzw", "random"), ValueError),
-        r"name: no classifier is called 'xqzw'; course_utils.models.list_models\(\)",
+        r"name must be .*, got 'xqzw'; models.list_models\(\) lists",
     ),
     "unknown network from a file": (
         *(lambda: load_model("resnet", "mine.pt"), ValueError),
-        "name: no classifier is called 'resnet'",
+        "name must be .*, got 'resnet'",
     ),
     "network of no kind": (
         *(lambda: load_model(["squeezenet1_1"]), TypeError),
-        "name: wants the name of a network or a module, not list",
+        r"name must be a module or a torchvision classifier, got \['squeezenet1_1'\]",
     ),
     "not bundled": (
         *(lambda: load_model("alexnet", "bundled"), ValueError),
-        "weights: 'alexnet' is not bundled .*weights=\"torchvision\" downloads it once",
+        "weights of 'alexnet' are not bundled; weights=\"torchvision\" downloads them once",
     ),
     "weights of no kind": (
         *(lambda: load_model("alexnet", {"a": 1}), TypeError),
-        'weights: wants "bundled", "torchvision", "random" or the path of .*, not dict',
+        'weights must be "bundled", "torchvision", "random" or the path of .*, got a dict',
     ),
     "missing checkpoint": (
         *(lambda: load_model("squeezenet1_1", "nothing.pt"), FileNotFoundError),
-        'weights: there is no file nothing.pt; give "bundled", "torchvision", "random" or',
+        'there is no file nothing.pt; weights must be "bundled", "torchvision", "random"',
     ),
     "folder for a checkpoint": (
         *(lambda: load_model("squeezenet1_1", "."), FileNotFoundError),
-        "weights: there is no file",
+        "there is no file",
     ),
     "module without a checkpoint": (
         *(lambda: load_model(nn.Identity()), ValueError),
-        "weights: None goes with the name of a network; with a module of your own",
+        "weights must be a path where the network is a module, got None",
     ),
     "module with a word": (
         *(lambda: load_model(nn.Identity(), "random"), ValueError),
-        "weights: 'random' goes with the name of a network",
+        "weights must be a path where the network is a module, got 'random'",
     ),
     "unknown device": (
         *(lambda: load_model(device="gpu"), ValueError),
-        r"device: 'gpu' cannot be used here \(",
+        r"device must be available on this machine, got 'gpu' \(",
     ),
     # classes and photographs
     "class index out of range": (
         *(lambda: class_name(1000), ValueError),
-        "index: there is no class 1000; 0 to 999",
+        "index must be a whole number between 0 and 999, got 1000",
     ),
     "negative class index": (
-        lambda: class_name(-1),
-        ValueError,
-        "index: there is no class -1;",
+        *(lambda: class_name(-1), ValueError),
+        "index must be .*, got -1",
     ),
     "class index of no kind": (
         *(lambda: class_name("cat"), TypeError),
-        "index: wants a whole number, not 'cat'",
+        "index must be a whole number .*, got 'cat'",
     ),
-    "float class index": (lambda: class_name(1.5), TypeError, "index: wants .*, not 1.5"),
+    "float class index": (lambda: class_name(1.5), TypeError, "index must .*, got 1.5"),
     "unknown class": (
         *(lambda: find_classes("labradr"), ValueError),
-        "word: no class name holds 'labradr'; near: .*Labrador retriever",
+        "word must be part of .*, got 'labradr'; near: .*Labrador retriever",
     ),
     "unknown photograph": (
         *(lambda: load_samples(names="golden_retreiver"), ValueError),
-        "names: no picture of photos is called 'golden_retreiver'; did you mean golden",
+        "names must be .*, got 'golden_retreiver'; did you mean golden",
     ),
     # loading a picture
     "missing picture": (
         *(lambda: load_image("nothing.png"), FileNotFoundError),
-        "source: there is no file nothing.png",
+        "there is no file nothing.png",
     ),
     "missing pictures": (
         *(lambda: preprocess(["a.png", "b.png"]), FileNotFoundError),
-        r"images\[0\]: there is no file a.png",
+        "there is no file a.png",
     ),
-    "folder": (
-        lambda: load_image("."),
-        IsADirectoryError,
-        "source: . is a folder, not a pic",
-    ),
-    "no path": (
-        lambda: load_image("x" * 9999),
-        FileNotFoundError,
-        "source: .* file x{200}$",
-    ),
+    "folder": (lambda: load_image("."), IsADirectoryError, ". is a folder, not a picture"),
+    "no path": (lambda: load_image("x" * 9999), FileNotFoundError, ".* no file x{200}$"),
     "impossible path": (
-        lambda: load_image("a\0b"),
-        FileNotFoundError,
-        "source: there is no fi",
+        *(lambda: load_image("a\0b"), FileNotFoundError),
+        "there is no file",
     ),
-    "empty bytes": (lambda: load_image(b""), ValueError, "source: the data is empty"),
+    "empty bytes": (
+        *(lambda: load_image(b""), ValueError),
+        "source cannot be opened: the data is empty",
+    ),
     "no picture in the bytes": (
         *(lambda: load_image(b"these words are no picture"), ValueError),
-        "source: the data is no picture that can be read, or its head is damaged",
+        "source cannot be opened: the data is not a picture or has a damaged header",
     ),
     "text file": (
         *(lambda: load_image(open(__file__, encoding="utf-8")), TypeError),  # noqa: PTH123, SIM115
-        'source: .*test_bad_input.py gives text; open it with the mode "rb"',
+        'source must be binary; open .*test_bad_input.py with the mode "rb"',
     ),
     "picture of no kind": (
         *(lambda: load_image(3.5), TypeError),
-        "source: wants a path, a URL, bytes, an upload, a PIL image or an array, not float",
+        "source must be a path, a URL, bytes, an upload, a PIL image or an array, got 3.5",
     ),
     "nothing uploaded, 7": (
-        lambda: load_image({}),
-        ValueError,
-        "source: nothing has been uplo",
+        *(lambda: load_image({}), ValueError),
+        "source is empty: nothing has been uploaded yet",
     ),
     "nothing uploaded, 8": (
-        lambda: load_image(()),
-        ValueError,
-        "source: nothing has been uplo",
+        *(lambda: load_image(()), ValueError),
+        "source is empty: nothing has been uploaded yet",
     ),
     "a dictionary of something": (
         *(lambda: load_image({"a": 1}), TypeError),
-        "source: wants a path, .*, not dict",
+        "source must be a path, .*, got a dict",
     ),
     "array of no shape": (
         *(lambda: load_image(np.zeros(5)), ValueError),
-        r"source: an array wants the shape \(H, W\), .*, not \(5,\)$",
+        r"source must be an array of shape \(H, W\), .*, got \(5,\)$",
     ),
     "channels first": (
         *(lambda: load_image(torch.zeros(3, 9, 9)), ValueError),
-        r"source: .*, not \(3, 9, 9\); permute or transpose \(1, 2, 0\) puts the colours",
+        r"source .*, got \(3, 9, 9\); permute or transpose \(1, 2, 0\) puts the colours",
     ),
     "empty array": (
-        lambda: load_image(np.zeros((0, 4))),
-        ValueError,
-        "source: .* is empty, sha",
+        *(lambda: load_image(np.zeros((0, 4))), ValueError),
+        r"source must not be empty, got an array of shape \(0, 4\)",
     ),
     "array of whole numbers": (
         *(lambda: load_image(np.zeros((4, 4), int)), ValueError),
-        "source: an array wants uint8 or float, not int64",
+        "source must be a uint8 or float array, got int64",
     ),
     "array above 1": (
         *(lambda: load_image(np.full((4, 4), 255.0)), ValueError),
-        r"source: a float array wants values in \[0, 1\], not 255 to 255",
+        r"source must have values in \[0, 1\] if it is float, got 255 to 255",
     ),
     "array with NaN": (
         *(lambda: load_image(np.full((4, 4), np.nan)), ValueError),
-        r"source: a float array wants values in \[0, 1\], not nan",
+        r"source must have values in \[0, 1\] if it is float, got nan",
     ),
     # to a network's input and back
     "no pictures": (
-        lambda: preprocess([]),
-        ValueError,
-        "images: there are none; give at least",
+        *(lambda: preprocess([]), ValueError),
+        "images must be at least one picture, got none",
     ),
     "normalised already": (
         *(lambda: preprocess(IMAGES), ValueError),
-        r"images\[0\]: an array wants the shape .*not \(3, 8, 8\)",
+        r"images\[0\] must be an array of shape .*, got \(3, 8, 8\)",
     ),
     "size of zero": (
         *(lambda: preprocess(np.zeros((4, 4)), 0), ValueError),
-        "size: wants a whole number of pixels from 1, not 0",
+        "size must be a whole number of at least 1, got 0",
+    ),
+    "true size": (
+        *(lambda: preprocess(np.zeros((4, 4)), True), ValueError),
+        "size must be a whole number of at least 1, got True",
     ),
     "size of two sides": (
         *(lambda: preprocess(np.zeros((4, 4)), (4, 4)), ValueError),
-        r"size: wants a whole number of pixels from 1, not \(4, 4\)",
+        "size must be a whole number of at least 1, got a tuple",
     ),
     "unknown fit": (
         *(lambda: preprocess(np.zeros((4, 4)), fit="pad"), ValueError),
-        'fit: wants "crop" or "stretch", not \'pad\'',
+        "fit must be one of crop, stretch, got 'pad'",
     ),
     "too long a picture": (
         *(lambda: preprocess(np.zeros((1, 9999))), ValueError),
-        'fit: a picture of 9999×1 is too long for "crop"; use "stretch"',
+        'fit must be "stretch" for a picture of 9999×1',
     ),
     "one mean": (
         *(lambda: preprocess(np.zeros((4, 4)), mean=0.5), ValueError),
-        "mean: wants three finite numbers, not 0.5",
+        "mean must be 3 numbers, got 0.5",
     ),
     "mean of no kind": (
         *(lambda: preprocess(np.zeros((4, 4)), mean="imagenet"), ValueError),
-        "mean: wants three finite numbers, not 'imagenet'",
+        "mean must be 3 numbers, got 'imagenet'",
     ),
     "std of zero": (
         *(lambda: preprocess(np.zeros((4, 4)), std=(1, 0, 1)), ValueError),
-        r"std: wants three positive numbers, not \(1, 0, 1\)",
+        r"std must be 3 numbers above 0, got \(1, 0, 1\)",
     ),
     "std with NaN": (
         *(lambda: deprocess(IMAGES, std=(1, 1, float("nan"))), ValueError),
-        "std: wants three positive numbers",
+        "std must be 3 numbers above 0",
     ),
     "array to deprocess": (
         *(lambda: deprocess(IMAGES.numpy()), ValueError),
-        r"images: wants a tensor \(3, H, W\) or .*, not ndarray of shape \(2, 3, 8, 8\)",
+        r"images must be a tensor of shape \(3, H, W\) or .*, got an array of shape",
     ),
     "map to deprocess": (
         *(lambda: deprocess(IMAGES[:, :1]), ValueError),
-        r"images: wants 3 channels .*, not Tensor of shape \(2, 1, 8, 8\)",
+        r"images must be a tensor .*, got a tensor of shape \(2, 1, 8, 8\)",
     ),
     "NaN to deprocess": (
-        lambda: deprocess(with_nan()),
-        ValueError,
-        "images: holds NaN or inf",
+        *(lambda: deprocess(with_nan()), ValueError),
+        "images must be finite, got NaN or infinite values",
     ),
     "box of no fit": (
         *(lambda: fit_box((0, 0, 1, 1), (4, 4), fit="pad"), ValueError),
-        'fit: wants "crop" or "stretch", not \'pad\'',
+        "fit must be one of crop, stretch, got 'pad'",
     ),
     # figures
     "unknown scale": (
         *(lambda: figures.map_limits([np.eye(2)], "own"), ValueError),
-        "scale: wants one of each, shared, not 'own'",
+        "scale must be one of each, shared, got 'own'",
     ),
     "map with NaN": (
         *(lambda: figures.map_limits([np.eye(2), np.full((2, 2), np.nan)]), ValueError),
-        "maps: number 1 is empty, or holds NaN or infinity",
+        r"maps\[1\] is empty or holds NaN or infinite values",
     ),
     "nothing to plot": (
-        lambda: figures.plot_images([]),
-        ValueError,
-        "images: there is nothing",
+        *(lambda: figures.plot_images([]), ValueError),
+        "images must not be empty: there is nothing to plot",
     ),
     "fewer titles than pictures": (
         *(lambda: figures.plot_images([np.zeros((2, 2, 3))] * 2, ["a"]), ValueError),
-        "titles: 2 pictures want as many titles, not 1",
+        "titles must have one text for each of 2 images, got 1",
     ),
     "fewer maps than pictures": (
         *(lambda: figures.plot_maps([np.zeros((2, 2))] * 2, [np.eye(2)]), ValueError),
-        "maps: 2 pictures want as many, not 1",
+        "maps must have one map for each of 2 images, got 1",
     ),
     "signed map of three channels": (
         *(lambda: figures.plot_maps([np.zeros((8, 8))] * 2, IMAGES), ValueError),
-        r"saliency: wants a map \(H, W\) with H = W, not \(3, 8, 8\)",
+        r"saliency must be a map \(H, W\) with H = W, got the shape \(3, 8, 8\)",
     ),
     "oblong map": (
         *(lambda: figures.overlay(np.zeros((8, 8)), np.ones((4, 8))), ValueError),
-        r"saliency: wants a map \(H, W\) with H = W, not \(4, 8\)",
+        r"saliency must be a map \(H, W\) with H = W, got the shape \(4, 8\)",
     ),
 }
 

@@ -127,24 +127,34 @@ def test_any_target(target):
 
 
 def test_curves_tell_how_far_they_are():
-    calls = []
-    deletion_insertion(
-        linear(), toys.batch(1, SIDE), torch.rand(SIDE, SIDE), 0, 20,
-        progress=lambda *a: calls.append(a),
-    )  # fmt: skip
-    assert calls == [(k, 4) for k in (1, 2, 3, 4)]
+    told, given = (
+        toys.Told(),
+        (linear(), toys.batch(1, SIDE), torch.rand(SIDE, SIDE), 0, 20),
+    )
+    whole = deletion_insertion(*given, progress=told)
+    assert told.calls == [(k, 4) for k in (1, 2, 3, 4)]
+    stopped = deletion_insertion(*given, progress=toys.Told(last=3))
+    assert np.array_equal(stopped.deletion, whole.deletion)
+    assert (
+        not np.isnan(stopped.insertion[:11]).any()
+        and np.isnan(stopped.insertion[11:]).all()
+    )
+    assert np.isnan(told.so_far[0].insertion).all()  # what was reported does not change
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"steps": 0}, "steps: wants a whole number from 1"),
-        ({"score": "loss"}, 'score: wants "probability" or "logit"'),
-        ({"fill": "nothing"}, "fill: wants"),
-        ({"saliency": torch.rand(3, 3)}, r"saliency: wants a map of the picture's size"),
-        ({"saliency": torch.full((6, 6), torch.nan)}, "saliency: holds NaN"),
-        ({"image": toys.batch(2, SIDE)}, "image: wants one picture"),
-        ({"target": 9}, "there is no class 9"),
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"score": "loss"}, "score must be one of probability, logit"),
+        ({"fill": "nothing"}, "fill must be"),
+        ({"saliency": torch.rand(3, 3)}, "saliency must be a map of the image's size"),
+        (
+            {"saliency": torch.full((6, 6), torch.nan)},
+            "saliency must be finite, but holds NaN",
+        ),
+        ({"image": toys.batch(2, SIDE)}, "image must be one image"),
+        ({"target": 9}, "target must be classes between 0 and 2, got 9"),
     ],
 )
 def test_bad_arguments_of_curves_are_named(arguments, words):
@@ -204,11 +214,11 @@ def test_random_maps_hit_as_often_as_the_box_is_large():
 
 
 def test_bad_pointing_is_named():
-    with pytest.raises(ValueError, match=r"maps: wants finite values of shape \(N, H, W\)"):
+    with pytest.raises(ValueError, match=r"maps must be finite .* \(N, H, W\)"):
         pointing_game(np.ones((4, 4)), [BOX])
-    with pytest.raises(ValueError, match="boxes: 2 maps want as many, not 1"):
+    with pytest.raises(ValueError, match="boxes must be one per map, 2, got 1"):
         pointing_game(np.ones((2, 4, 4)), [BOX])
-    with pytest.raises(ValueError, match=r"boxes: wants \(x0, y0, x1, y1\) each, not None"):
+    with pytest.raises(ValueError, match=r"boxes must hold \(x0, y0, x1, y1\)"):
         pointing_game(np.ones((1, 4, 4)), [None])
 
 
@@ -281,7 +291,7 @@ def test_an_interrupt_leaves_the_model_as_it_was():
     model, images = toys.Busy().train(), toys.batch(2)
     before = toys.state(model, images)
 
-    def stop(done, total):
+    def stop(done, total, so_far):
         if done == 3:
             raise KeyboardInterrupt
 
@@ -304,15 +314,17 @@ def test_the_other_class_is_another_one_and_may_be_all_that_is_asked():
 
 
 def test_progress_of_the_randomisation():
-    calls = []
-    randomization_test(
-        toys.Busy(), toys.batch(1), 0, progress=lambda *a: calls.append(a), layers=["fc"]
-    )
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    told, given = toys.Told(), {"targets": 0, "layers": ["fc", "conv"]}
+    whole = randomization_test(toys.Busy(), toys.batch(1), **given, progress=told)
+    assert told.calls == [(2, 4), (3, 4), (4, 4)]
+    stopping = toys.Told(last=2)
+    stopped = randomization_test(toys.Busy(), toys.batch(1), **given, progress=stopping)
+    assert (stopped.layers, whole.layers) == (("fc",), ("fc", "conv"))
+    assert torch.equal(stopped.correlations, whole.correlations[:1])
 
 
 def test_bad_methods_and_layers_are_named():
-    with pytest.raises(TypeError, match="method: wants a function"):
+    with pytest.raises(TypeError, match="method must be a function"):
         randomization_test(toys.Busy(), toys.batch(1), 0, "vanilla")
     with pytest.raises(ValueError, match="layer: Busy has no layer called 'top'"):
         randomization_test(toys.Busy(), toys.batch(1), 0, layers=["top"])
@@ -331,7 +343,7 @@ def test_rank_correlation_by_hand_and_beside_scipy():
         for x, y in zip(one, two, strict=True)
     ]
     assert rank_correlation(one, two).tolist() == pytest.approx(right)
-    with pytest.raises(ValueError, match="others: wants the shape of the maps"):
+    with pytest.raises(ValueError, match="others must have the shape of the maps"):
         rank_correlation(a, a[:, :1])
 
 
@@ -382,9 +394,9 @@ def test_the_bootstrap_repeats_and_narrows():
     few = bootstrap_interval(values[:20])
     assert high - low < few[1] - few[0]
     for bad in ([], [1.0, np.nan], [[1.0]]):
-        with pytest.raises(ValueError, match="values: wants a row of finite numbers"):
+        with pytest.raises(ValueError, match="values must be a row of finite numbers"):
             bootstrap_interval(bad)
-    with pytest.raises(ValueError, match="level: wants a share"):
+    with pytest.raises(ValueError, match="level must be"):
         bootstrap_interval([1.0], level=95)
 
 

@@ -10,20 +10,33 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from course_utils import deprocess, load_model, load_samples, preprocess, vanilla_saliency
+from course_utils import (
+    deconvnet,
+    deprocess,
+    load_model,
+    load_samples,
+    preprocess,
+    vanilla_saliency,
+)
 from course_utils.figures import (
     describe,
     in_words,
     lighten,
     map_limits,
+    map_panel,
+    map_picture,
     overlay,
     plot_images,
     plot_maps,
     plot_rows,
     plot_saliency,
+    plot_signed,
     plot_table,
+    plot_tables,
     range_text,
+    save_map,
     show,
+    signed_picture,
     smooth,
     to_png,
 )
@@ -351,3 +364,76 @@ def test_figures_do_not_change_their_data():
     plot_maps([GREY] * 2, maps, overlaid=True)
     plot_rows([list(maps)], ["r"], ["a", "b"])
     assert torch.equal(maps, before)
+
+
+# -- drawn and saved -------------------------------------------------------------------
+
+
+def test_signed_picture_has_zero_in_the_middle():
+    gradient = torch.tensor([-4.0, -2.0, 0.0, 2.0, 9.0]).expand(3, 1, 5)
+    picture = signed_picture(gradient, limit=4.0)
+    assert picture.shape == (1, 5, 3)
+    assert picture[0, :, 0].tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert (signed_picture(torch.zeros(3, 2, 2)) == 0.5).all()
+    with pytest.raises(ValueError, match="^gradient must have the shape"):
+        signed_picture(torch.zeros(2, 2))
+
+
+def test_signed_plots_state_their_range_and_describe_their_data():
+    gradient = torch.zeros(3, 6, 6)
+    gradient[1, 2, 4] = -3
+    for figure in (plot_signed([gradient], ["g"]), plot_rows([[gradient]], ["g"], ["g"])):
+        words = describe(figure)
+        assert "±3 and beyond" in words
+        assert "largest 3 at row 2, column 4" in words
+    words = describe(plot_signed([gradient[1], 2 * gradient[1]], ["a", "b"], "shared"))
+    assert words.count("±6 and beyond") == 2
+    assert "largest -6" in words
+
+
+def test_a_map_as_a_panel_states_its_range():
+    values, title, style = map_panel(torch.eye(2), "eye", limit=0.5)
+    assert values.tolist() == [[1, 0], [0, 1]]
+    assert (title, style["vmax"], style["below"]) == ("eye", 0.5, range_text(0.5))
+    assert map_panel(3 * np.eye(2))[2]["vmax"] == 3
+
+
+def test_rows_may_mix_pictures_and_maps():
+    figure = plot_rows([[GREY, bump()]], ["both"], ["a", "b"])
+    assert describe(figure).startswith("2 panels: “a”; both; picture 32×32")
+    assert "“b”; 0 to 0.97 and above; map 32×32" in describe(figure)
+
+
+def test_tables_write_their_numbers_and_mark_cells():
+    words = describe(plot_tables({"x": [[1, -2]], "g": [[0, 3]]}, marked=[(0, 1)]))
+    assert words == "2 panels: “x”; 1 [-2] | “g”; 0 [3]"
+
+
+def test_a_map_is_saved_pixel_for_pixel(tmp_path):
+    path = save_map(torch.tensor([[0.0, 1.0], [2.0, 9.0]]), tmp_path / "a" / "map", limit=4)
+    assert path == (tmp_path / "a" / "map.png").resolve()
+    with Image.open(path) as picture:
+        assert np.asarray(picture)[..., 0].tolist() == [[0, 64], [128, 255]]
+    gradient = deconvnet(load_model(), toys.batch(1, 64), 3)[0]
+    with Image.open(save_map(gradient, tmp_path / "b.png")) as picture:
+        assert np.array_equal(np.asarray(picture), np.asarray(map_picture(gradient)))
+
+
+def test_a_map_that_cannot_be_saved_leaves_what_was_there(tmp_path, monkeypatch):
+    path = save_map(torch.eye(3), tmp_path / "map")
+    before = path.read_bytes()
+
+    def fail(self, file, *arguments):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match=r"^\S*map.png cannot be written \(disk full"):
+        save_map(torch.ones(3, 3), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["map.png"]
+
+
+def test_a_map_is_saved_as_png_only(tmp_path):
+    with pytest.raises(ValueError, match=r"^path must end in \.png, got"):
+        save_map(torch.eye(3), tmp_path / "map.jpg")

@@ -119,7 +119,10 @@ def test_the_model_is_left_as_it_was_also_after_errors():
 
 
 def test_a_map_of_zeros_is_warned_of():
-    with pytest.warns(UserWarning, match="speaks for the class of picture 1"):
+    with pytest.warns(
+        UserWarning,
+        match="map of image 1 is zero: no place of layer",
+    ):
         found = grad_cam(
             Channels([[1.0, 0.0, 0.0]]),
             torch.ones(2, 3, 4, 4) * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1),
@@ -133,8 +136,8 @@ def test_a_map_of_zeros_is_warned_of():
     ("layer", "words"),
     [
         ("nowhere", "layer: Busy has no layer called 'nowhere'"),
-        (3, "layer: wants the path or name of a layer, not 3"),
-        ("fc", r"layer: wants one that gives \(N, channels, rows, columns\)"),
+        (3, "layer must be the path or name of one, got 3"),
+        ("fc", r"layer must give \(N, channels, rows, columns\)"),
     ],
 )
 def test_bad_layers_are_named(layer, words):
@@ -143,5 +146,5 @@ def test_bad_layers_are_named(layer, words):
 
 
 def test_a_network_without_places_is_refused():
-    with pytest.raises(ValueError, match="no layer with a map of more than one place"):
+    with pytest.raises(ValueError, match="layer must give a map of more than one place"):
         grad_cam(toys.TwoLayers(), torch.ones(1, 2, 1, 1), 0)

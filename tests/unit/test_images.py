@@ -84,7 +84,7 @@ def test_path_may_begin_at_home(tmp_path, monkeypatch):
     assert same(load_image("~/mine.png"), noise())
 
 
-def test_the_picture_given_stays_as_it_was():
+def test_the_picture_given_is_unchanged():
     given = Image.new("LA", (4, 3), (10, 20))
     given.getexif()[274] = 6
     before = given.mode, given.size, given.tobytes()
@@ -141,14 +141,14 @@ def test_url(server, page):
 
 def test_url_without_a_picture(server):
     for page, reason in (("/missing.png", "404"), ("/nonsense", "what")):
-        match = f"^source: {server}{page} could not be fetched .*{reason}"
+        match = f"^{server}{page} could not be fetched .*{reason}"
         with pytest.raises(ConnectionError, match=match):
             load_image(server + page)
 
 
 def test_url_of_too_large_a_file(server, monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 100)
-    with pytest.raises(ValueError, match="^source: http.*is larger than"):
+    with pytest.raises(ValueError, match="^source cannot be opened: http.*is larger than"):
         load_image(server + "/a.png")
 
 
@@ -156,15 +156,13 @@ def test_url_that_cannot_be_reached(monkeypatch):
     monkeypatch.setenv("no_proxy", "*")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         address = "http://{}:{}/a.png".format(*closed.getsockname())
-    with pytest.raises(ConnectionError, match=f"^source: {address} could not be fetched"):
+    with pytest.raises(ConnectionError, match=f"^{address} could not be fetched"):
         load_image(address)
 
 
 @pytest.mark.parametrize("address", ["http://", "http://[::1", "https://a b.invalid:x/"])
 def test_url_that_is_none(address):
-    with pytest.raises(
-        ConnectionError, match=r"^source: http.* could not be fetched \(.+\)"
-    ):
+    with pytest.raises(ConnectionError, match=r"^http.* could not be fetched \(.+\)"):
         load_image(address)
 
 
@@ -321,7 +319,7 @@ def test_boolean_array_is_black_and_white():
     assert [image.getpixel((x, 0)) for x in (0, 1)] == [WHITE, (0, 0, 0)]
 
 
-# -- what is no picture ----------------------------------------------------------------
+# -- what is not a picture -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "ICO"])
@@ -329,14 +327,14 @@ def test_truncated_at_any_place(kind, recwarn):
     whole = encoded(noise(), kind)
     places = range(1, len(whole) * 9 // 10, max(1, len(whole) // 30))
     for place in places:
-        with pytest.raises(ValueError, match="^source: the data is (damaged|no picture)"):
+        with pytest.raises(ValueError, match="^source cannot be opened: the data "):
             load_image(whole[:place])
     assert not recwarn
 
 
 def test_truncated_picture_that_pillow_has_opened_already():
     opened = Image.open(io.BytesIO(encoded(noise(), "JPEG")[:-500]))
-    with pytest.raises(ValueError, match="^source: the picture is damaged or truncated"):
+    with pytest.raises(ValueError, match="^source .* the picture is damaged or trunc"):
         load_image(opened)
 
 
@@ -355,7 +353,7 @@ def png_that_claims(width, height):
 @pytest.mark.parametrize("side", [8001, 11000, 60000])
 def test_decompression_bomb(side, recwarn):
     with pytest.raises(
-        ValueError, match="^source: the data has .* pixels; at most 64 million"
+        ValueError, match="^source cannot be opened: the data has more than 64 million pix"
     ):
         load_image(png_that_claims(side, side))
     assert not recwarn
@@ -365,7 +363,7 @@ def test_too_large_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 100)
     path = tmp_path / "large.png"
     path.write_bytes(DATA)
-    with pytest.raises(ValueError, match="^source: .*large.png is larger than"):
+    with pytest.raises(ValueError, match="^source .*large.png is larger than"):
         load_image(path)
 
 
@@ -438,9 +436,9 @@ def test_batch_is_of_single_precision_and_contiguous():
 
 
 def test_the_message_says_which_picture_is_bad():
-    with pytest.raises(ValueError, match=r"^images\[1\]: the data is no picture"):
+    with pytest.raises(ValueError, match=r"^images\[1\] .* the data is not a picture"):
         preprocess([noise(), b"no picture"])
-    with pytest.raises(FileNotFoundError, match="^images: there is no file nothing.png"):
+    with pytest.raises(FileNotFoundError, match="^there is no file nothing.png"):
         preprocess("nothing.png")
 
 

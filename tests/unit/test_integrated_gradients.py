@@ -91,12 +91,14 @@ def test_none_is_the_top_class_of_the_picture():
 
 def test_the_model_is_left_as_it_was_also_after_an_interrupt():
     model, images = toys.Busy().train(), toys.batch(2)
-    before, calls = toys.state(model, images), []
-    integrated_gradients(model, images, steps=2, progress=lambda *a: calls.append(a))
-    assert calls == [(1, 2), (2, 2)]
+    before, told = toys.state(model, images), toys.Told()
+    whole = integrated_gradients(model, images, steps=2, progress=told)
+    assert told.calls == [(1, 2), (2, 2)]
+    stopped = integrated_gradients(model, images, steps=2, progress=toys.Told(last=1))
+    assert torch.equal(stopped, told.so_far[0]) and not torch.equal(stopped, whole)
     assert toys.state(model, images) == before
 
-    def stop(done, total):
+    def stop(done, total, so_far):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -113,9 +115,9 @@ def test_a_score_that_never_moves_is_warned_of():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"steps": 0}, "steps: wants a whole number from 1"),
-        ({"fill": "nothing"}, 'fill: wants "mean", "blur"'),
-        ({"targets": [1, 2]}, "targets: wants one class for each of 1 pictures"),
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"fill": "nothing"}, 'fill must be "mean", "blur"'),
+        ({"targets": [1, 2]}, "targets must be one class for each of 1 images"),
     ],
 )
 def test_bad_arguments_are_named(arguments, words):

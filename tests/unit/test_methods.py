@@ -69,14 +69,16 @@ def test_names_are_keys_and_the_quick_ones_are_the_same_methods():
 
 
 def test_several_at_once_with_progress():
-    model, images, calls = load_model(), toys.batch(1, 64), []
+    model, images, told = load_model(), toys.batch(1, 64), toys.Told()
     names = ["grad_cam", "vanilla_saliency"]
-    found = compute_maps(model, images, 5, names, lambda *a: calls.append(a))
+    found = compute_maps(model, images, 5, names, told)
     assert list(found) == names
-    assert calls == [(1, 2), (2, 2)]
+    assert told.calls == [(1, 2), (2, 2)]
+    stopped = compute_maps(model, images, 5, names, toys.Told(last=1))
+    assert list(stopped) == names[:1]
     for name in names:
         assert torch.equal(found[name], METHODS[name](model, images, 5))
-    with pytest.raises(ValueError, match="names: wants some of vanilla_saliency"):
+    with pytest.raises(ValueError, match="names must be one of vanilla_saliency"):
         compute_maps(model, images, 5, ["gradcam"])
 
 

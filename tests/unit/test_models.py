@@ -6,6 +6,7 @@ import pickle
 import re
 import socket
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -211,12 +212,15 @@ STATE = {"weight": torch.ones(2, 4), "bias": torch.ones(2)}
 OTHER = {"weight": torch.ones(2, 4), "offset": torch.ones(2)}
 SHAPES = {"weight": torch.ones(3, 4), "bias": torch.ones(2)}
 BAD_CHECKPOINTS = {
-    "truncated": (saved(STATE)[:-200], "cannot be read safely|no checkpoint"),
-    "truncated early": (saved(STATE)[:40], "no checkpoint"),
-    "empty": (b"", "no checkpoint"),
-    "text": (b"these are no weights", "no checkpoint"),
-    "pickle": (pickle.dumps({"weight": 1}, protocol=2), "no checkpoint|no state dict"),
-    "code": (saved({**STATE, "more": Malicious()}), "no checkpoint"),
+    "truncated": (saved(STATE)[:-200], "not a valid checkpoint"),
+    "truncated early": (saved(STATE)[:40], "not a valid checkpoint"),
+    "empty": (b"", "not a valid checkpoint"),
+    "text": (b"these are no weights", "not a valid checkpoint"),
+    "pickle": (
+        pickle.dumps({"weight": 1}, protocol=2),
+        "not a valid checkpoint|no state dict",
+    ),
+    "code": (saved({**STATE, "more": Malicious()}), "not a valid checkpoint"),
     "code, old format": (
         saved(
             {"more": Malicious()},
@@ -224,16 +228,19 @@ BAD_CHECKPOINTS = {
                 thing, file, _use_new_zipfile_serialization=False
             ),
         ),
-        "no checkpoint",
+        "not a valid checkpoint",
     ),
-    "pickled code": (pickle.dumps(Malicious(), protocol=2), "no checkpoint"),
-    "whole module": (saved(nn.Linear(4, 2)), r"torch.save\(model.state_dict\(\), path\)"),
-    "other network": (saved(OTHER), r"another network than Linear .*\['bias', 'offset'\]"),
-    "other shapes": (saved(SHAPES), "another network than Linear .*shapes"),
+    "pickled code": (pickle.dumps(Malicious(), protocol=2), "not a valid checkpoint"),
+    "whole module": (
+        saved(nn.Linear(4, 2)),
+        r"save one by torch.save\(model.state_dict\(\), ",
+    ),
+    "other network": (saved(OTHER), r"do not fit Linear; .*\['bias', 'offset'\]"),
+    "other shapes": (saved(SHAPES), "do not fit Linear; they differ in their shapes"),
     "a tensor": (saved(torch.ones(2)), "no state dict"),
     "numbers": (saved({"weight": 1.5, "bias": 2}), "no state dict"),
     "numbered": (saved({0: torch.ones(2)}), "no state dict"),
-    "no tensors": (saved({}), "another network"),
+    "no tensors": (saved({}), "do not fit Linear"),
 }
 
 
@@ -241,11 +248,11 @@ BAD_CHECKPOINTS = {
 @pytest.mark.parametrize("kind", BAD_CHECKPOINTS)
 def test_bad_checkpoint_is_refused_and_nothing_is_changed(kind, suffix, tmp_path):
     content, reason = BAD_CHECKPOINTS[kind]
-    reason = reason if suffix == ".pt" else "no checkpoint that can be read safely"
+    reason = reason if suffix == ".pt" else "not a valid checkpoint"
     path, module = tmp_path / f"mine{suffix}", nn.Linear(4, 2)
     path.write_bytes(content)
     before = {k: v.clone() for k, v in module.state_dict().items()}
-    with pytest.raises(ValueError, match=f"^weights: .*mine{suffix} .*({reason})"):
+    with pytest.raises(ValueError, match=f"^weights .*mine{suffix} .*({reason})"):
         load_model(module, path)
     assert same_state(module, before)
     assert not Malicious.ran
@@ -253,14 +260,14 @@ def test_bad_checkpoint_is_refused_and_nothing_is_changed(kind, suffix, tmp_path
 
 def test_checkpoint_of_another_network_of_torchvision(tmp_path):
     torch.save(load_model().state_dict(), tmp_path / "squeezenet.pt")
-    with pytest.raises(ValueError, match="^weights: squeezenet.pt holds another network"):
+    with pytest.raises(ValueError, match="^weights in squeezenet.pt do not fit ResNet"):
         load_model("resnet18", tmp_path / "squeezenet.pt")
 
 
 def test_truncated_safetensors(tmp_path):
     path = tmp_path / "mine.safetensors"
     path.write_bytes(models.BUNDLED["squeezenet1_1"].read_bytes()[:100_000])
-    with pytest.raises(ValueError, match="^weights: .*mine.safetensors .*truncated"):
+    with pytest.raises(ValueError, match="^weights .*mine.safetensors is not a valid"):
         load_model("squeezenet1_1", path)
 
 
@@ -317,10 +324,10 @@ def test_without_a_network_one_sentence_says_where_to_put_the_file(cached, offli
     with pytest.raises(ConnectionError) as error:
         load_model("alexnet")
     message = str(error.value)
-    assert message.startswith(f"weights: {file.name} is not cached")
+    assert message.startswith(f"{file.name} is not cached")
     assert "the network is cut off" in message
-    assert f"fetch https://download.pytorch.org/models/{file.name}" in message
-    assert message.endswith(f"put the file at {file}")
+    assert f"download https://download.pytorch.org/models/{file.name}" in message
+    assert message.endswith(f"save it as {file}")
     assert not list(cached.iterdir())
 
 
@@ -381,7 +388,7 @@ def test_cache_that_cannot_be_made_is_a_connection_that_cannot_be_used(
     cached, offline, tmp_path
 ):
     (tmp_path / "hub").write_text("a file where a folder should be")
-    with pytest.raises(ConnectionError, match="put the file at"):
+    with pytest.raises(ConnectionError, match="save it as"):
         load_model("alexnet")
 
 
@@ -391,13 +398,13 @@ def test_cache_that_cannot_be_made_is_a_connection_that_cannot_be_used(
 def test_bad_file_in_the_cache_is_refused(content, cached, offline):
     file = weights_file("squeezenet1_0", cached)
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=f"^weights: .*{file.name} is damaged .*delete it"):
+    with pytest.raises(ValueError, match=f"^weights in .*{file.name} are damaged .*delete"):
         load_model("squeezenet1_0")
     assert not Malicious.ran
 
 
 def test_network_whose_weights_torchvision_does_not_have():
-    with pytest.raises(ValueError, match="^weights: torchvision has no IMAGENET1K_V1"):
+    with pytest.raises(ValueError, match="^weights must be given: .*no IMAGENET1K_V1"):
         load_model("vit_h_14")
 
 
@@ -417,7 +424,7 @@ def test_every_classifier_of_torchvision_is_known():
 )
 def test_unknown_network_names_near_ones(name, near):
     with pytest.raises(
-        ValueError, match=f"^name: no classifier is called '{name}'.*{near}"
+        ValueError, match=f"^name must be a .*classifier, got '{name}'; .*{near}"
     ):
         load_model(name)
 
@@ -446,14 +453,16 @@ def test_find_classes():
 )
 def test_unknown_class_names_near_ones(word, near):
     with pytest.raises(
-        ValueError, match=f"^word: no class name holds '{word}'; near: .*{near}"
+        ValueError, match=f"^word must be part of .*, got '{word.lower()}'; near: .*{near}"
     ):
         find_classes(word)
 
 
 @pytest.mark.parametrize("word", ["", "  ", "xqzwv"])
 def test_word_near_to_nothing(word):
-    with pytest.raises(ValueError, match=f"^word: no class name holds '{word}'$"):
+    with pytest.raises(
+        ValueError, match=f"^word must be part of a class name, got '{word.strip()}'$"
+    ):
         find_classes(word)
 
 
@@ -489,7 +498,7 @@ def test_friendly_names_count_the_layers():
 
 def test_unknown_layer_names_near_ones():
     with pytest.raises(
-        ValueError, match="^layer: SqueezeNet has no layer called 'fire1'; near: fire9"
+        ValueError, match="^layer must be a layer of SqueezeNet, got 'fire1'; near: fire9"
     ):
         layer_path(load_model(), "fire1")
 
@@ -497,13 +506,23 @@ def test_unknown_layer_names_near_ones():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("fc", "7"), "channel: wants a whole number, not '7'"),
-        (("fc", 1.5), "channel: wants a whole number, not 1.5"),
-        (("fc", 1, 3), r"position: wants \(row, column\), not 3"),
-        (("fc", 1, (3,)), r"position: wants \(row, column\), not \(3,\)"),
-        (("fc", 1, (0.5, 1)), r"position: wants \(row, column\), not \(0.5, 1\)"),
+        (("fc", "7"), "channel must be a whole number, got '7'"),
+        (("fc", 1.5), "channel must be a whole number, got 1.5"),
+        (("fc", True), "channel must be a whole number, got True"),
+        (("fc", 1, 3), r"position must be 2 whole numbers \(row, column\), got 3"),
+        (("fc", 1, (3,)), r"position must be .* \(row, column\), got \(3,\)"),
+        (("fc", 1, (0.5, 1)), r"position must be .* \(row, column\), got \(0.5, 1\)"),
     ],
 )
 def test_unit_of_no_kind(arguments, message):
     with pytest.raises(TypeError, match=f"^{message}$"):
         Unit(*arguments)
+
+
+def test_numbers_of_numpy_count_and_truth_values_do_not():
+    assert Unit("fc", np.int64(4)).channel == 4
+    assert Unit("fc", 0, np.array([1, 2])).channel == 0
+    assert class_name(np.int64(207)) == class_name(torch.tensor([207])) == class_name(207)
+    for wrong in (True, torch.tensor(True), torch.tensor(1.0), torch.tensor([1, 2])):
+        with pytest.raises(ValueError, match="^index must be a whole number between 0 and"):
+            class_name(wrong)

@@ -256,9 +256,9 @@ def test_fillers():
 
 @pytest.mark.parametrize("count", [1, 2, 8, 25, 1000])
 def test_blocks_hold_every_window_once(count):
-    seen = [(r, c) for rs, cs in blocks(7, 11, count) for r in rs for c in cs]
-    assert len({(r.item(), c.item()) for r, c in seen}) == len(seen) == 77
-    assert all(len(rs) * len(cs) <= count for rs, cs in blocks(7, 11, count))
+    seen = [tuple(place) for block in blocks(7, 11, count) for place in block.tolist()]
+    assert len(set(seen)) == len(seen) == 77
+    assert all(len(block) <= count for block in blocks(7, 11, count))
 
 
 # -- patches ---------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_what_cannot_be_taken_apart_is_left_whole():
     skipping = nn.Sequential(nn.Conv2d(3, 2, 1, stride=2), nn.Flatten())
     assert split(layers_of(skipping))[0] == []
     agrees(skipping, picture(12), 3, window=3, stride=2)
-    with pytest.raises(TypeError, match="model: wants SqueezeNet"):
+    with pytest.raises(TypeError, match="model must be SqueezeNet"):
         Incremental(load_model("resnet18", "random"), picture(40))
 
 
@@ -383,7 +383,7 @@ def test_the_model_is_left_as_it_was(error, incremental):
     with pytest.raises(error):
         occlusion(model, image, 0, 6, progress=interrupt, incremental=incremental)
     assert toys.state(model, image) == before
-    with pytest.raises(ValueError, match="there is no class"):
+    with pytest.raises(ValueError, match="must be classes between"):
         occlusion(model, image, 99, 6)
     assert toys.state(model, image) == before
 
@@ -410,28 +410,31 @@ def test_the_result_does_not_hang_on_the_callers_tensors():
 TOY = random_chain(1)[0]
 IMAGE = picture(20)
 MISTAKES = [
-    ({"window": 0}, "window: wants a whole number of pixels above 0"),
-    ({"window": 2.5}, "window: wants a whole number"),
-    ({"window": True}, "window: wants a whole number"),
-    ({"window": (1, 2, 3)}, "window: wants a whole number"),
-    ({"window": 21}, "window: wants at most the picture's 20 pixels, not 21"),
-    ({"stride": -1}, "stride: wants a whole number of pixels above 0"),
-    ({"fill": "colourless"}, 'fill: wants "mean", "blur", a colour'),
-    ({"fill": (0.5, 0.5, 0.5)}, "fill: wants"),
-    ({"fill": (0, 0, 256)}, "fill: wants"),
-    ({"fill": torch.zeros(2)}, r"fill: wants a tensor of shape \(3,\)"),
-    ({"fill": torch.full((3,), math.nan)}, "fill: holds NaN"),
-    ({"score": "loss"}, 'score: wants "logit", "probability" or a function'),
-    ({"score": lambda out: out.sum()}, "score: the function wants to give 1 scores"),
-    ({"score": lambda out: out[:, 0] / 0 * 0}, "score: of the whole picture it is nan"),
-    ({"target": Unit("0", 0), "score": "probability"}, 'score: wants "logit" where'),
-    ({"target": 99}, "target: there is no class 99"),
-    ({"target": [1, 2]}, "target: wants one class for each of 1 pictures"),
-    ({"target": "cat"}, "target: wants None"),
-    ({"image": torch.zeros(2, 3, 20, 20)}, "image: wants one picture"),
-    ({"image": torch.zeros(3, 20, 20)}, "image: wants the shape"),
-    ({"image": IMAGE / 0}, "image: holds NaN"),
-    ({"model": print}, "model: wants a torch.nn.Module"),
+    ({"window": 0}, "window must be a whole number of at least 1"),
+    ({"window": 2.5}, "window must be a whole number"),
+    ({"window": True}, "window must be a whole number"),
+    ({"window": (1, 2, 3)}, "window must be a number of pixels or two"),
+    ({"window": 21}, "window must be at most the image's 20, got 21"),
+    ({"stride": -1}, "stride must be a whole number of at least 1"),
+    ({"fill": "colourless"}, 'fill must be "mean", "blur", a colour'),
+    ({"fill": (0.5, 0.5, 0.5)}, "fill must be"),
+    ({"fill": (0, 0, 256)}, "fill must be"),
+    ({"fill": torch.zeros(2)}, r"fill must be a tensor of shape \(3,\)"),
+    ({"fill": torch.full((3,), math.nan)}, "fill must be finite, but holds NaN"),
+    ({"score": "loss"}, 'score must be "logit", "probability" or a function'),
+    ({"score": lambda out: out.sum()}, "score must return one score per image"),
+    (
+        {"score": lambda out: out[:, 0] / 0 * 0},
+        "score must be finite",
+    ),
+    ({"target": Unit("0", 0), "score": "probability"}, 'score must be "logit" where'),
+    ({"target": 99}, "target must be classes between 0 and .*, got 99"),
+    ({"target": [1, 2]}, "target must be one class for each of 1 images"),
+    ({"target": "cat"}, "target must be None"),
+    ({"image": torch.zeros(2, 3, 20, 20)}, "image must be one image"),
+    ({"image": torch.zeros(3, 20, 20)}, "image must be a tensor of shape"),
+    ({"image": IMAGE / 0}, "image must be finite, but holds NaN"),
+    ({"model": print}, "model must be a torch.nn.Module"),
 ]
 
 

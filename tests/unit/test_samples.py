@@ -3,8 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from course_utils import deprocess, load_model, load_samples, preprocess, two_class_picture
+from course_utils import (
+    composite,
+    deprocess,
+    load_composites,
+    load_model,
+    load_samples,
+    preprocess,
+    two_class_picture,
+)
 from course_utils.images import fit_box
 
 COUNTS = {"photos": 26, "scenes": 7, "cutouts": 5}
@@ -64,9 +73,9 @@ def test_labels_and_their_names():
 def test_boxes_follow_their_pictures(fit):
     samples = load_samples()
     fitted = samples.boxes_at(224, fit)
-    for box, image, there in zip(samples.boxes, samples.images, fitted, strict=True):
-        assert there == fit_box(box, image.size, 224, fit)
-        x0, y0, x1, y1 = there
+    for box, image, placed in zip(samples.boxes, samples.images, fitted, strict=True):
+        assert placed == fit_box(box, image.size, 224, fit)
+        x0, y0, x1, y1 = placed
         assert 0 <= x0 < x1 <= 224
         assert 0 <= y0 < y1 <= 224
 
@@ -92,21 +101,22 @@ def test_pictures_are_read_once_and_printed_in_short():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num": 0}, r"num: there are 1 to 26 photos, not 0"),
-        ({"num": 27}, r"num: there are 1 to 26 photos, not 27"),
-        ({"num": -1, "kind": "scenes"}, r"num: there are 1 to 7 scenes, not -1"),
-        ({"num": "five"}, r"num: there are 1 to 26 photos, not 'five'"),
-        ({"num": 2.0}, r"num: .* not 2.0"),
-        ({"kind": "photo"}, r"kind: wants one of photos, scenes, cutouts, not 'photo'"),
+        ({"num": 0}, "num must be a whole number between 1 and 26, got 0"),
+        ({"num": 27}, "num must be a whole number between 1 and 26, got 27"),
+        ({"num": -1, "kind": "scenes"}, "num must be .* between 1 and 7, got -1"),
+        ({"num": "five"}, "num must be a whole number .*, got 'five'"),
+        ({"num": 2.0}, "num must be a whole number .*, got 2.0"),
+        ({"num": True}, "num must be a whole number .*, got True"),
+        ({"kind": "photo"}, "kind must be one of photos, scenes, cutouts, got 'photo'"),
         (
             {"names": "goldfsh"},
-            r"names: no picture of photos is called 'goldfsh'; .*goldfish.*",
+            "names must be .*, got 'goldfsh'; did you mean .*goldfish.*",
         ),
-        ({"names": ["koala", "shepherd"]}, r"names: .*'shepherd'; .*german_shepherd.*"),
-        ({"names": "xqzw"}, r"names: .*'xqzw'; there are \['german_shepherd', .*"),
-        ({"names": ["koala", 3]}, r"names: no picture of photos is called 3; .*"),
-        ({"names": []}, r"names: wants a name or a list of names, not \[\]"),
-        ({"names": 3}, r"names: wants a name or a list of names, not 3"),
+        ({"names": ["koala", "shepherd"]}, "names .*'shepherd'; .*german_shepherd.*"),
+        ({"names": "xqzw"}, r"names .*'xqzw'; there are \['german_shepherd', .*"),
+        ({"names": ["koala", 3]}, "names must be names of the pictures, got 3; .*"),
+        ({"names": []}, r"names must be a name or a list of them, got \[\]"),
+        ({"names": 3}, "names must be a name or a list of them, got 3"),
     ],
 )
 def test_samples_that_are_not_there(arguments, message):
@@ -116,10 +126,15 @@ def test_samples_that_are_not_there(arguments, message):
 
 @pytest.mark.parametrize(
     ("arguments", "name"),
-    [({"size": 0}, "size"), ({"size": 2.5}, "size"), ({"fit": "squeeze"}, "fit")],
+    [
+        ({"size": 0}, "size"),
+        ({"size": 2.5}, "size"),
+        ({"size": True}, "size"),
+        ({"fit": "squeeze"}, "fit"),
+    ],
 )
 def test_arrays_of_no_size(arguments, name):
-    with pytest.raises(ValueError, match=f"^{name}: wants"):
+    with pytest.raises(ValueError, match=f"^{name} must be"):
         load_samples(1).arrays(**arguments)
 
 
@@ -130,3 +145,58 @@ def test_picture_of_two_classes_holds_both():
     pair = load_samples(names=["rainbow_lorikeet", "german_shepherd"])
     assert set(pair.labels.tolist()) <= set(top)
     assert two_class_picture(size=64).size == (64, 64)
+
+
+# -- composites ------------------------------------------------------------------------
+
+SCENE = Image.new("RGB", (30, 20), "green")
+SQUARE = Image.new("RGBA", (8, 4), "red")
+FAINT = Image.new("RGBA", (8, 4), (255, 0, 0, 100))
+
+
+def test_numbers_of_numpy_are_taken():
+    size = np.int64(32)
+    assert load_samples(np.int64(2)).arrays(size).shape == (2, 32, 32, 3)
+    made = composite(SQUARE, SCENE, np.float32(0.5), np.array([0, 1]), size=size)
+    assert made.box == (0, 24, 16, 32)
+    assert made.mask.sum() == 16 * 8
+    assert len(load_composites(np.int64(2), np.int64(1), np.array([0.2, 0.5]), 32)) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"share": 0}, "share must be a number above 0 and at most 1, got 0"),
+        ({"share": 1.5}, "share must be .*, got 1.5"),
+        ({"share": True}, "share must be .*, got True"),
+        ({"cutout": FAINT}, "cutout must be opaque enough to cover half of a pixel"),
+        ({"place": 0.5}, r"place must be 2 numbers .* \(across, down\), got 0.5"),
+        (
+            {"place": (0, 1.5)},
+            r"place must be 2 numbers between 0 and 1 .*, got \(0, 1.5\)",
+        ),
+        ({"place": (True, 0)}, r"place must be .*, got \(True, 0\)"),
+        ({"size": 0}, "size must be a whole number of at least 1, got 0"),
+        ({"scene": b"words"}, "scene cannot be opened: the data is not a picture"),
+        ({"cutout": SCENE}, "cutout must be an RGBA picture"),
+        ({"cutout": Image.new("RGBA", (4, 4))}, "cutout must be .* not all transparent"),
+    ],
+)
+def test_composite_that_cannot_be_made(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        composite(**({"cutout": SQUARE, "scene": SCENE, "size": 16} | arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"count": 0}, "count must be a whole number of at least 1, got 0"),
+        ({"count": True}, "count must be a whole number of at least 1, got True"),
+        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
+        ({"shares": 0.5}, r"shares must be 2 numbers .* \(smallest, largest\), got 0.5"),
+        ({"shares": (0.6, 0.3)}, r"shares must be \(smallest, largest\), got \(0.6, 0.3\)"),
+    ],
+)
+def test_composites_that_cannot_be_made(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        load_composites(**arguments)

@@ -123,7 +123,7 @@ def test_a_checkpoint_with_code_in_it_is_refused_and_not_run(kind, name, tmp_pat
         old = {"_use_new_zipfile_serialization": False} if kind.endswith("old") else {}
         torch.save(Bomb(sign), file, **old)
     model = toys.Busy() if name == "own network" else name
-    with pytest.raises(ValueError, match="^weights: .* no checkpoint that can be read"):
+    with pytest.raises(ValueError, match="^weights .* is not a valid checkpoint"):
         load_model(model, file)
     assert not sign.exists()
 
@@ -134,7 +134,7 @@ def test_a_poisoned_cache_is_refused_and_not_run(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     torch.save(Bomb(tmp_path / "sign"), folder / "squeezenet1_1-b8a52dc0.pth")
     assert has_cached_weights("squeezenet1_1")
-    with pytest.raises(ValueError, match="^weights: .* is damaged or holds another"):
+    with pytest.raises(ValueError, match="^weights in .* are damaged or do not fit"):
         load_model("squeezenet1_1", "torchvision")
     assert not (tmp_path / "sign").exists()
 
@@ -200,7 +200,9 @@ def claimed(kind):
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "GIF", "TIFF", "PPM"])
 def test_a_head_that_claims_too_much_is_refused_before_anything_is_decoded(kind):
-    with pytest.raises(ValueError, match="^source: the data (has|is no picture)"):
+    with pytest.raises(
+        ValueError, match="^source cannot be opened: the data (has|is not a)"
+    ):
         load_image(claimed(kind))
 
 
@@ -213,7 +215,7 @@ def test_of_many_frames_the_first_is_taken(kind):
 
 def test_texts_packed_in_a_picture_stay_packed():
     text = b"Comment\0\1\0\0\0" + zlib.compress(bytes(100_000_000))
-    with pytest.raises(ValueError, match="^source: the data "):
+    with pytest.raises(ValueError, match="^source cannot be opened: the data "):
         load_image(png(4, 4, 8, 2, [(b"iTXt", text)]))
 
 
@@ -229,6 +231,7 @@ print(picture.mode, picture.size, peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by Linux's counter")
 @pytest.mark.parametrize(("depth", "colours"), [(16, 0), (8, 6)])
 def test_the_largest_picture_stays_below_a_gigabyte(depth, colours):
@@ -247,7 +250,7 @@ def test_the_largest_picture_stays_below_a_gigabyte(depth, colours):
 
 @pytest.fixture
 def inside(tmp_path):
-    """A folder to write in, and the one around it, which must stay as it is."""
+    """A folder to write in, and the one around it, which must not change."""
     folder = tmp_path / "chosen"
     folder.mkdir()
     (tmp_path / "other.png").write_bytes(b"not mine")
@@ -355,10 +358,10 @@ def test_a_download_says_so_and_a_url_is_asked_for(
     no_network, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(ConnectionError, match="^weights: .* could not be downloaded"):
+    with pytest.raises(ConnectionError, match="^alexnet.* could not be downloaded"):
         load_model("alexnet")
     assert "Downloading alexnet" in capsys.readouterr().err
-    with pytest.raises(ConnectionError, match="^source: http"):
+    with pytest.raises(ConnectionError, match="^http.* could not be fetched"):
         load_image("http://localhost:9/a.png")
     assert len(no_network) >= 2
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
@@ -368,6 +371,6 @@ def test_a_download_says_so_and_a_url_is_asked_for(
     "address", ["file:///etc/hostname", "ftp://localhost/a.png", "data:,a"]
 )
 def test_only_web_addresses_are_fetched(address, no_network):
-    with pytest.raises(FileNotFoundError, match="^source: there is no file"):
+    with pytest.raises(FileNotFoundError, match="^there is no file"):
         load_image(address)
     assert no_network == []

@@ -9,8 +9,7 @@ import torch
 import toys
 from torch import nn
 
-from course_utils import load_model, preprocess
-from course_utils.gradients import grad_cam, vanilla_saliency
+from course_utils import grad_cam, load_model, preprocess, vanilla_saliency
 from course_utils.occlusion import occlusion
 from course_utils.shortcuts import (
     SIZE,

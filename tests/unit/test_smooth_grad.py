@@ -129,13 +129,17 @@ def test_the_model_is_left_as_it_was():
 
 
 def test_progress_is_told_and_can_end_it():
-    calls = []
+    told, stopping = toys.Told(), toys.Told(last=2)
     model, images = toys.Busy().train(), toys.batch(1)
-    smooth_grad(model, images, 0, samples=3, progress=lambda *a: calls.append(a))
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    whole = smooth_grad(model, images, 0, samples=3, progress=told)
+    assert told.calls == [(1, 3), (2, 3), (3, 3)]
+    assert torch.equal(told.so_far[-1], whole)
+    stopped = smooth_grad(model, images, 0, samples=3, progress=stopping)
+    assert torch.equal(stopped, smooth_grad(model, images, 0, samples=2))
+    assert stopping.calls == [(1, 3), (2, 3)]
     before = toys.state(model, images)
 
-    def stop(done, total):
+    def stop(done, total, so_far):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -146,12 +150,12 @@ def test_progress_is_told_and_can_end_it():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"samples": 0}, "samples: wants a whole number from 1, not 0"),
-        ({"samples": 2.5}, "samples: wants a whole number"),
-        ({"noise": -0.1}, "noise: wants a share of the value range from 0"),
-        ({"noise": "much"}, "noise: wants a share"),
-        ({"method": "vanilla"}, "method: wants a function that gives maps"),
-        ({"targets": 99}, "targets: there is no class 99"),
+        ({"samples": 0}, "samples must be a whole number of at least 1, got 0"),
+        ({"samples": 2.5}, "samples must be a whole number"),
+        ({"noise": -0.1}, "noise must be a number of at least 0, got -0.1"),
+        ({"noise": "much"}, "noise must be a number"),
+        ({"method": "vanilla"}, "method must be a function"),
+        ({"targets": 99}, "targets must be classes between 0 and .*, got 99"),
     ],
 )
 def test_bad_arguments_are_named(arguments, words):

@@ -6,6 +6,7 @@ pass, or at a later one), by whatever a learner's `progress` raises.
 """
 
 import sys
+from inspect import signature
 
 import pytest
 import torch
@@ -15,26 +16,21 @@ from torch import nn
 
 from course_utils import (
     Unit,
-    deconvnet,
     evaluation,
     grad_cam,
-    gradients,
-    guided_backprop,
     input_gradient,
-    integrated_gradients,
     layer_gradient,
     localization,
     occlusion,
     smooth_grad,
     summarize,
-    vanilla_saliency,
     visualize_class,
 )
 from course_utils.class_visualization import CS231N, judge
 from course_utils.evaluation import deletion_insertion, randomization_test
-from course_utils.methods import METHODS, compute_maps
+from course_utils.methods import METHODS, QUICK, compute_maps
 from course_utils.models import fingerprint
-from course_utils.targets import read_answer
+from course_utils.targets import predict
 from course_utils.your_own import compare_methods, map_folder
 
 SIZE = 12
@@ -69,28 +65,25 @@ def averaged(model, images, target, progress=None):
 
 
 # (model, images (2, 3, H, W), target, progress) → anything
+EVERY_METHOD = {
+    name: lambda m, x, t, p, method=method: method(m, x, t, p)
+    for name, method in QUICK.items()
+    if not method.baseline
+}
 QUIET = {
-    "vanilla_saliency": lambda m, x, t, p: vanilla_saliency(m, x, t),
     "input_gradient": lambda m, x, t, p: input_gradient(m, x, t),
-    "guided_backprop": lambda m, x, t, p: guided_backprop(m, x, t),
-    "deconvnet": lambda m, x, t, p: deconvnet(m, x, t),
     "layer_gradient": lambda m, x, t, p: layer_gradient(m, x, t, "conv", "guided"),
-    "grad_cam": lambda m, x, t, p: grad_cam(m, x, t),
     "grad_cam of a layer": lambda m, x, t, p: grad_cam(m, x, t, layer="conv"),
-    "read_answer": lambda m, x, t, p: read_answer(m, x, t),
+    "predict": lambda m, x, t, p: predict(m, x, t),
     "averaged_saliency": lambda m, x, t, p: averaged(m, x, t),
 }
 WITH_PROGRESS = {
-    "smooth_grad": lambda m, x, t, p: smooth_grad(m, x, t, samples=3, progress=p),
-    "integrated_gradients": lambda m, x, t, p: integrated_gradients(
-        m, x, t, steps=3, progress=p
-    ),
-    "occlusion": lambda m, x, t, p: occlusion(m, x[:1], t, 4, 2, progress=p),
+    "occlusion of one image": lambda m, x, t, p: occlusion(m, x[:1], t, 4, 2, progress=p),
     "visualize_class": lambda m, x, t, p: visualize_class(
-        m, 1 if t is None else t, steps=3, size=SIZE, callback=p
+        m, 1 if t is None else t, steps=3, size=SIZE, progress=p
     ),
     "visualize_class by pixels": lambda m, x, t, p: visualize_class(
-        m, 1 if t is None else t, steps=3, size=SIZE, callback=p, **CS231N
+        m, 1 if t is None else t, steps=3, size=SIZE, progress=p, **CS231N
     ),
     "deletion_insertion": lambda m, x, t, p: deletion_insertion(
         m, x[:1], x[0, 0].abs(), t, steps=3, progress=p
@@ -99,9 +92,12 @@ WITH_PROGRESS = {
         m, x, t, layers=["fc", "conv"], progress=p
     ),
     "compute_maps": lambda m, x, t, p: compute_maps(
-        m, x, t, ["vanilla_saliency", "grad_cam", "smooth_grad"], progress=p
+        m, x, t, ["vanilla_saliency", "grad_cam", "occlusion"], progress=p
     ),
 }
+for name in EVERY_METHOD:
+    reports = "progress" in signature(QUICK[name].maps).parameters
+    (WITH_PROGRESS if reports else QUIET)[name] = EVERY_METHOD[name]
 EVERYTHING = QUIET | WITH_PROGRESS
 ERRORS = (KeyboardInterrupt, RuntimeError, ValueError, KeyError, MemoryError)
 
@@ -109,9 +105,9 @@ ERRORS = (KeyboardInterrupt, RuntimeError, ValueError, KeyError, MemoryError)
 @pytest.fixture(autouse=True)
 def small_groups(monkeypatch):
     """Few pictures at once, so that ten windows take several passes."""
-    monkeypatch.setattr("course_utils.targets.PIXELS_AT_ONCE", 4 * SIZE**2)
-    for module in (gradients, sys.modules["course_utils.occlusion"]):
-        monkeypatch.setattr(module, "PIXELS_AT_ONCE", 4 * SIZE**2)
+    for module in ("targets", "occlusion"):
+        home = sys.modules[f"course_utils.{module}"]
+        monkeypatch.setattr(home, "PIXELS_AT_ONCE", 4 * SIZE**2)
 
 
 def whole_state(model, images):

@@ -186,7 +186,7 @@ def test_unit_of_a_layer_used_twice_is_that_of_its_last_use():
 
 def test_unit_of_a_layer_that_is_never_used_is_refused():
     with pytest.raises(
-        ValueError, match="^targets: the model never uses its layer 'unused'"
+        ValueError, match="^targets must name a layer that the model uses, got 'unused'"
     ):
         target_scores(Hidden(), toys.batch(), Unit("unused", 0))
 
@@ -195,7 +195,7 @@ def test_no_hook_is_left_behind_by_a_unit():
     model = Hidden()
     before = toys.state(model)
     target_scores(model, toys.batch(), Unit("mix", 0))
-    with pytest.raises(ValueError, match="channels"):
+    with pytest.raises(ValueError, match="must name a channel"):
         target_scores(model, toys.batch(), Unit("mix", 9))
     assert toys.state(model) == before
 

@@ -33,7 +33,7 @@ from course_utils import (
 )
 from course_utils.images import find_pictures
 from course_utils.models import fingerprint
-from course_utils.targets import read_answer
+from course_utils.targets import predict
 from course_utils.your_own import COURSE
 from course_utils.your_own import folder as module
 from course_utils.your_own.__main__ import main
@@ -354,9 +354,9 @@ def test_the_network_is_left_as_it_was(error):
         ({"methods": []}, "methods must name some of"),
         ({"scale": "loud"}, "scale must be one of own, method, rank"),
         ({"titles": ["a"]}, "titles must be one per picture"),
-        ({"targets": 4}, "class 4"),
+        ({"targets": 4}, "targets must be classes between 0 and 3, got 4"),
         ({"targets": [0]}, "targets"),
-        ({"pictures": []}, "images"),
+        ({"pictures": []}, "pictures"),
         ({"pictures": "nowhere.png"}, "nowhere.png"),
         ({"std": (0, 0, 0)}, "std"),
     ],
@@ -787,7 +787,7 @@ def test_a_method_that_fails_on_every_picture_is_an_error(tmp_path, count):
         ({"method": "magic"}, "vanilla_saliency"),
         ({"method": 7}, "method must be a function"),
         ({"targets": [1, 2]}, "targets must be None, one class"),
-        ({"targets": 4}, "class 4"),
+        ({"targets": 4}, "targets must be classes between 0 and 3, got 4"),
         ({"method": lambda m, x, t: x[:1]}, "method must give one map for each of 3"),
         ({"size": 0}, "size"),
         ({"fit": "squeeze"}, "fit"),
@@ -938,18 +938,18 @@ def test_an_answer_is_read_in_one_pass_and_leaves_no_trace():
     model, images = Net().train(), toys.batch(3)
     before, calls = toys.state(model, images), []
     hook = model.fc.register_forward_hook(lambda *_: calls.append(1))
-    scores, classes, outputs = read_answer(model, images)
+    scores, classes, outputs = predict(model, images)
     assert calls == [1]
     hook.remove()
     assert toys.state(model, images) == before
     assert torch.equal(classes, outputs.argmax(1))
     assert torch.equal(scores, outputs.amax(1))
     assert not scores.requires_grad
-    scores, classes, outputs = read_answer(model, images, [3, 0, 1])
+    scores, classes, outputs = predict(model, images, [3, 0, 1])
     assert torch.equal(scores, outputs[range(3), [3, 0, 1]])
     assert classes.tolist() == [3, 0, 1]
-    scores, classes, _ = read_answer(model, images, lambda outputs: outputs.sum(1))
+    scores, classes, _ = predict(model, images, lambda outputs: outputs.sum(1))
     assert classes is None
-    with pytest.raises(ValueError, match="there is no class 9"):
-        read_answer(model, images, 9)
+    with pytest.raises(ValueError, match="^targets must be classes between 0 and 3, got 9"):
+        predict(model, images, 9)
     assert toys.state(model, images) == before

@@ -1,0 +1,75 @@
+"""Toy networks and toy pictures for the checks: small, random, the same every time."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def noise(*shape: int, seed: int = 0) -> Tensor:
+    """Normally distributed values of the given shape."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def tiny_batch(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random pictures (count, 3, 8, 8) and their classes (count,), 0 to 5."""
+    random = torch.Generator().manual_seed(seed + count)
+    images = torch.randn(count, 3, 8, 8, generator=random)
+    return images, torch.randint(0, 6, (count,), generator=random)
+
+
+def tiny_network(seed: int = 0) -> nn.Module:
+    """A small random classifier, (N, 3, H, W) → (N, 6), in evaluation mode.
+
+    It holds batch norm and dropout, so that training mode would show.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = nn.Sequential(
+            nn.Conv2d(3, 8, 3),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(72, 6),
+        )
+    return network.eval()
+
+
+class ReLUNetwork(nn.Module):
+    """(N, 3, 8, 8) → (N, 4) through one activation, used twice, of a given kind."""
+
+    KINDS = {
+        "modules that work in place": lambda: nn.ReLU(inplace=True),
+        "F.relu": lambda: F.relu,
+        "F.relu(inplace=True)": lambda: lambda x: F.relu(x, inplace=True),
+        "torch.relu": lambda: torch.relu,
+        "the method x.relu()": lambda: lambda x: x.relu(),
+        "GELU, no ReLU at all": lambda: F.gelu,
+    }
+
+    def __init__(self, kind: str):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.conv1, self.conv2 = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3)
+            self.fc = nn.Linear(8, 4)
+        self.relu = self.KINDS[kind]()
+        self.eval().requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (N, 3, 8, 8) to scores (N, 4)."""
+        x = self.relu(self.conv1(x))
+        return self.fc(self.relu(self.conv2(x)).mean((2, 3)))
+
+
+class Squares(nn.Module):
+    """score = Σ w·x²: its integrated gradients are w·(x² − x'²), whatever the rule."""
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)  # (classes, 3, H, W)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (N, 3, H, W) to scores (N, classes)."""
+        return torch.einsum("nchw,kchw->nk", x**2, self.weight)

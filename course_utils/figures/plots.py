@@ -1,0 +1,366 @@
+"""Every plot of the course: a function ``plot_…`` draws a `Figure` and returns it.
+
+Throughout this module `images` are pictures of any kind that `load_image` takes, `titles`
+has one text for each of them, `scale` is that of `map_limits`, `cmap` names a colour map
+of matplotlib, and `size` is the width of a panel in inches.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from .._machinery.arguments import ArgumentError
+from ..images import fit_image, load_image
+from ..models import class_name
+from .maps import (
+    limit_of,
+    map_limits,
+    map_panel,
+    overlay_panel,
+    signed_panel,
+    signed_picture,
+    signed_style,
+    smooth,
+    square,
+    to_array,
+)
+from .words import describe_map
+
+Titles = Sequence[str] | None
+Cells = Sequence[tuple[int, int]]  # the row and the column of each
+
+PANEL, TITLE, GAP = 1.8, 0.3, 0.1  # inches: a panel's side, its title, between two panels
+BLUE, ORANGE, GREY = "#3b6ea5", "#c1440e", "#999999"
+
+
+# -- pictures and maps -----------------------------------------------------------------
+
+
+def plot_images(images: Sequence, titles: Titles = None) -> Figure:
+    """Pictures in a row: PIL pictures, or arrays (H, W, 3)."""
+    panels = zip(images, _texts(titles, images), strict=True)
+    return plot_panels([(image, title, {}) for image, title in panels])
+
+
+def plot_panels(
+    panels: Sequence[tuple], size: float = PANEL, columns: int | None = None
+) -> Figure:
+    """Pictures and maps of any kind, in one row or several.
+
+    Args:
+        panels: each ``(values, title, style)``: a picture or an array, its title, and
+            what `imshow` takes (``cmap``, ``vmin``, ``vmax``) with ``below``, a text.
+            In place of the values: a function that draws into the axes it is given.
+        columns: panels per row; all of them unless given.
+    """
+    columns = columns or len(panels)
+    lines = 1 + max((p[2].get("below", "").count("\n") for p in panels), default=0)
+    rows = -(-len(panels) // max(columns, 1))
+    below = 0.27 + 0.16 * (lines - 1) + 0.27 * (rows > 1)  # above the next row's titles
+    figure, axes = _grid(rows, columns, size, below=below)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        _draw(axis, *panel)
+    return figure
+
+
+def plot_signed(
+    maps: Sequence, titles: Titles = None, scale: str = "each", size: float = PANEL
+) -> Figure:
+    """Signed maps in a row, zero in the middle of their colours.
+
+    Each is (3, H, W), drawn in colour with zero as middle grey; or (H, W), drawn in red
+    above zero and blue below; or a picture, drawn unchanged.
+    """
+    return plot_panels(_panels(maps, _texts(titles, maps), scale, signed_panel), size)
+
+
+def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Figure:
+    """One photograph, its map, and the smoothed map laid over it.
+
+    The map is (H, W) with H = W, and not negative. The photograph, of any size, is scaled
+    and cropped to it.
+    """
+    values, smoothed = square(saliency), smooth(saliency)
+    panels = [
+        (fit_image(load_image(image), len(values)), title, {}),
+        map_panel(values, "saliency map", cmap=cmap),
+        overlay_panel(image, smoothed, "smoothed, laid over it", cmap=cmap),
+    ]
+    return plot_panels(panels, size=2.6)
+
+
+def plot_maps(
+    images: Sequence,
+    maps: Sequence,
+    titles: Titles = None,
+    scale: str = "each",
+    cmap: str = "inferno",
+    overlaid: bool = False,
+) -> Figure:
+    """The 2×N panel: pictures above, their saliency maps below.
+
+    Args:
+        images: N pictures; each is scaled and cropped to the size of its map.
+        maps: (N, H, W), or N arrays (H, W), with H = W; not negative.
+        scale: ``"each"`` map has its own range, stated below it; or they share one,
+            ``"shared"``, with one colour bar.
+        overlaid: smooth each map and lay it over its picture.
+    """
+    one_bar = scale == "shared" and not overlaid
+    figure, axes = _grid(2, len(images), right=0.9 if one_bar else 0.05)
+    if len(maps) != len(images):
+        words = f"must have one map for each of {len(images)} images, got {len(maps)}"
+        raise ArgumentError("maps", words)
+    maps = [smooth(square(m)) if overlaid else square(m) for m in maps]
+    rows = zip(images, maps, map_limits(maps, scale), _texts(titles, images), strict=True)
+    for (top, bottom), (image, values, limit, title) in zip(axes.T, rows, strict=True):
+        _draw(top, fit_image(load_image(image), len(values)), title)
+        if overlaid:
+            panel = overlay_panel(image, values, "", limit, cmap)
+            _draw(bottom, *panel).set_label(describe_map(values))
+        else:
+            drawn = _draw(bottom, *map_panel(values, "", limit, cmap))
+    if one_bar:
+        for axis in axes[1]:
+            axis.set_xlabel("")
+        last = axes[1, -1].get_position()
+        bar = figure.add_axes((last.x1 + 0.02, last.y0, 0.02, last.height))
+        figure.colorbar(drawn, cax=bar, label="saliency", extend="max")
+    return figure
+
+
+def plot_rows(
+    rows: Sequence[Sequence],
+    row_titles: Sequence[str],
+    titles: Sequence[str],
+    scale: str = "each",
+    cmap: str = "inferno",
+) -> Figure:
+    """A grid of pictures and maps: one row per method or class, one column per picture.
+
+    Args:
+        rows: each a sequence of N pictures, of N maps (H, W), or of N signed maps
+            (3, H, W), drawn in colour with zero as middle grey.
+        row_titles, titles: one per row, one per column.
+        scale: ``"each"`` map has its own range, or a row's share one, ``"shared"``.
+    """
+    figure, axes = _grid(len(rows), len(titles), left=0.3)
+    panel = partial(map_panel, cmap=cmap)
+    for line, items, row_title in zip(axes, rows, row_titles, strict=True):
+        for axis, drawn in zip(line, _panels(items, titles, scale, panel), strict=True):
+            _draw(axis, *drawn)
+        line[0].set_ylabel(row_title)
+    for axis in axes[1:].flat:
+        axis.set_title("")
+    return figure
+
+
+def _panels(items: Sequence, titles: Sequence[str], scale: str, panel: Callable) -> list:
+    """Pictures unchanged, maps as ``panel(values, title, limit)`` draws them."""
+    maps = [item for item in items if not _is_picture(item)]
+    limits = iter(map_limits(maps, scale) if maps else [])
+    return [
+        (item, title, {}) if _is_picture(item) else panel(item, title, next(limits))
+        for item, title in zip(items, titles, strict=True)
+    ]
+
+
+# -- numbers ---------------------------------------------------------------------------
+
+
+def plot_table(
+    values, marked: Cells = (), row_titles: Sequence[str] = (), titles: Sequence[str] = ()
+) -> Figure:
+    """A small matrix (rows, columns) with its numbers, the `marked` cells framed."""
+    values = to_array(values)
+    rows, columns = values.shape
+    figure = Figure(figsize=(0.75 * columns + 1.4, 0.45 * rows + 0.6), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(values, cmap="Blues", vmax=2 * np.abs(values).max() or 1, aspect="auto")
+    _write_cells(axis, values, marked)
+    axis.set_xticks(range(len(titles)), titles)
+    axis.set_yticks(range(len(row_titles)), row_titles)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    return figure
+
+
+def plot_tables(
+    tables: dict[str, object], marked: Cells = (), size: float = PANEL
+) -> Figure:
+    """Small signed matrices next to one another, in the colours of one shared range.
+
+    Args:
+        tables: title → (rows, columns) numbers; zero is white, red is positive, blue
+            negative.
+        marked: the cells to frame in every table.
+    """
+    figure, axes = _grid(1, len(tables), size)
+    limit = 2 * map_limits(list(tables.values()), "shared", percentile=100)[0]
+    style = signed_style(limit) | {"below": "", "aspect": "auto"}
+    for axis, (title, values) in zip(axes[0], tables.items(), strict=True):
+        _draw(axis, to_array(values), title, style)
+        _write_cells(axis, to_array(values), marked)
+        axis.spines[:].set(visible=True, color="lightgray")
+    return figure
+
+
+def _write_cells(axis, values: np.ndarray, marked: Cells) -> None:
+    for (row, column), value in np.ndenumerate(values):
+        weight = "bold" if (row, column) in marked else "normal"
+        axis.text(column, row, f"{value:g}", ha="center", va="center", weight=weight)
+    for row, column in marked:
+        corner = (column - 0.47, row - 0.46)
+        axis.add_patch(Rectangle(corner, 0.94, 0.92, fill=False, ec=ORANGE, lw=2.5))
+
+
+def plot_intervals(
+    columns: dict[str, dict[str, tuple[float, float, float]]],
+    grey: Sequence[str] = (),
+    size: float = 1.7,
+) -> Figure:
+    """Means with their intervals: one row per method, one panel per measure.
+
+    Args:
+        columns: measure → method → ``(mean, low, high)``, the same methods in each.
+        grey: the methods drawn in grey, such as baselines.
+    """
+    names = list(next(iter(columns.values())))
+    width, height = 1.7 + size * len(columns), 0.8 + 0.24 * len(names)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for axis, (title, rows) in zip(axes, columns.items(), strict=True):
+        for row, name in enumerate(names):
+            mean, low, high = rows[name]
+            colour = GREY if name in grey else BLUE
+            axis.plot([low, high], [row, row], color=colour, lw=2)
+            axis.plot([mean], [row], "o", color=colour, ms=5)
+        axis.set_title(title, fontsize=9)
+        axis.set_yticks(range(len(names)), names, fontsize=8)
+        axis.set_ylim(len(names) - 0.5, -0.5)
+        axis.grid(axis="x", color="#dddddd")
+        axis.tick_params(labelsize=8)
+    return figure
+
+
+# -- networks --------------------------------------------------------------------------
+
+
+def plot_top_classes(image, scores, names: Titles = None, count: int = 5) -> Figure:
+    """A picture, and next to it the `count` classes that a network finds most probable.
+
+    `scores` are (classes,), before softmax; `names` are ImageNet's unless given.
+    """
+    bars = partial(draw_top_classes, scores=scores, names=names, count=count)
+    return plot_panels([(image, "picture", {}), (bars, "probability", {})], size=2.6)
+
+
+def draw_top_classes(axis, scores, names: Titles = None, count: int = 5) -> None:
+    """Bars of the most probable classes, drawn into `axis`; see `plot_top_classes`."""
+    shares = torch.as_tensor(scores).detach().cpu().double().softmax(dim=0)
+    shares, classes = shares.topk(min(count, len(shares)))
+    rows = np.arange(len(classes))
+    axis.barh(rows + 0.14, shares.numpy(), height=0.36, color=BLUE)
+    for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
+        axis.text(0.015, row - 0.1, f"{class_name(index, names)}  {share:.1%}", va="bottom")
+    axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
+    axis.spines["left"].set_visible(True)
+
+
+def plot_flow(steps: Sequence[tuple[str, object]], columns: int = 5) -> Figure:
+    """What happens to one picture, step by step: each tensor drawn, its shape below it.
+
+    A tensor of three colours is drawn as a picture (one with negative values with 0 as
+    middle grey), a map (H, W) in ``hot``, a vector as a curve, a number in digits.
+    Leading axes of length 1 change only the shape that is stated.
+
+    Args:
+        steps: each ``(name, value)``, a picture or a tensor; so many `columns` in a row.
+    """
+    figure, axes = _grid(-(-len(steps) // columns), columns, 1.45, left=0.25, below=0.5)
+    for axis in axes.flat[len(steps) :]:
+        axis.remove()
+    for index, (axis, (name, value)) in enumerate(zip(axes.flat, steps, strict=False)):
+        axis.set_title(name)
+        _draw_step(axis, value)
+        if index:
+            place, circle = axis.get_position(), {"boxstyle": "circle", "fc": "white"}
+            x, y = place.x0 - 0.05 / figure.get_figwidth(), (place.y0 + place.y1) / 2
+            figure.text(x, y, "→", ha="center", va="center", size=9, bbox=circle)
+    return figure
+
+
+def _draw_step(axis, value) -> None:
+    if isinstance(value, Image.Image):
+        axis.set_xlabel(f"{value.width}×{value.height} {value.mode}")
+        axis.imshow(value)
+        return
+    axis.set_xlabel(str(tuple(value.shape)))
+    values = to_array(value)
+    while values.ndim > 1 and len(values) == 1:
+        values = values[0]
+    if values.ndim == 3 and values.min() < 0:
+        axis.imshow(signed_picture(values))
+    elif values.ndim == 3:
+        axis.imshow((values / limit_of(values)).transpose(1, 2, 0).clip(0, 1))
+    elif values.ndim == 2:
+        axis.imshow(values, cmap="hot", vmin=0, vmax=limit_of(values))
+    elif values.size > 1:
+        axis.plot(values.ravel(), lw=0.6, color=BLUE)
+    else:
+        axis.set(xlim=(-1, 1), ylim=(-1, 1))
+        axis.text(0, 0, f"{values.item():.1f}", ha="center", va="center", size=18)
+
+
+# -- panels ----------------------------------------------------------------------------
+
+
+def _grid(
+    rows: int, columns: int, panel: float = PANEL, left=0.05, right=0.05, below=0.27
+) -> tuple[Figure, np.ndarray]:
+    """A figure of `rows` × `columns` square panels without ticks; lengths in inches.
+
+    The margins are given: a layout engine would draw every figure twice, and a lab should
+    answer at once.
+    """
+    if rows * columns == 0:
+        raise ArgumentError("images", "must not be empty: there is nothing to plot")
+    width = left + columns * (panel + GAP) - GAP + right
+    height = TITLE + rows * (panel + below)
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(left / width, below / height, 1 - right / width)
+    figure.subplots_adjust(top=1 - TITLE / height, wspace=GAP / panel, hspace=below / panel)
+    no_ticks = {"xticks": [], "yticks": []}
+    axes = figure.subplots(rows, columns, squeeze=False, subplot_kw=no_ticks)
+    for axis in axes.flat:
+        axis.title.set_fontsize(10)
+        axis.spines[:].set_visible(False)
+    return figure, axes
+
+
+def _draw(axis, values, title: str, style: dict | None = None) -> AxesImage | None:
+    """Draw one of the panels of `plot_panels`."""
+    style = dict(style or {})
+    axis.set_title(title)
+    axis.set_xlabel(style.pop("below", ""))
+    return values(axis) if callable(values) else axis.imshow(np.asarray(values), **style)
+
+
+def _is_picture(item) -> bool:
+    return isinstance(item, Image.Image) or (np.ndim(item) == 3 and len(item) != 3)
+
+
+def _texts(titles: Titles, images: Sequence) -> Sequence[str]:
+    titles = [""] * len(images) if titles is None else titles
+    if len(titles) != len(images):
+        words = f"must have one text for each of {len(images)} images, got {len(titles)}"
+        raise ArgumentError("titles", words)
+    return titles

@@ -1,0 +1,169 @@
+r"""What a ReLU passes back: three rules, on any network (lesson 05).
+
+With input $x$, and $g$ the gradient that arrives from above:
+
+========== ============================ ====================================
+rule       passes on                    source
+========== ============================ ====================================
+vanilla    $g \cdot [x > 0]$            the derivative
+deconvnet  $g \cdot [g > 0]$            Zeiler & Fergus 2014, arXiv:1311.2901
+guided     $g \cdot [x > 0][g > 0]$     Springenberg et al. 2015, arXiv:1412.6806
+========== ============================ ====================================
+
+The rules apply to ReLUs (ReLU6 and clamping at 0 among them) and to nothing else. A
+network without any is refused; one that has other activations beside them, such as
+MobileNet v3 with its Hardswish, is computed with a warning, because those keep their plain
+derivative.
+
+>>> with relu_rule("guided") as relus:
+...     scores = model(images)
+>>> relus.met  # how many ReLUs the images passed
+26
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from numbers import Real
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from ._machinery.arguments import ArgumentError, choice, warn
+
+RULES = ("vanilla", "guided", "deconvnet")
+
+
+class RuledReLU(torch.autograd.Function):
+    """min(max(x, 0), top) forwards; backwards by `rule`, guided or deconvnet."""
+
+    @staticmethod
+    def forward(ctx, x, rule, top, in_place):
+        """The clamped values; kept for the backward pass only where the rule needs them."""
+        y = x.clamp_(0, top) if in_place else x.clamp(0, top)
+        if in_place:
+            ctx.mark_dirty(y)
+        ctx.top = top
+        ctx.save_for_backward(*[y] * (rule == "guided"))  # x > 0 where y > 0
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        """G · [g > 0], and for guided also · [0 < x < top]."""
+        g = g.clamp(min=0)
+        for y in ctx.saved_tensors:
+            # g where y > 0, else 0: five times as fast as g * (y > 0)
+            torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g)
+            if ctx.top < float("inf"):
+                g *= y < ctx.top
+        return g, None, None, None
+
+
+class RuledReLUs(TorchFunctionMode):
+    """Answers every call of a ReLU, wherever a network makes it, and counts them.
+
+    Module hooks miss functional calls and fail on in-place ones; a function mode sees
+    both, and the network itself is never touched.
+
+    Attributes:
+        rule: guided or deconvnet.
+        met: how many ReLUs were called.
+        others: the other activations that were called, by name.
+    """
+
+    def __init__(self, rule: str):
+        super().__init__()
+        self.rule, self.met, self.others = rule, 0, set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        call = RELUS[func](*args, **kwargs) if func in RELUS else None
+        if func in OTHERS:
+            self.others.add(OTHERS[func])
+        # Swin v2 also has ReLUs that no image passes: they turn constants into constants.
+        if call is None or (torch.is_grad_enabled() and not call[0].requires_grad):
+            return func(*args, **kwargs)
+        self.met += 1
+        x, top, in_place = call
+        return RuledReLU.apply(x, self.rule, top, in_place)
+
+    def check(self, model: nn.Module) -> None:
+        """Refuse a network without ReLUs; warn of one with other activations as well."""
+        name = type(model).__name__
+        if not self.met:
+            raise ArgumentError(
+                "rule",
+                f"must be vanilla here: {self.rule!r} changes the backward pass of ReLUs, "
+                f"and {name} has none on the way to this score",
+            )
+        if self.others:
+            warn(
+                f"{self.rule!r} changes the backward pass of ReLUs only; {name}'s "
+                f"{' and '.join(sorted(self.others))} keep their plain derivative"
+            )
+
+
+@contextmanager
+def relu_rule(rule: str) -> Iterator[RuledReLUs | None]:
+    """While open, ReLUs go backwards by `rule`.
+
+    Yields the mode that counts them; None for ``"vanilla"``, which changes nothing.
+    """
+    if rule == "vanilla":
+        yield None
+        return
+    with RuledReLUs(choice("rule", rule, RULES)) as relus:
+        yield relus
+
+
+# -- the many ways to call a ReLU ------------------------------------------------------
+# Each reads a call's arguments: (input, where it saturates, in place), or None if the call
+# is not a ReLU.
+
+
+def _relu(input, inplace=False):
+    return input, float("inf"), inplace
+
+
+def _relu6(input, inplace=False):
+    return input, 6.0, inplace
+
+
+def _hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
+    return (input, max_val, inplace) if min_val == 0 else None
+
+
+def _clamp(input, min=None, max=None, inplace=False):
+    top = float("inf") if max is None else max
+    at_zero = isinstance(min, Real) and min == 0 and isinstance(top, Real)
+    return (input, top, inplace) if at_zero else None
+
+
+RELUS = {
+    **dict.fromkeys((F.relu, torch.relu, Tensor.relu), _relu),
+    **dict.fromkeys((F.relu_, torch.relu_, Tensor.relu_), partial(_relu, inplace=True)),
+    F.relu6: _relu6,
+    F.hardtanh: _hardtanh,
+    F.hardtanh_: partial(_hardtanh, inplace=True),
+    **dict.fromkeys((torch.clamp, Tensor.clamp, torch.clip, Tensor.clip), _clamp),
+    **dict.fromkeys((torch.clamp_min, Tensor.clamp_min), _clamp),
+    **dict.fromkeys(
+        (torch.clamp_, Tensor.clamp_, Tensor.clip_, torch.clamp_min_, Tensor.clamp_min_),
+        partial(_clamp, inplace=True),
+    ),
+}
+OTHERS = {
+    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), "leaky ReLU"),
+    **dict.fromkeys((F.rrelu, F.rrelu_), "randomised ReLU"),
+    **dict.fromkeys((F.elu, F.elu_), "ELU"),
+    **dict.fromkeys((F.celu, torch.celu, torch.celu_), "CELU"),
+    **dict.fromkeys((F.selu, torch.selu, torch.selu_), "SELU"),
+    F.prelu: "PReLU",
+    F.gelu: "GELU",
+    F.silu: "SiLU",
+    F.mish: "Mish",
+    F.hardswish: "Hardswish",
+    F.softplus: "softplus",
+}
