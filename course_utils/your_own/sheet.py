@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from .._machinery.arguments import ArgumentError, choice, described, naming
 from .._machinery.files import write_whole
 from .._machinery.progress import Progress, goes_on
-from ..figures import describe, map_limits, plot_panels, range_text, to_array, to_png
+from ..figures import describe, map_limits, map_panel, plot_panels, to_array, to_png
 from ..images import IMAGENET_MEAN, IMAGENET_STD, deprocess, preprocess
 from ..methods import METHODS, find_method
 from ..models import class_name, fingerprint, load_model
@@ -197,19 +197,12 @@ class Sheet:
             return partial(_draw_empty, words=words), method.label, {}
         values, limit = self.maps[key], self._limit(key)
         if self.settings["scale"] == "rank":
-            shares = ranks(method.importance(values[None])[0])
-            style = {"cmap": "inferno", "vmin": 0, "vmax": 1, "below": "rank, 0 to 1"}
-            panel = (shares, method.label, style)
+            panel = map_panel(ranks(method.importance(values[None])[0]), method.label, 1)
+            panel[2]["below"] = "rank, 0 to 1"
         elif self.settings["signed"]:
             panel = method.panel(values, limit=limit)
         else:
-            style = {
-                "cmap": "inferno",
-                "vmin": 0,
-                "vmax": limit,
-                "below": range_text(limit),
-            }
-            panel = (_strength(values), method.label, style)
+            panel = map_panel(_strength(values), method.label, limit)
         if not values.any():
             panel[2]["below"] = "zero everywhere"
         if times:
