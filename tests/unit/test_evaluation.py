@@ -326,7 +326,7 @@ def test_progress_of_the_randomisation():
 def test_bad_methods_and_layers_are_named():
     with pytest.raises(TypeError, match="method must be a function"):
         randomization_test(toys.Busy(), toys.batch(1), 0, "vanilla")
-    with pytest.raises(ValueError, match="layer: Busy has no layer called 'top'"):
+    with pytest.raises(ValueError, match="layer must be a layer of Busy, got 'top'"):
         randomization_test(toys.Busy(), toys.batch(1), 0, layers=["top"])
 
 

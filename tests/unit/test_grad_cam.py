@@ -135,7 +135,7 @@ def test_a_map_of_zeros_is_warned_of():
 @pytest.mark.parametrize(
     ("layer", "words"),
     [
-        ("nowhere", "layer: Busy has no layer called 'nowhere'"),
+        ("nowhere", "layer must be a layer of Busy, got 'nowhere'"),
         (3, "layer must be the path or name of one, got 3"),
         ("fc", r"layer must give \(N, channels, rows, columns\)"),
     ],

@@ -196,7 +196,7 @@ class Pair(nn.Module):
             Unit("beside", 0),
             "^layer must lead to the score.* on what 'last'",
         ),
-        ("lst", 0, "^layer: Branches has no layer called 'lst'; near: last"),
+        ("lst", 0, "^layer must be a layer of Branches, got 'lst'; near: last"),
     ],
 )
 def test_a_layer_that_does_not_serve_is_refused(layer, target, sentence):
