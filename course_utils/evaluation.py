@@ -32,6 +32,7 @@ from ._machinery.arguments import (
     function,
     naming,
     number,
+    numbers,
 )
 from ._machinery.fills import Fill, fill_picture
 from ._machinery.progress import Progress, goes_on
@@ -39,12 +40,13 @@ from .figures import to_array
 from .gradients import vanilla_saliency
 from .methods import saliency_method
 from .models import Unit, layer_path
-from .targets import Targets, predict, seeded
+from .targets import Targets, check_one_image, predict, seeded
 
 Maps = Callable[[nn.Module, Tensor, Targets], Tensor]
 Box = Sequence[float]
 SCORES = ("probability", "logit")
 AT_ONCE = 16  # images in one pass
+EDGES = "(x0, y0, x1, y1)"
 
 # -- baselines -------------------------------------------------------------------------
 
@@ -186,8 +188,7 @@ def randomization_test(
             with all that lies inside it; `blocks_from_top` unless given. With an empty
             list only the other class is asked for.
         seed: of the weights and of the other classes.
-        progress: ``progress(done, total, so_far)`` after each batch of maps; False stops,
-            and the test so far is returned, with the layers that were randomised.
+        progress: called after each batch of maps, see `targets`.
 
     Example:
         >>> model, images = load_model(), torch.randn(1, 3, 64, 64)
@@ -386,8 +387,7 @@ def deletion_insertion(
             `fill_picture`). No fill is neutral: compare several.
         score: of a class: its ``"probability"`` or its ``"logit"``.
         seed: of the order of equal values.
-        progress: ``progress(done, total, so_far)`` after each pass; False stops, and the
-            curves so far are returned.
+        progress: called after each pass, see `targets`.
 
     Example:
         >>> image = torch.randn(1, 3, 64, 64)
@@ -396,14 +396,10 @@ def deletion_insertion(
     """
     steps = number("steps", steps, low=1, whole=True)
     choice("score", score, SCORES)
-    if isinstance(image, Tensor) and image.ndim == 4 and len(image) != 1:
-        raise ArgumentError(
-            "image", f"must be one image, (1, 3, H, W), got {described(image)}"
-        )
-    with naming(images="image", targets="target"):
+    image = check_one_image(model, image).clone()
+    with naming(targets="target"):
         classes = predict(model, image, target).classes
-    target, ask = _question(target, classes, score)
-    image = image.detach().clone()
+    target = target if classes is None else int(classes)
     curves = Curves(
         np.linspace(0, 1, steps + 1),
         np.full(steps + 1, np.nan),
@@ -411,14 +407,17 @@ def deletion_insertion(
         _by_importance(saliency, image.shape[2:], seed),
         fill_picture(fill, image),
         image,
-        target,
+        None if classes is None else target,
     )
     batches = np.array_split(np.arange(steps + 1), math.ceil((steps + 1) / AT_ONCE))
     passes = [(curves.deletion, False, some) for some in batches]
     passes += [(curves.insertion, True, some) for some in batches]
     for done, (curve, keep, some) in enumerate(passes, 1):
         hidden = torch.cat([curves.hidden(curves.shares[step], keep) for step in some])
-        curve[some] = predict(model, hidden, ask).scores.double().cpu()
+        scores, _, outputs = predict(model, hidden, target)
+        if classes is not None and score == "probability":
+            scores = outputs.softmax(dim=1)[:, target]
+        curve[some] = scores.double().cpu()
         so_far = replace(
             curves, deletion=curves.deletion.copy(), insertion=curves.insertion.copy()
         )
@@ -430,19 +429,6 @@ def deletion_insertion(
 def _mean_height(curve: np.ndarray) -> float:
     """The area under evenly spaced points from 0 to 1, by trapezia."""
     return float((curve[:-1] + curve[1:]).mean() / 2)
-
-
-def _question(target, classes: Tensor | None, score: str) -> tuple[int | None, Targets]:
-    """The class, None without one; and what to ask of each partly hidden image."""
-    if classes is None:
-        return None, target
-    target = int(classes)
-
-    def of_class(outputs: Tensor) -> Tensor:
-        values = outputs.softmax(dim=1) if score == "probability" else outputs
-        return values[:, target]
-
-    return target, of_class
 
 
 def _by_importance(saliency, size: Sequence[int], seed: int) -> Tensor:
@@ -493,33 +479,19 @@ def pointing_game(maps, boxes: Sequence[Box], tolerance: float = 0.0) -> np.ndar
         raise ArgumentError("boxes", f"must be one per map, {len(maps)}, got {len(boxes)}")
     hits = []
     for values, box in zip(maps, boxes, strict=True):
-        x0, y0, x1, y1 = _edges(box)
-        rows, columns = np.nonzero(values == values.max())
-        across = (x0 - tolerance <= columns) & (columns < x1 + tolerance)
-        down = (y0 - tolerance <= rows) & (rows < y1 + tolerance)
+        x0, y0, x1, y1 = numbers("boxes", box, 4, order=EDGES)
+        ys, xs = np.nonzero(values == values.max())
+        across = (x0 - tolerance <= xs) & (xs < x1 + tolerance)
+        down = (y0 - tolerance <= ys) & (ys < y1 + tolerance)
         hits.append(bool((across & down).all()))
     return np.array(hits)
 
 
 def box_shares(boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
-    """(N,): the share of an image's pixels inside each box: what blind pointing hits.
-
-    Args:
-        boxes: as for `pointing_game`.
-        size: (H, W) of the images.
-    """
+    """(N,): the share of the pixels of `size` (H, W) in each box: what blind pointing hits."""
     ys, xs = np.arange(size[0]), np.arange(size[1])
     shares = []
-    for x0, y0, x1, y1 in map(_edges, boxes):
+    for box in boxes:
+        x0, y0, x1, y1 = numbers("boxes", box, 4, order=EDGES)
         shares.append(((ys >= y0) & (ys < y1)).mean() * ((xs >= x0) & (xs < x1)).mean())
     return np.array(shares)
-
-
-def _edges(box) -> tuple[float, float, float, float]:
-    try:
-        x0, y0, x1, y1 = (float(edge) for edge in box)
-    except (TypeError, ValueError):
-        raise ArgumentError(
-            "boxes", f"must hold (x0, y0, x1, y1) each, got {box!r}"
-        ) from None
-    return x0, y0, x1, y1

@@ -56,11 +56,7 @@ class Method:
         targets: Targets = None,
         progress: Progress | None = None,
     ) -> Tensor:
-        """(N, H, W) or (N, 3, H, W): the maps of N images.
-
-        A method that takes long calls ``progress(done, total, so_far)`` on the way; when
-        that returns False, it stops and returns the maps so far.
-        """
+        """(N, H, W) or (N, 3, H, W); a method that takes long calls `progress`."""
         if progress is not None and "progress" in signature(self.maps).parameters:
             return self.maps(model, images, targets, progress=progress)
         return self.maps(model, images, targets)
@@ -173,8 +169,7 @@ def compute_maps(
     Args:
         model, images, targets: see `targets`.
         names: keys of `METHODS`.
-        progress: ``progress(done, total, so_far)`` after each method; False stops, and the
-            maps so far are returned.
+        progress: called after each method, see `targets`.
 
     Example:
         >>> [*compute_maps(load_model(), torch.randn(1, 3, 64, 64), 207, ["grad_cam"])]

@@ -61,8 +61,7 @@ def smooth_grad(
             method's plain map.
         seed: of the noise. All images of a batch get the same draws, so that a map does
             not depend on its batch.
-        progress: ``progress(done, samples, so_far)`` after each copy; False stops, and the
-            mean so far is returned.
+        progress: called after each copy, see `targets`.
 
     Returns:
         The shape, sign and unit of the maps of `method`.
@@ -120,8 +119,7 @@ def integrated_gradients(
         steps: the number of points on the path.
         fill: of the empty image: ``"mean"``, ``"blur"``, a colour or a tensor (see
             `fill_picture`).
-        progress: ``progress(done, steps, so_far)`` after each point; False stops, and the
-            part of the integral so far is returned.
+        progress: called after each point, see `targets`.
 
     Returns:
         (N, 3, H, W), signed, in units of the score.

@@ -29,7 +29,7 @@ from .models import Unit
 from .targets import (
     PIXELS_AT_ONCE,
     Targets,
-    check_images,
+    check_one_image,
     class_indices,
     explaining,
     one_per_image,
@@ -142,8 +142,7 @@ def occlusion(
         score: ``"logit"``, the class score; ``"probability"``, after softmax; or a
             function of the outputs (N, classes) that gives (N,) scores. For a loss, give
             its negative: a rise of the loss is then a drop.
-        progress: ``progress(done, total, so_far)`` after each batch of windows; False
-            stops, and the map so far is returned.
+        progress: called after each batch of windows, see `targets`.
         top_classes: also note which class is the top one with each window hidden. A
             logit alone is cheaper.
         incremental: False sends whole images through every network.
@@ -161,7 +160,7 @@ def occlusion(
         torch.Size([13, 13])
     """
     with explaining(model), torch.no_grad():
-        image = _one_image(model, image)
+        image = check_one_image(model, image)
         size = tuple(image.shape[2:])
         window, stride = _pair("window", window), _pair("stride", stride)
         tops, lefts = map(window_starts, size, window, stride)
@@ -310,16 +309,6 @@ def _question(model, image, target, score) -> tuple[int | None, Targets]:
         return values[:, target]
 
     return target, of_class
-
-
-def _one_image(model: nn.Module, image: Tensor) -> Tensor:
-    if isinstance(image, Tensor) and image.ndim == 4 and len(image) != 1:
-        raise ArgumentError(
-            "image", f"must be one image, (1, 3, H, W), got {described(image)}"
-        )
-    with naming(images="image"):
-        check_images(model, image)
-    return image.detach()
 
 
 def _pair(name: str, value) -> tuple[int, int]:

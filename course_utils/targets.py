@@ -15,6 +15,9 @@ N ints, or a tensor (N,)    one class per image
 a `Unit`                    a hidden unit
 a function                  ``outputs -> (N,)`` scores, such as a negative loss
 =========================== =========================================================
+
+A long function takes `progress`, a function that is called as ``progress(done, total,
+so_far)``. When it returns False, the long one stops and returns what there is so far.
 """
 
 import math
@@ -26,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._machinery.arguments import ArgumentError, described, number
+from ._machinery.arguments import ArgumentError, described, naming, number
 from ._machinery.hooks import watching
 from .models import Unit, layer_path
 
@@ -212,6 +215,17 @@ def check_images(model: nn.Module, images: Tensor) -> None:
     # A cheap pre-check: if any value is not finite, neither is the sum.
     if not images.sum().isfinite() and not images.isfinite().all():
         raise ArgumentError("images", "must be finite, but holds NaN or infinite values")
+
+
+def check_one_image(model: nn.Module, image: Tensor) -> Tensor:
+    """`image`, detached, if it is a single one, (1, C, H, W), that fits `model`."""
+    if isinstance(image, Tensor) and image.ndim == 4 and len(image) != 1:
+        raise ArgumentError(
+            "image", f"must be one image, (1, C, H, W), got {described(image)}"
+        )
+    with naming(images="image"):
+        check_images(model, image)
+    return image.detach()
 
 
 def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:

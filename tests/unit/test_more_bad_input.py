@@ -167,7 +167,7 @@ ROWS = {
     # occlusion
     "two pictures": (
         hide(IMAGES),
-        r"image must be one image, \(1, 3, H, W\), got a tensor",
+        r"image must be one image, \(1, C, H, W\), got a tensor",
     ),
     "a picture without a batch": (
         hide(IMAGE[0]),
@@ -323,7 +323,7 @@ ROWS = {
         delete(score="loss"),
         "score must be one of probability, logit, got 'loss'",
     ),
-    "pictures to delete": (delete(IMAGES), r"image must be one image, \(1, 3, H, W\)"),
+    "pictures to delete": (delete(IMAGES), r"image must be one image, \(1, C, H, W\)"),
     "target to delete": (delete(target="cat"), "target must be .*, got 'cat'"),
     "unknown to forget": (forget(["conv7"]), "layer must be .*, got 'conv7'"),
     "method to forget": (forget(method=None), "method must be a function"),
@@ -333,7 +333,7 @@ ROWS = {
     ),
     "boxes of words": (
         call(pointing_game, MAP[None], ["a"]),
-        r"boxes must hold \(x0, y0, x1",
+        r"boxes must be 4 numbers \(x0, y0",
     ),
     "maps to point": (
         call(pointing_game, MAP, [(0, 0, 1, 1)]),
