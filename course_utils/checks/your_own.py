@@ -10,6 +10,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
+from .._machinery.arguments import described
 from ..images import IMAGENET_MEAN, IMAGENET_STD
 from .base import Wrong, call, check_tensor, compare, exercise
 
@@ -94,22 +95,19 @@ def read_names(answer) -> str:
     pixels, network = bird_pictures(), bird_network()
     result = _as_names(call(answer, network, pixels, MEAN, STD, list(NAMES)), len(pixels))
     right = _named(bird_scores(pixels.permute(0, 3, 1, 2) / 255))
-    if result == right:
-        _as_names(call(answer, network, pixels[:1], MEAN, STD, list(NAMES)), 1)
-        return "Its own statistics, its own names in its own order, in evaluation mode."
-    for sentence, names in _wrong_names(pixels).items():
-        if result == names:
-            raise Wrong(sentence)
-    if network[0].training and network[1].num_batches_tracked:  # batch norm has counted
-        raise Wrong(
-            "The network was still in training mode: batch norm mixes the pictures of a "
-            "batch, and dropout changes every answer. Call model.eval() first."
-        )
     agree = sum(a == b for a, b in zip(result, right, strict=True))
-    raise Wrong(
+    otherwise = (
         f"{agree} of {len(right)} names are right. In this order: / 255, colours to the "
         "front, minus mean, over std, eval(), argmax, names."
     )
+    if network[0].training and network[1].num_batches_tracked:  # batch norm has counted
+        otherwise = (
+            "The network was still in training mode: batch norm mixes the pictures of a "
+            "batch, and dropout changes every answer. Call model.eval() first."
+        )
+    compare(result, right, _wrong_names(pixels), otherwise)
+    _as_names(call(answer, network, pixels[:1], MEAN, STD, list(NAMES)), 1)
+    return "Its own statistics, its own names in its own order, in evaluation mode."
 
 
 def _wrong_names(pixels: Tensor) -> dict[str, list[str]]:
@@ -154,7 +152,7 @@ def _named(scores: Tensor, names: Sequence[str] = NAMES) -> list[str]:
 
 def _as_names(result, count: int) -> list[str]:
     if isinstance(result, str) or not isinstance(result, (list, tuple, Tensor)):
-        raise Wrong(f"Expected a list of {count} names, got a {type(result).__name__}.")
+        raise Wrong(f"Expected a list of {count} names, got {described(result)}.")
     if isinstance(result, Tensor) or not all(isinstance(name, str) for name in result):
         raise Wrong("Expected names, not numbers: names[index] for each top class.")
     if len(result) != count:

@@ -10,21 +10,14 @@ from ..methods import METHODS
 from ..models import class_names, load_model
 from .folder import FolderRun, map_folder
 
-DONE, MISTAKE, SKIPPED, INTERRUPTED = 0, 1, 3, 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and map a folder; returns the exit code.
-
-    0: every picture has its map. 1: a mistake, said in one sentence. 3: some pictures were
-    skipped, and are listed. 130: interrupted.
-    """
+    """Map a folder as the command line says; returns the exit code."""
     options = _parser().parse_args(arguments)
     imagenet = options.weights in (None, "bundled", "torchvision")
 
-    def report(done: int, total: int, so_far: FolderRun) -> None:
-        speed = done / so_far.seconds
-        _say(f"{done} of {total} pictures, {speed:.1f} per second")
+    def report(done: int, total: int, run: FolderRun) -> None:
+        _say(f"{done} of {total} pictures, {done / run.seconds:.1f} per second")
 
     try:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -43,16 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         _say("Stopped. The maps so far are kept; the same command goes on from there.")
-        return INTERRUPTED
+        return 130
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         _say(str(error))
-        return MISTAKE
+        return 1
     for name, reason in run.skipped.items():
         _say(f"skipped: {name} ({reason})")
     for name in run.blank:
         _say(f"blank: {name} (its map is zero everywhere, or not finite)")
     _say(f"{run!r} in {run.out}, {run.seconds:.1f} s")
-    return SKIPPED if run.skipped else DONE
+    return 3 if run.skipped else 0
 
 
 def _say(words: str) -> None:
@@ -64,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m course_utils.your_own",
         description="Write a saliency map for every picture of a folder: PICTURE.map.npz, "
         "and maps.csv with what each explains. If stopped, the same command goes on.",
-        epilog="Exit code: 0 done, 1 mistake, 3 some pictures were skipped.",
+        epilog="Exit code: 0 done, 1 mistake, 3 some pictures skipped, 130 interrupted.",
     )
     add = parser.add_argument
     add("folder", help="pictures, with the folders inside it")

@@ -892,7 +892,7 @@ XML = (
 
 def test_the_lines_about_boxes_read_and_compare_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    photos, samples = tmp_path / "photos", load_samples(2)
+    photos, samples = tmp_path / "photos", load_samples(1)
     photos.mkdir()
     for name, image, box in zip(samples.names, samples.images, samples.boxes, strict=True):
         image.save(photos / f"{name}.png")
