@@ -38,7 +38,7 @@ from ..figures import save_map
 from ..images import IMAGENET_MEAN, IMAGENET_STD, find_pictures, preprocess
 from ..methods import METHODS, Method, find_method
 from ..models import Unit, class_name
-from ..targets import Targets, explaining, predict
+from ..targets import Targets, explaining, forward, predict
 from .cluster import map_on_cluster
 from .settings import function_name, in_words, record_settings
 
@@ -161,7 +161,8 @@ def map_folder(
     found = _find(folder, out)
     _record(out, settings)
 
-    job = Job(folder, out, model, method, targets, inputs, png, limit)
+    places = folder.absolute(), out.absolute()  # for workers elsewhere
+    job = Job(*places, model, method, targets, inputs, png, limit)
     rows = [row for name in found if (row := job.finished(name))]
     kept = {row.picture for row in rows}
     todo = [name for name in found if name not in kept]
@@ -225,7 +226,7 @@ class Job:
         try:
             with np.load(path) as saved:
                 made = {key: saved[key] for key in saved}  # reading it all finds any damage
-            row = Row(name, *(made[key].item() for key in Row._fields[1:4]))
+            row = _row(name, made)
             unchanged = made["source"].tolist() == _state(self.folder / name)
         except Exception:  # no file, or damaged in one of many ways
             return None
@@ -285,8 +286,11 @@ class Job:
             words = f"must give one map for each of {len(images)} images"
             raise ArgumentError("method", f"{words}, got {described(maps)}")
         complete = sum(map(len, seen)) == len(images) and not isinstance(self.targets, Unit)
-        network = Replay(torch.cat(seen)) if complete else self.model
-        scores, classes, outputs = predict(network, images, self.targets)
+        if complete:
+            answer = forward(lambda _: torch.cat(seen), images, self.targets)
+        else:
+            answer = predict(self.model, images, self.targets)
+        scores, classes, outputs = answer
         if classes is None:
             shares = torch.full_like(scores, torch.nan)
             classes = torch.full_like(scores, -1, dtype=torch.long)
@@ -308,19 +312,11 @@ class Job:
                 return Row(name, reason="its name is too long for the name of a map")
             raise type(error)(f"{path} cannot be written ({error})") from error
         blank = not (np.isfinite(values).all() and values.any())
-        return Row(name, *(saved[key].item() for key in Row._fields[1:4]), blank)
+        return _row(name, saved)._replace(blank=blank)
 
 
-class Replay(nn.Module):
-    """Gives the outputs that a network has given before."""
-
-    def __init__(self, outputs: Tensor):
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The outputs, whatever the images."""
-        return self.outputs
+def _row(name: str, saved: dict) -> Row:
+    return Row(name, *(saved[key].item() for key in ("target", "score", "probability")))
 
 
 def _reason(error: Exception) -> str:
