@@ -37,7 +37,7 @@ def map_on_cluster(
     Args:
         make: called with a batch; copied to each worker. Its result becomes JSON.
         batches: lists of names.
-        workers: how many processes; each computes with one core.
+        workers: how many processes at most; each computes with one core.
         gpus: that each worker has for itself.
 
     Raises:
@@ -49,13 +49,15 @@ def map_on_cluster(
     except ModuleNotFoundError as error:
         words = 'workers needs Ray, which is not installed: pip install "ray[data]"'
         raise ModuleNotFoundError(words, name="ray") from error
+    if not batches:
+        return
     ray.data.DataContext.get_current().enable_progress_bars = False
-    blocks = max(1, min(len(batches), MOST_BLOCKS))
+    blocks = min(len(batches), MOST_BLOCKS)
     rows = [{"names": json.dumps(batch)} for batch in batches]
     made = ray.data.from_items(rows, override_num_blocks=blocks).map(
         Worker,
         fn_constructor_args=(make,),
-        compute=ray.data.ActorPoolStrategy(size=workers),
+        compute=ray.data.ActorPoolStrategy(size=min(workers, blocks)),
         num_cpus=1,
         num_gpus=gpus,
     )

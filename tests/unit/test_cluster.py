@@ -74,11 +74,13 @@ def test_what_is_there_is_kept_and_what_fails_is_listed(cluster, tmp_path):
     model, settings = load_model(), {"out": tmp_path / "maps", "size": 64, "batch": 1}
     first = map_folder(tmp_path, model, progress=lambda *_: False, **settings)
     assert (first.written, first.stopped) == (1, True)
-    second = map_folder(tmp_path, model, workers=1, **settings)
+    second = map_folder(tmp_path, model, workers=2, **settings)
     assert (second.written, second.kept) == (1, 1)
     assert second.skipped.keys() == {"b.png"}
     with pytest.raises(ValueError, match="other settings"):
         map_folder(tmp_path, model, "guided", workers=1, **settings)
+    (tmp_path / "b.png").unlink()
+    assert map_folder(tmp_path, model, workers=1, **settings).kept == 2
     third = map_folder(
         tmp_path, model, png=True, workers=1, **settings | {"out": tmp_path / "x"}
     )
