@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 try:
     from .attention import centre_surround, popout_display, spectral_residual
-    from .class_visualization import Visualization, visualize_class
+    from .class_visualization import Recipe, Visualization, visualize_class
     from .evaluation import (
         bootstrap_interval,
         deletion_insertion,
@@ -27,7 +27,7 @@ try:
         vanilla_saliency,
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
-    from .localization import Localization, averaged_saliency, iou, localize
+    from .localization import GraphCut, Localization, averaged_saliency, iou, localize
     from .methods import METHODS, Method, compute_maps
     from .models import (
         Unit,
@@ -48,8 +48,8 @@ try:
         two_class_picture,
     )
     from .shortcuts import (
+        PictureRecipe,
         Planted,
-        Recipe,
         animal_share,
         brightness_on,
         plant_shortcut,
@@ -79,8 +79,9 @@ except ModuleNotFoundError as error:
 # fmt: off
 __all__ = [
     "IMAGENET_MEAN", "IMAGENET_STD", "METHODS", "Composite", "FolderRun",
-    "Localization", "Method", "OcclusionMap", "Planted", "Recipe", "Samples", "Sheet",
-    "Unit", "Visualization", "animal_share", "averaged_saliency", "bootstrap_interval",
+    "GraphCut", "Localization", "Method", "OcclusionMap", "PictureRecipe", "Planted",
+    "Recipe", "Samples", "Sheet", "Unit", "Visualization", "animal_share",
+    "averaged_saliency", "bootstrap_interval",
     "brightness_on", "centre_surround", "check_environment", "class_name",
     "class_names", "compare_methods", "composite", "compute_maps", "deconvnet",
     "deletion_insertion", "deprocess", "find_classes", "grad_cam",

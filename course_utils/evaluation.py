@@ -488,7 +488,7 @@ def pointing_game(maps, boxes: Sequence[Box], tolerance: float = 0.0) -> np.ndar
 
 
 def box_shares(boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
-    """(N,): the share of the pixels of `size` (H, W) in each box: what blind pointing hits."""
+    """(N,): the share of the pixels of `size` (H, W) in each box: what guessing hits."""
     ys, xs = np.arange(size[0]), np.arange(size[1])
     shares = []
     for box in boxes:

@@ -107,9 +107,15 @@ class Lab:
 
         A cell that runs again closes the labs of its last run.
         """
-        for part in list(_parts(self.widget)):
-            part.close()
-        vars(self).clear()  # IPython's `Out` may hold the lab itself for ever
+        if self.is_open:
+            for part in list(_parts(self.widget)):
+                part.close()
+            vars(self).clear()  # IPython's `Out` may hold the lab itself for ever
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return "widget" in vars(self)
 
     def _changed(self, change) -> None:
         self.refresh()

@@ -5,11 +5,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import nn
 
-from ..figures import map_limits, plot_panels, smooth
+from ..figures import map_limits, map_panel, plot_panels, smooth
+from ..figures.maps import overlay_panel
 from ..images import deprocess
 from ..models import class_name
 from .base import Lab
-from .controls import PAIR, Asked, ClassPicker, dropdown, map_panel, photographs
+from .controls import PAIR, Asked, ClassPicker, dropdown, photographs
 
 CHANNEL_RULES = {
     "largest |slope| of the colours": lambda g: g.abs().amax(dim=0),
@@ -50,13 +51,14 @@ class BatchMapsLab(Lab):
         alike = np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1]
         maps = [smooth(m) for m in maps] if overlaid else maps
         picture = deprocess(self.asked.images(photo)[0])
-        panels, over = (
-            [(picture, photo.replace("_", " "), {})],
-            picture if overlaid else None,
-        )
+        panels = [(picture, photo.replace("_", " "), {})]
         limits = map_limits(maps, scale)
         for (word, c), values, limit in zip(classes.items(), maps, limits, strict=True):
-            panels.append(map_panel(values, f"{word}: {class_name(c)}", limit, cmap, over))
+            title = f"{word}: {class_name(c)}"
+            if overlaid:
+                panels.append(overlay_panel(picture, values, title, limit, cmap))
+            else:
+                panels.append(map_panel(values, title, limit, cmap))
         standing = "; ".join(self.asked.standing(photo, c) for c in classes.values())
         words = f"{standing}. Correlation of the two maps: {alike:.2f}."
         return plot_panels(panels, size=3.0), words

@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .._machinery.arguments import naming
-from ..figures import map_limits, overlay, range_text
 from ..gradients import input_gradient
 from ..images import load_image, preprocess, uploaded_files
 from ..models import Unit, class_name, class_names, find_classes, load_model
@@ -26,7 +25,7 @@ WIDE = {"style": LABEL, "layout": {"width": "330px"}}
 PAIR = "parrot and dog, side by side"
 FILLS = {"mean colour": "mean", "blurred picture": "blur", "black": "black"}
 NO_CLASS = -1  # in a list: a Dropdown takes None for "nothing is chosen" and shows a blank
-ANSWERS = 64  # are kept; a map takes 0.6 MB
+ANSWERS = 64  # that an object keeps; a map takes 0.6 MB
 
 # -- single controls ---------------------------------------------------------------------
 
@@ -68,29 +67,6 @@ def save_field(
     return field, pressed
 
 
-def map_panel(
-    values,
-    title: str,
-    limit: float | None = None,
-    cmap: str = "inferno",
-    over: Image.Image | None = None,
-) -> tuple:
-    """A map without signs as a panel of `figures.plot_panels`, which states its range.
-
-    Args:
-        values: (H, W), not negative.
-        title: of the panel.
-        limit: the value drawn in the strongest colour; by `map_limits` unless given.
-        cmap: a colour map of matplotlib.
-        over: a picture to lay the map over.
-    """
-    limit = map_limits([values])[0] if limit is None else limit
-    if over is not None:
-        return overlay(over, values, cmap, limit), title, {"below": range_text(limit)}
-    style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
-    return values, title, style
-
-
 # -- pictures, and a network that is asked about them ------------------------------------
 
 
@@ -98,7 +74,7 @@ def map_panel(
 def photographs() -> Mapping[str, Image.Image]:
     """Name → picture: parrot and dog in one picture, then the course's photographs.
 
-    All labs share these pictures (17 MB); a lab that adds to them makes a dict of its own.
+    All labs share these pictures (17 MB); a lab that adds pictures copies the dict.
     """
     samples = load_samples()
     named = zip(samples.names, samples.images, strict=True)
@@ -106,7 +82,7 @@ def photographs() -> Mapping[str, Image.Image]:
 
 
 def kept(method: Callable) -> Callable:
-    """Keep the last 64 answers of an object's methods in the object, and go with it."""
+    """Make a method remember its answers: the object keeps the last 64 of all of them."""
 
     @wraps(method)
     def ask(self, *arguments):
@@ -131,7 +107,7 @@ class Asked:
 
     @kept
     def images(self, photo: str) -> Tensor:
-        """(1, 3, 224, 224): the picture, preprocessed, where the network is."""
+        """(1, 3, 224, 224): the picture, preprocessed, on the network's device."""
         weight = next(self.model.parameters(), torch.empty(0))
         return preprocess(self.pictures[photo]).to(weight.device)
 
@@ -141,7 +117,7 @@ class Asked:
         return read_answer(self.model, self.images(photo))[2][0].cpu()
 
     def target(self, photo: str, wanted: int | None = None) -> int:
-        """The class to explain: the one that is `wanted`, or else the top class."""
+        """The class to explain: `wanted`, or the top class if that is None."""
         return int(self.scores(photo).argmax()) if wanted is None else wanted
 
     @kept

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .._machinery.arguments import ArgumentError
 from .._machinery.hooks import watching
-from ..figures import plot_panels, save_map, signed_panel
+from ..figures import map_panel, plot_panels, save_map, signed_panel
 from ..images import deprocess
 from ..models import Unit, class_name, friendly_layers, has_cached_weights, load_model
 from ..relu_rules import RULES
@@ -22,7 +22,6 @@ from .controls import (
     ClassPicker,
     dropdown,
     kept,
-    map_panel,
     photographs,
     save_field,
     slider,

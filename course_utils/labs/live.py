@@ -123,9 +123,10 @@ class LiveLab(Lab):
 
     def close(self) -> None:
         """Stop, and free everything; a computation that does not stop in time goes on."""
-        self.stop()
-        if self.wait(10):
-            super().close()
+        if self.is_open:
+            self.stop()
+            if self.wait(10):
+                super().close()
 
     def _run(self, values: dict) -> None:
         report = _Report(self, values)

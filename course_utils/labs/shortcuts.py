@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ..figures import map_limits, plot_panels, signed_style, smooth
+from ..figures import map_limits, map_panel, plot_panels, signed_style, smooth
 from ..gradients import vanilla_saliency
 from ..models import load_model
 from ..more_maps import grad_cam
@@ -22,7 +22,7 @@ from ..shortcuts import (
     swap_effect,
     train_probe,
 )
-from .controls import dropdown, map_panel, slider
+from .controls import dropdown, slider
 from .live import LiveLab
 
 TRAINING, TESTS, SHOWN = 160, 40, 5  # pictures

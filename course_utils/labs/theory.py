@@ -16,13 +16,13 @@ from ..attention import (
     popout_display,
     spectral_residual,
 )
-from ..figures import plot_panels, smooth
+from ..figures import map_panel, plot_panels, smooth
 from ..gradients import vanilla_saliency
 from ..images import fit_image, preprocess
 from ..models import class_name
 from ..targets import read_answer
 from .base import Lab
-from .controls import Asked, ClassPicker, dropdown, kept, map_panel, photographs, slider
+from .controls import Asked, ClassPicker, dropdown, kept, photographs, slider
 
 DISPLAYS = {"pop-out: dots": "colour", "pop-out: bars": "orientation"}
 COLOURS = {

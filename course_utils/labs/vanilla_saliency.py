@@ -6,7 +6,8 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 from torch import nn
 
-from ..figures import draw_top_classes, plot_panels, smooth
+from ..figures import draw_top_classes, map_panel, plot_panels, smooth
+from ..figures.maps import overlay_panel
 from ..images import deprocess
 from ..models import class_name, download_size, load_model
 from .base import Lab
@@ -16,7 +17,6 @@ from .controls import (
     ClassPicker,
     PicturePicker,
     dropdown,
-    map_panel,
     photographs,
     slider,
 )
@@ -71,12 +71,11 @@ class VanillaSaliencyLab(Lab):
         asked = self._network(network)
         picture, scores = deprocess(asked.images(photo)[0]), asked.scores(photo)
         target = asked.target(photo, target)
-        values = CHANNEL_RULES[channels](asked.gradient(photo, target))
-        panel = map_panel(
-            smooth(values, smoothing),
-            f"map: {class_name(target)}",
-            over=picture if overlaid else None,
-        )
+        values = smooth(CHANNEL_RULES[channels](asked.gradient(photo, target)), smoothing)
+        title = f"map: {class_name(target)}"
+        panel = map_panel(values, title)
+        if overlaid:
+            panel = overlay_panel(picture, values, title)
         figure = plot_panels(
             [
                 (picture, photo.replace("_", " "), {}),

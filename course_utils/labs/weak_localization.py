@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import nn
 
-from ..figures import plot_panels
+from ..figures import map_panel, plot_panels
 from ..gradients import vanilla_saliency
 from ..images import fit_image
-from ..localization import Localization, averaged_saliency, iou, localize
+from ..localization import GraphCut, Localization, averaged_saliency, iou, localize
 from ..models import class_name
 from ..samples import load_composites, load_samples
 from .base import Lab
@@ -20,7 +20,6 @@ from .controls import (
     ClassPicker,
     PicturePicker,
     kept,
-    map_panel,
     photographs,
     slider,
 )
@@ -132,7 +131,7 @@ class WeakLocalizationLab(Lab):
             *quantiles,
             object_pixels=inside,
             background_pixels=outside,
-            **dict(weights),
+            cut=GraphCut(**dict(weights)),
         )
 
     @kept

@@ -143,6 +143,7 @@ def test_a_closed_lab_leaves_nothing_behind():
     held = weakref.ref(toy.picture)
     assert open_widgets() > before
     toy.close()
+    toy.close()  # a second time does nothing
     assert open_widgets() == before
     gc.collect()
     assert held() is None
@@ -164,19 +165,15 @@ def run_cell(monkeypatch):
     return run
 
 
-def is_open(lab):
-    return hasattr(lab, "widget")
-
-
 def test_a_cell_that_runs_again_closes_the_labs_of_its_last_run(run_cell):
     run_cell("a")
     first, second = Toy(), Toy()
     run_cell("b")
     other = Toy()
-    assert is_open(first)
+    assert first.is_open
     run_cell("a")
     again = Toy()
-    assert [is_open(lab) for lab in (first, second, other, again)] == [0, 0, 1, 1]
+    assert [lab.is_open for lab in (first, second, other, again)] == [0, 0, 1, 1]
 
 
 def test_where_the_notebook_names_no_cell_nothing_is_closed(run_cell):
@@ -184,4 +181,4 @@ def test_where_the_notebook_names_no_cell_nothing_is_closed(run_cell):
     first = Toy()
     run_cell(None)
     Toy()
-    assert is_open(first)
+    assert first.is_open

@@ -19,7 +19,6 @@ from course_utils.labs.controls import (
     PicturePicker,
     dropdown,
     kept,
-    map_panel,
     photographs,
     save_field,
     slider,
@@ -52,16 +51,6 @@ def test_a_save_field_saves_at_the_button_alone():
     assert saved == []
     button.click()
     assert saved == ["there"]
-
-
-def test_a_map_panel_states_its_range_also_over_a_picture():
-    values = torch.linspace(0, 2, 16).view(4, 4)
-    shown, title, style = map_panel(values, "a map", limit=1.5)
-    assert shown is values
-    assert (title, style["vmin"], style["vmax"]) == ("a map", 0, 1.5)
-    laid, _, over = map_panel(values, "a map", 1.5, over=Image.new("RGB", (4, 4)))
-    assert laid.shape == (4, 4, 3)
-    assert over["below"] == style["below"] == "0 to 1.5 and above"
 
 
 # -- photographs, and a network that is asked about them ---------------------------------

@@ -199,7 +199,8 @@ def test_a_lab_that_is_closed_while_it_computes_stops_first():
     threading.Timer(0.1, lab.gate.set).start()
     lab.close()
     assert not thread.is_alive()
-    assert not hasattr(lab, "picture")
+    assert not lab.is_open
+    lab.close()  # a second time does nothing
 
 
 def test_stop_and_wait_without_a_run_do_nothing(lab):

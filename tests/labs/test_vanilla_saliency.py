@@ -28,9 +28,15 @@ def test_it_opens_on_a_photograph_with_its_map_and_its_classes(lab):
     assert "water buffalo" in lab.words  # of the bars
 
 
-@pytest.mark.parametrize("name", ["photo", "channels"])
-def test_every_value_of_a_list_draws_a_new_picture(lab, draws_each, name):
-    draws_each(lab, getattr(lab.controls[name], "choice", lab.controls[name]))
+def test_every_rule_for_colours_draws_a_new_picture(lab, draws_each):
+    draws_each(lab, lab.controls["channels"])
+
+
+@pytest.mark.parametrize(
+    "entries", [(0, 1, 9, 26), pytest.param(None, marks=pytest.mark.slow, id="all")]
+)
+def test_every_photograph_draws_a_new_picture(lab, draws_each, entries):
+    draws_each(lab, lab.controls["photo"].choice, entries)
 
 
 def test_a_class_is_found_by_a_word_and_its_place_said(lab):

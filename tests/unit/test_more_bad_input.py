@@ -33,7 +33,7 @@ from course_utils import (
 from course_utils._machinery.fills import fill_picture
 from course_utils.evaluation import bootstrap_interval, rank_correlation
 from course_utils.figures import save_map
-from course_utils.localization import find_seeds, fit_mixture
+from course_utils.localization import GraphCut, find_seeds
 from course_utils.methods import compute_maps, find_method
 from course_utils.occlusion import window_starts
 from course_utils.your_own import compare_methods
@@ -243,71 +243,62 @@ ROWS = {
     "std of zero": (climb(std=(0, 1, 1)), "std must be 3 numbers"),
     "mean of two": (climb(mean=(0, 1)), "mean must be 3 numbers"),
     # localization
-    "maps of a batch": (find(saliency=MAP[None]), r"saliency: wants one map \(H, W\), not"),
-    "signed map": (find(saliency=MAP - 1), "saliency: wants finite values .* not negative"),
-    "map of NaN": (find(saliency=MAP * NAN), "saliency: wants finite values"),
+    "maps of a batch": (find(saliency=MAP[None]), r"saliency must be one map of shape \(H"),
+    "signed map": (find(saliency=MAP - 1), "saliency must be finite and not negative"),
+    "map of NaN": (find(saliency=MAP * NAN), "saliency must be finite"),
     "map by name": (
         find(saliency="map"),
-        r"saliency: wants a map \(H, W\) of numbers, not",
+        r"saliency must be a map \(H, W\) of numbers, got 'map'",
     ),
-    "empty map": (
-        find(saliency=MAP[:0]),
-        r"saliency: wants one map \(H, W\), not the shape",
-    ),
+    "empty map": (find(saliency=MAP[:0]), "saliency must be one map .*, got shape"),
     "picture of another size": (
         find(Image.new("RGB", (9, 9))),
-        "image: wants the map's siz",
+        "image must have the map's size",
     ),
-    "picture by path": (
-        find("a.png"),
-        "image: wants a PIL picture or an array .*, not str",
-    ),
+    "picture by path": (find("a.png"), "image must be a PIL image or an array .*'a.png'"),
     "picture above 1": (
         find(np.full((12, 12, 3), 255.0)),
-        "image: wants uint8, or floats in",
+        "image must hold uint8, or floats between 0 and 1",
     ),
     "quantiles swapped": (
         find(foreground=0.2, background=0.8),
-        "foreground: wants quantiles",
+        r"foreground must be between background \(0.8\) and 1, got 0.2",
     ),
-    "quantile of one": (
-        find(foreground=1.0),
-        "foreground: wants quantiles 0 < background <",
+    "quantile of one": (find(foreground=1.0), "foreground must be between .*, got 1.0"),
+    "cut of a dict": (find(cut={}), "cut must be a GraphCut, got a dict"),
+    "negative smoothing": (
+        call(GraphCut, smoothing=-1),
+        "smoothing must be a number of at least 0, got -1",
     ),
-    "negative smoothing": (find(smoothing=-1), "smoothing: wants a number from 0, not -1"),
     "no component": (
-        find(components=0),
-        "components: wants a whole number, 1 to 50, not 0",
+        call(GraphCut, components=0),
+        "components must be a whole number between 1 and 50, got 0",
     ),
-    "contrast of NaN": (find(contrast=NAN), "contrast: wants a number from 0, not nan"),
-    "weight by name": (find(map_weight="x"), "map_weight: wants a number from 0, not 'x'"),
-    "seeds of signs": (
-        call(find_seeds, -MAP),
-        "saliency: wants finite values that are not",
+    "contrast of NaN": (
+        call(GraphCut, contrast=NAN),
+        "contrast must be a number .*got nan",
     ),
-    "points of no shape": (
-        call(fit_mixture, np.zeros(3)),
-        r"points: wants an array \(N, D",
-    ),
+    "weight by name": (call(GraphCut, map_weight="x"), "map_weight must be .*, got 'x'"),
+    "seeds of signs": (call(find_seeds, -MAP), "saliency must be finite and not negative"),
     "box of three": (
         call(iou, (0, 0, 1), (0, 0, 1, 1)),
-        "box_a: wants four numbers x0, y0",
+        "box_a must be four numbers x0, y0",
     ),
     "box upside down": (
         call(iou, (0, 0, 1, 1), (0, 3, 1, 1)),
-        "box_b: wants finite x0 ≤ x1",
+        "box_b must be finite with x0 ≤ x1",
     ),
     "box of words": (
         call(iou, "box", (0, 0, 1, 1)),
-        "box_a: wants four numbers .*, not 'box",
+        "box_a must be four numbers .*, got 'box",
     ),
     "shift of half the side": (
         call(averaged_saliency, MODEL, IMAGES, 1, shifts=(6,)),
-        r"shifts: wants some, below half the side, not \[6\]",
+        r"shifts must be below half the image's side, got \[6\]",
     ),
     "no shift": (
         call(averaged_saliency, MODEL, IMAGES, 1, shifts=()),
-        "shifts: wants some",
+        "shifts must be",
     ),
     # tests of maps
     "map of another size": (
