@@ -215,7 +215,7 @@ def resume(answer) -> str:
                 raise Wrong(
                     f"The power failed while {path.name} was written, and half of it is "
                     "there and passes for a whole file. Write it under another name, close "
-                    "it, then rename it: draft.replace(path)."
+                    "it, then rename it: draft.replace(folder / name)."
                 )
         folder, there = Path(two), [FILES[1], FILES[3]]
         for name in there:
