@@ -12,7 +12,6 @@ __version__ = "0.1.0"
 
 try:
     from .attention import centre_surround, popout_display, spectral_residual
-    from .box_folders import evaluate_folder
     from .class_visualization import Recipe, Visualization, visualize_class
     from .evaluation import (
         bootstrap_interval,
@@ -29,7 +28,6 @@ try:
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
     from .localization import GraphCut, Localization, averaged_saliency, iou, localize
-    from .map_folders import FolderRun, map_folder
     from .methods import METHODS, Method, compute_maps
     from .models import (
         Unit,
@@ -49,7 +47,6 @@ try:
         load_samples,
         two_class_picture,
     )
-    from .sheets import Sheet, compare_methods, repeat_sheet
     from .shortcuts import (
         PictureRecipe,
         Planted,
@@ -61,6 +58,7 @@ try:
         train_probe,
     )
     from .targets import target_scores
+    from .your_own import FolderRun, Sheet, compare_methods, map_folder, repeat_sheet
 except ModuleNotFoundError as error:
     if (error.name or "").startswith(__name__):
         raise
@@ -86,7 +84,7 @@ __all__ = [
     "averaged_saliency", "bootstrap_interval",
     "brightness_on", "centre_surround", "check_environment", "class_name",
     "class_names", "compare_methods", "composite", "compute_maps", "deconvnet",
-    "deletion_insertion", "deprocess", "evaluate_folder", "find_classes", "grad_cam",
+    "deletion_insertion", "deprocess", "find_classes", "grad_cam",
     "guided_backprop", "input_gradient", "integrated_gradients", "iou",
     "layer_gradient", "load_composites", "load_image", "load_model", "load_samples",
     "localize", "map_folder", "occlusion", "plant_shortcut", "pointing_game",

@@ -16,7 +16,6 @@ from course_utils import (
     averaged_saliency,
     centre_surround,
     deletion_insertion,
-    evaluate_folder,
     grad_cam,
     integrated_gradients,
     iou,
@@ -37,7 +36,7 @@ from course_utils.figures import save_map
 from course_utils.localization import GraphCut, find_seeds
 from course_utils.methods import compute_maps, find_method
 from course_utils.occlusion import window_starts
-from course_utils.sheets import compare_methods
+from course_utils.your_own import compare_methods
 
 MODEL, SIZE = toys.Busy().train(), 12
 IMAGES = toys.batch(2, SIZE)
@@ -87,14 +86,6 @@ def folder_of(**settings):
     def run(folder):
         PICTURE.save(folder / "a.png")
         return map_folder(folder, MODEL, **({"size": SIZE} | settings))
-
-    return run
-
-
-def evaluate(**settings):
-    def run(folder):
-        PICTURE.save(folder / "a.png")
-        return evaluate_folder(folder, MODEL, **settings)
 
     return run
 
@@ -345,38 +336,41 @@ ROWS = {
     ),
     "no values": (call(bootstrap_interval, []), "values must be a row of finite numbers"),
     "level of one": (call(bootstrap_interval, [1, 2], level=1), r"level must be between 0"),
-    "unknown method": (call(find_method, "lime"), "method must be one of .*, got 'lime'"),
+    "unknown method": (call(find_method, "lime"), "method must be one of .*, got .lime"),
     "method of no name": (call(find_method, ""), "method must be one of .*, got ''"),
     "unknown methods": (
         call(compute_maps, MODEL, IMAGES, 1, ["lime"]),
         "names must be one of",
     ),
     # sheets and folders
-    "method of a sheet": (sheet("lime"), "methods? must be .*, got 'lime'"),
-    "no method": (sheet([]), "methods: wants some of .*, not none"),
-    "scale of a sheet": (sheet(scale="log"), "scale: wants one of own, method, rank, not"),
+    "method of a sheet": (sheet("lime"), "method.*'lime'"),
+    "no method": (sheet([]), "methods must name some of .*, got none"),
+    "scale of a sheet": (
+        sheet(scale="log"),
+        "scale must be one of own, .*, got 'log'",
+    ),
     "titles of a sheet": (
         sheet(titles=["a", "b"]),
-        "titles: 1 pictures want as many, not 2",
+        "titles must be one per picture, got 2 for 1 pictures",
     ),
     "fit of a sheet": (sheet(fit="pad"), "fit must be one of crop, stretch, got 'pad'"),
     "target of a sheet": (
         sheet(targets=9),
-        "targets must be classes between 0 and 3, got 9",
+        "targets must be classes between 0 and 3",
     ),
     "method of a folder": (
         folder_of(method="lime"),
         "method must be one of .*, got 'lime'",
     ),
-    "method of no kind": (folder_of(method=3), "method: wants a name or a function .* int"),
-    "batch of none": (folder_of(batch=0), "batch: wants a whole number from 1, not 0"),
-    "threads of none": (
-        folder_of(threads=0),
-        "threads: wants a whole number from 1, not 0",
+    "method of no kind": (folder_of(method=3), "method must be a function .*, got 3"),
+    "batch of none": (
+        folder_of(batch=0),
+        "batch must be a whole number .* 1, got 0",
     ),
+    "workers of none": (folder_of(workers=0), "workers must be a whole number of at least"),
     "targets of a folder": (
         folder_of(targets=[1]),
-        "targets: wants None, one class for all",
+        "targets must be None, one class, .*, got",
     ),
     "size of a folder": (folder_of(size=0), "size must be a whole number of at least 1"),
     "std of a folder": (folder_of(std=(1, 1, 0)), "std must be 3 numbers above 0"),
@@ -384,7 +378,6 @@ ROWS = {
         lambda f: map_folder(f / "no", MODEL),
         "folder must contain pictures",
     ),
-    "batch to evaluate": (evaluate(batch=0), "(batch|annotations): "),
     "ending of a map": (save("map.jpg"), "path must end in .png, got 'map.jpg'"),
     "map to save": (save("map.png", np.zeros(3)), "values must be a map "),
     # attention
