@@ -128,10 +128,7 @@ def _check_intact(arguments, copies, modes: Mapping[nn.Module, bool]) -> None:
 
 
 def check_tensor(result, shape: tuple[int, ...], known: Mapping | None = None) -> Tensor:
-    """`result` as a tensor of `shape`, or the sentence that says what it is instead.
-
-    `known` holds wrong shape → the sentence about the mistake behind it.
-    """
+    """`result`, a tensor of `shape`; `known`: another shape → the sentence about it."""
     if isinstance(result, tuple) and hasattr(result, "values"):
         raise Wrong("`max(dim=…)` gives indices as well: take `.values`, or use `amax`.")
     if not isinstance(result, Tensor):

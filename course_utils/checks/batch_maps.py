@@ -47,12 +47,10 @@ def saliency_maps(answer) -> str:
             (8, 8): "The batch axis is missing: squeeze() drops it in a batch of one.",
         }
         result = call(answer, model, images, labels, intact=True)
-        right = vanilla_saliency(model, images, labels)
+        right, top = (vanilla_saliency(model, images, y) for y in (labels, None))
         mistakes = lesson_02.map_mistakes(model, images, labels) | {
             "N times too small: mean() of the scores instead of sum().": right / count,
-            "You explain the top class; take that in `labels`.": vanilla_saliency(
-                model, images
-            ),
+            "You explain the top class; the labels ask for another one.": top,
         }
         compare_tensor(result, right, mistakes, lesson_02.OTHER_VALUES, shapes)
     lesson_02.check_repeats(answer, model, *tiny_batch(2))

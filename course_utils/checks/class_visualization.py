@@ -17,8 +17,7 @@ def _stepped(answer, network: nn.Module, image: Tensor, *rest) -> Tensor:
         raise Wrong("Your picture is still attached to the graph: return its detach().")
     if any(p.grad is not None for p in network.parameters()):
         raise Wrong(
-            "Your step leaves gradients on the network's weights; use "
-            "torch.autograd.grad(score, pixels)."
+            "Your step leaves gradients on the network's weights: use autograd.grad."
         )
     return check_tensor(result, tuple(image.shape))
 
@@ -30,9 +29,7 @@ def ascent_step(answer) -> str:
     for l2 in (0.0, 2.0):
         result = _stepped(answer, network, image, l2)
         right = image + RATE * (input_gradient(network, image, CLASS) - 2 * l2 * image)
-        otherwise = (
-            "The shape is right, but not image + rate · slope of (score − l2 · ‖I‖²)."
-        )
+        otherwise = "The shape is right, the values are not: climb score − l2 · ‖I‖²."
         compare(result, right, _step_mistakes(network, image, l2), otherwise)
     return "Uphill in the score, held back by the penalty on the picture."
 
@@ -69,15 +66,14 @@ def clamp_to_valid(answer) -> str:
         "That clamps to [0, 1], the range of a picture that is not normalised: all that is "
         "darker than the mean is lost.": image.clamp(0, 1),
         "That clamps to [-1, 1]; each colour has its own limits.": image.clamp(-1, 1),
-        "That is the picture in [0, 1]. Normalise it again: the network expects normalised "
-        "values.": shares.clamp(0, 1),
+        "That is in [0, 1]. Normalise it again before you return it.": shares.clamp(0, 1),
         f"{limits}; you left out the division by std.": image.clamp(-mean, 1 - mean),
         f"{limits}; you multiply by std.": image.clamp(-mean * std, (1 - mean) * std),
         "Each colour has its own limits; yours are the same for all three.": same,
         "Only black is a limit; values may still be above white.": image.maximum(black),
         "Only white is a limit; values may still be below black.": image.minimum(white),
     }
-    otherwise = f"{limits} of each colour: clamp each value between them."
+    otherwise = f"{limits} of each colour: clamp each between them."
     compare_tensor(result, image.clamp(black, white), mistakes, otherwise)
     return "No pixel is blacker than black or whiter than white, in any colour."
 

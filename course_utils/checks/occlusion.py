@@ -38,12 +38,11 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
         return (read(model(image)[0]) - read(model(picture)[0]))[target].item()
 
     right, of_softmax = drop(hidden()), drop(hidden(), lambda scores: scores.softmax(0))
+    left_over = model(hidden())[0, target].item()
     return right, {
         "The sign is flipped: a drop is the clean score minus the score with the window "
         "hidden, positive where the window spoke for the class.": -right,
-        "That is the score with the window hidden; take how much it falls.": (
-            model(hidden())[0, target].item()
-        ),
+        "That is the score with the window hidden; take how much it falls.": left_over,
         "Your mask hides everything but the window: fill it alone.": drop(image - hidden()),
         "You fill with 0.5. On a normalised picture the mean is 0.": drop(hidden(0.5)),
         "You fill with 1. On a normalised picture the mean is 0.": drop(hidden(1.0)),

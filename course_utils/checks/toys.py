@@ -27,12 +27,12 @@ def picked(scores: Tensor, labels: Tensor) -> Tensor:
 def wrong_goals(labels: Tensor) -> dict[str, Callable]:
     """Sentence → what one takes instead of the class scores: from (N, C) to (N,)."""
     return {
-        "You use the softmax probability: softmax mixes in the scores of all classes, and "
-        "rises when others fall. Use the score before softmax.": lambda scores: picked(
-            scores.softmax(1), labels
+        "You use the softmax probability: softmax mixes the classes, and it rises when "
+        "others fall. Use the score before softmax.": lambda s: picked(
+            s.softmax(1), labels
         ),
         "You use logarithms: the log-probability, or cross-entropy loss. Use the score "
-        "itself.": lambda scores: picked(scores.log_softmax(1), labels),
+        "itself.": lambda s: picked(s.log_softmax(1), labels),
         "You use the sum of all classes; pick the score of one.": lambda s: s.sum(1),
     }
 

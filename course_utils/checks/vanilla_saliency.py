@@ -36,9 +36,7 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
     own_mean, own_std = (f((1, 2), keepdim=True) for f in (share.mean, share.std))
     centred, reshaped = share - MEAN, pixels.reshape(3, 4, 5) / 255
     mistakes = {
-        "Mean and std belong to values from 0 to 1. Divide by 255 first.": (
-            (255 * share - MEAN) / STD
-        ),
+        "Mean and std are for shares. Divide by 255 first.": (255 * share - MEAN) / STD,
         "Mean and std are swapped.": (share - STD) / MEAN,
         "You divide before you subtract; subtract the mean first.": share / STD - MEAN,
         "You multiply by std; divide by it, so that the spread becomes 1.": centred * STD,
@@ -59,8 +57,7 @@ def _check_denormalised(result, pixels: Tensor, tensor: Tensor) -> None:
     first = "The colours are still the first axis; permute(1, 2, 0) puts them last."
     result = check_tensor(result, (4, 5, 3), {(3, 4, 5): first})
     mistakes = {
-        "Undo the steps in the opposite order: times std, then mean.": (tensor + MEAN)
-        * STD,
+        "Undo in the opposite order: times std, then plus mean.": (tensor + MEAN) * STD,
         "That normalises a second time.": (tensor - MEAN) / STD,
         "You divide by std; the inverse multiplies by it.": tensor / STD + MEAN,
         "The mean is missing.": tensor * STD,
@@ -163,9 +160,7 @@ def shift_stability(answer) -> str:
             "That is the correlation of the values (Pearson's); use that of the ranks, "
             "Spearman's.": _correlation(left, right, pearsonr),
             "The absolute value is missing in your maps.": _correlation(*signed),
-            "You explain each view's top class; take `target` for both.": _correlation(
-                *tops
-            ),
+            "You explain the top class; take `target` for both.": _correlation(*tops),
             "That is 1 minus the correlation.": 1 - correct,
         }
         otherwise = "Make both maps, cut each to the columns both show, take spearmanr(…)."
