@@ -105,7 +105,9 @@ def call(answer: Callable, *arguments, intact: bool = False):
         kind, text = type(error).__name__, (str(error) or "no message").splitlines()[0]
         raise Wrong(f"Your function stopped{line} with {kind}: {text}") from error
     if result is None or result is Ellipsis:
-        raise NotTried("Your function returns nothing: write its body, with a `return`.")
+        raise NotTried(
+            "Your function returns nothing: write its body, and end with `return`."
+        )
     if intact:
         _check_intact(arguments, copies, modes)
     return result
