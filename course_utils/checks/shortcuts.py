@@ -109,10 +109,7 @@ def mended(answer) -> str:
     known = {_without_scene(recipe) for recipe in planted.recipes}
     if any(_without_scene(recipe) not in known for recipe in result.recipes):
         raise Wrong("Some animals are not those you were given: change the scene alone.")
-    bears, dogs = (
-        [recipe.ground for recipe in result.recipes if recipe.animal == animal]
-        for animal in (0, 1)
-    )
+    bears, dogs = ([r.ground for r in result.recipes if r.animal == a] for a in (0, 1))
     if not bears or not dogs:
         raise Wrong("One of the classes is gone: there is nothing left to tell apart.")
     if abs(len(bears) - len(dogs)) > 0.2 * len(result):

@@ -32,7 +32,7 @@ def contrast(answer) -> str:
             "blurs.": gaussian_filter(plane, surround - centre),
         }
         otherwise = "The values are not right: subtract two blurs of the plane, take abs()."
-        compare_tensor(result, np.abs(fine - coarse), mistakes, otherwise)
+        compare_tensor(result, abs(fine - coarse), mistakes, otherwise)
     return "Centre against surround, and a dark item counts as much as a bright one."
 
 
