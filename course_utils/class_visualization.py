@@ -20,7 +20,8 @@ recognise is everything that keeps the search away from noise. In the order of l
                     Schubert 2017, "Feature Visualization", Distill)
 =================== ================================================================
 
-`visualize_class` puts them together. `pixels` is one normalised image, (1, 3, H, W).
+`visualize_class` puts them together. `pixels` is one normalised image, (1, 3, H, W); an
+argument that does not fit raises an `ArgumentError`.
 """
 
 import json
@@ -56,8 +57,7 @@ SHIFT = 0.06  # and share of the side to move by
 
 # Square root of the covariance of ImageNet's colours (as in Lucid, Olah et al. 2017):
 # its columns lead from uncorrelated colours to red, green and blue.
-COLOURS = torch.tensor([(0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03)])
-COLOURS /= COLOURS.norm(dim=0).max()
+COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,6 @@ def visualize_class(
         steps, size, …, mean, std: the fields of a `Recipe`; ``**CS231N`` is another one.
         start: None for noise, or a photograph to start from, whatever `load_image` takes.
         progress: called after each step with the `Visualization` of the moment.
-
-    Raises:
-        ArgumentError: an argument does not fit.
 
     Example:
         >>> daisy = visualize_class(load_model(), 985)
@@ -336,13 +333,14 @@ def fourier_to_rgb(spectrum: Tensor) -> Tensor:
     size = spectrum.shape[2]
     waves = torch.view_as_complex(spectrum * _wave_weights(size).to(spectrum))
     colours = torch.fft.irfft2(waves, s=(size, size), norm="ortho")
-    return torch.einsum("rc,nchw->nrhw", COLOURS.to(spectrum), colours).sigmoid()
+    matrix = _colour_matrix().to(spectrum)
+    return torch.einsum("rc,nchw->nrhw", matrix, colours).sigmoid()
 
 
 def rgb_to_fourier(rgb: Tensor) -> Tensor:
     """The inverse of `fourier_to_rgb`; black and white, never reached, become greyer."""
     logits = rgb.clamp(0.02, 0.98).logit()
-    inverse = torch.linalg.inv(COLOURS).to(rgb)
+    inverse = torch.linalg.inv(_colour_matrix()).to(rgb)
     colours = torch.einsum("cr,nrhw->nchw", inverse, logits)
     waves = torch.view_as_real(torch.fft.rfft2(colours, norm="ortho"))
     return waves / _wave_weights(rgb.shape[-1]).to(rgb)
@@ -350,6 +348,11 @@ def rgb_to_fourier(rgb: Tensor) -> Tensor:
 
 def _wave_weights(size: int) -> Tensor:
     return (1 / frequencies(size).clamp(min=1 / size))[..., None]
+
+
+def _colour_matrix() -> Tensor:
+    matrix = torch.tensor(COLOURS)
+    return matrix / matrix.norm(dim=0).max()
 
 
 def transformed(pixels: Tensor, random: torch.Generator) -> Tensor:

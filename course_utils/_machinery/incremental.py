@@ -146,17 +146,13 @@ class Incremental:
         self.steps, self.head = split(layers)
         self.maps, self._padded = [_channels_last(image)[0]], []
         with torch.no_grad():
-            for step in self.steps:
-                self._append(step)
-
-    def _append(self, step: Step) -> None:
-        """The clean output of `step`, by its definition: pad, then run."""
-        clean = self.maps[-1].permute(2, 0, 1)[None]
-        pads = (*step.columns.pads(clean.shape[3]), *step.rows.pads(clean.shape[2]))
-        padded = F.pad(clean, pads, value=step.border)
-        padded = padded.contiguous(memory_format=torch.channels_last)
-        self._padded.append(_channels_last(padded)[0])
-        self.maps.append(_channels_last(step.run(padded.clone()))[0])
+            for step in self.steps:  # by its definition: pad, then run
+                clean = self.maps[-1].permute(2, 0, 1)[None]
+                pads = *step.columns.pads(clean.shape[3]), *step.rows.pads(clean.shape[2])
+                padded = F.pad(clean, pads, value=step.border)
+                padded = padded.contiguous(memory_format=torch.channels_last)
+                self._padded.append(_channels_last(padded)[0])
+                self.maps.append(_channels_last(step.run(padded.clone()))[0])
 
     def __call__(self, top: Tensor, left: Tensor, patches: Tensor) -> Tensor:
         """(N, classes or 1): the outputs for N images, each with one patch replaced.
@@ -237,8 +233,9 @@ def layers_of(model: nn.Module) -> Layers | None:
     Torchvision's SqueezeNet, AlexNet and VGG are known, and any Sequential. None for every
     other network, and for one with hooks, which would not be called.
     """
-    if any(map(_is_altered, model.modules())):
-        return None
+    for module in model.modules():
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+            return None
     flatten = ("", nn.Flatten())
     if type(model) is SqueezeNet:
         chain = [("features", model.features), ("classifier", model.classifier), flatten]
@@ -250,11 +247,6 @@ def layers_of(model: nn.Module) -> Layers | None:
     else:
         return None
     return [layer for path, module in chain for layer in _unrolled(path, module)]
-
-
-def _is_altered(module: nn.Module) -> bool:
-    hooks = module._forward_hooks, module._forward_pre_hooks
-    return any(hooks) or "forward" in vars(module)
 
 
 def _unrolled(path: str, module: nn.Module) -> Layers:

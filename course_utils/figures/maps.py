@@ -95,9 +95,8 @@ def signed_picture(gradient, limit: float | None = None) -> np.ndarray:
     """
     values = to_array(gradient)
     if values.ndim != 3 or len(values) != 3:
-        raise ArgumentError(
-            "gradient", f"must have the shape (3, H, W), got {values.shape}"
-        )
+        words = f"must have the shape (3, H, W), got {values.shape}"
+        raise ArgumentError("gradient", words)
     values = 0.5 + values / (2 * limit_of(values, limit))
     return values.clip(0, 1).transpose(1, 2, 0)
 
