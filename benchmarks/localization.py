@@ -1,10 +1,10 @@
-"""Mean IoU of `localize` beside cheap rivals, on photographs and composites.
+"""Mean IoU of `localize` and of cheap rivals, on photographs and composites.
 
     python benchmarks/localization.py
 
 The default setting for every picture. It was chosen with the photographs and the
 composites of seeds 0 to 4 in view, so those figures flatter it; the places and sizes of
-seed 5 were not looked at. Seconds are of one process, without waiting.
+seed 5 were not looked at. Seconds are processor time of one process.
 """
 
 import json

@@ -12,8 +12,7 @@ __version__ = "0.1.0"
 
 try:
     from .attention import centre_surround, popout_display, spectral_residual
-    from .box_folders import evaluate_folder
-    from .class_visualization import Visualization, visualize_class
+    from .class_visualization import Recipe, Visualization, visualize_class
     from .evaluation import (
         bootstrap_interval,
         deletion_insertion,
@@ -28,8 +27,7 @@ try:
         vanilla_saliency,
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
-    from .localization import Localization, averaged_saliency, iou, localize
-    from .map_folders import FolderRun, map_folder
+    from .localization import GraphCut, Localization, averaged_saliency, iou, localize
     from .methods import METHODS, Method, compute_maps
     from .models import (
         Unit,
@@ -49,10 +47,9 @@ try:
         load_samples,
         two_class_picture,
     )
-    from .sheets import Sheet, compare_methods, repeat_sheet
     from .shortcuts import (
+        PictureRecipe,
         Planted,
-        Recipe,
         animal_share,
         brightness_on,
         plant_shortcut,
@@ -61,6 +58,7 @@ try:
         train_probe,
     )
     from .targets import target_scores
+    from .your_own import FolderRun, Sheet, compare_methods, map_folder, repeat_sheet
 except ModuleNotFoundError as error:
     if (error.name or "").startswith(__name__):
         raise
@@ -81,11 +79,12 @@ except ModuleNotFoundError as error:
 # fmt: off
 __all__ = [
     "IMAGENET_MEAN", "IMAGENET_STD", "METHODS", "Composite", "FolderRun",
-    "Localization", "Method", "OcclusionMap", "Planted", "Recipe", "Samples", "Sheet",
-    "Unit", "Visualization", "animal_share", "averaged_saliency", "bootstrap_interval",
+    "GraphCut", "Localization", "Method", "OcclusionMap", "PictureRecipe", "Planted",
+    "Recipe", "Samples", "Sheet", "Unit", "Visualization", "animal_share",
+    "averaged_saliency", "bootstrap_interval",
     "brightness_on", "centre_surround", "check_environment", "class_name",
     "class_names", "compare_methods", "composite", "compute_maps", "deconvnet",
-    "deletion_insertion", "deprocess", "evaluate_folder", "find_classes", "grad_cam",
+    "deletion_insertion", "deprocess", "find_classes", "grad_cam",
     "guided_backprop", "input_gradient", "integrated_gradients", "iou",
     "layer_gradient", "load_composites", "load_image", "load_model", "load_samples",
     "localize", "map_folder", "occlusion", "plant_shortcut", "pointing_game",

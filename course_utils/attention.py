@@ -15,9 +15,8 @@ $$ C = \left| G_{\sigma} * F - G_{k \sigma} * F \right| . $$
 
 `popout_display` draws the test: many equal items, and one that differs.
 
-Throughout this module `image` is anything that `load_image` takes. Both maps have its
-size (H, W) and hold floats from 0 to a maximum of 1, or only 0 for an even picture. An
-argument that does not fit raises an `ArgumentError`.
+`image` is anything that `load_image` takes. Both maps have its size (H, W) and a maximum of
+1, or hold only 0 for an even picture. What does not fit raises an `ArgumentError`.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 from scipy.ndimage import gaussian_filter, maximum_filter, uniform_filter
 
-from ._machinery.arguments import ArgumentError, choice, number
+from ._machinery.arguments import ArgumentError, choice, number, numbers
 from .images import load_image
 
 FEATURES = ("intensity", "colour", "orientation")
@@ -43,16 +42,12 @@ RED, BLUE = "#d23c3c", "#3c3cd2"
 
 
 def feature_maps(image, features: Sequence[str] = FEATURES) -> dict[str, np.ndarray]:
-    """What early vision is thought to measure at each pixel, one stack per feature.
+    """What early vision is thought to measure: feature → (K, H, W), K = 1, 2 and 4.
 
-    Itti, Koch & Niebur (1998, section 2.1): intensity is the mean of red, green and
-    blue; colour is two opponent channels, red against green and blue against yellow,
-    both independent of brightness. Orientation is the second derivative of the intensity
-    along four directions, steered from three filters (Freeman & Adelson 1991), where the
-    paper has Gabor filters.
-
-    Returns:
-        Feature → (K, H, W) floats, with K = 1, 2 and 4.
+    Itti, Koch & Niebur (1998, section 2.1): intensity is the mean of red, green and blue;
+    colour is red against green and blue against yellow, independent of brightness;
+    orientation is the second derivative of the intensity along four directions, steered
+    from three filters (Freeman & Adelson 1991), where the paper has Gabor filters.
 
     Example:
         >>> feature_maps(np.zeros((4, 6), np.uint8), ["colour"])["colour"].shape
@@ -95,21 +90,16 @@ def _bars(rgb: np.ndarray, sigma: float = 1.5) -> np.ndarray:
 
 
 def spectral_residual(
-    image,
-    channels: str = "intensity",
-    size: int = 64,
-    average: int = 3,
-    sigma: float = 2.5,
+    image, channels="intensity", size: int = 64, average: int = 3, sigma: float = 2.5
 ) -> np.ndarray:
-    """What is left of a picture when the expected part of its spectrum is removed.
+    """(H, W): what is left of a picture without the expected part of its spectrum.
 
     Hou & Zhang (CVPR 2007, section 2): the log amplitude minus its local mean, transformed
-    back with the old phase, squared and smoothed. Theirs is a map of the intensity;
-    ``channels="colour"`` is our extension, the sum of the maps of the intensity and of two
-    opponent colours, each divided by its sum.
+    back with the old phase, squared and smoothed.
 
     Args:
-        channels: ``"intensity"`` or ``"colour"``.
+        channels: ``"intensity"``, as in the paper, or ``"colour"``, our extension: the sum
+            of the maps of intensity and two opponent colours, each divided by its sum.
         size: pixels of the longer side to which the picture is scaled first, 64 in the
             paper; it decides how large the things are that are found.
         average: side of the mean filter, in frequencies.
@@ -124,10 +114,9 @@ def spectral_residual(
     number("average", average, 1, size, whole=True)
     number("sigma", sigma, 0)
     image = load_image(image)
-    small = _scaled(image, size)
-    wanted = FEATURES[:1] if channels == "intensity" else FEATURES[:2]
     total = 0.0
-    for plane in np.concatenate(list(feature_maps(small, wanted).values())):
+    wanted = FEATURES[:1] if channels == "intensity" else FEATURES[:2]
+    for plane in np.concatenate([*feature_maps(_scaled(image, size), wanted).values()]):
         surprise = _residual(plane, average, sigma)
         # An even channel tells nothing; its rounding noise must not be amplified.
         total = total + surprise / surprise.sum() * (np.ptp(plane) > 1e-9)
@@ -142,16 +131,12 @@ def _residual(plane: np.ndarray, average: int, sigma: float) -> np.ndarray:
 
 
 def centre_surround(
-    image,
-    features: Sequence[str] = FEATURES,
-    centres: Sequence[float] = (1.5, 3.0, 6.0),
-    ratio: float = 4.0,
+    image, features=FEATURES, centres: Sequence = (1.5, 3.0, 6.0), ratio: float = 4.0
 ) -> np.ndarray:
-    """How much each place differs from its surroundings, over features and scales.
+    """(H, W): how much each place differs from its surroundings, over all scales.
 
-    After Itti, Koch & Niebur, PAMI 20(11), 1998: per feature, the absolute difference of
-    a fine and a coarse blur; each difference is weighted by how much its largest peak
-    stands above its other peaks (their operator N), so that forty equal peaks count
+    After Itti, Koch & Niebur, PAMI 20(11), 1998: per feature, the absolute difference of a
+    fine and a coarse blur, weighted by `promote_lonely_peaks`: forty equal peaks count
     little and a lonely one counts much. Simplified: blurs in place of pyramids.
 
     Args:
@@ -219,17 +204,11 @@ def _fitted(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PopoutDisplay:
-    """A display of equal items and one odd one.
-
-    Attributes:
-        image: the picture, `PIL.Image` in RGB.
-        box: (x0, y0, x1, y1) of the odd one's cell, in pixels.
-        items: how many items there are, the odd one included.
-    """
+    """A display, in RGB, of equal items and one odd one."""
 
     image: Image.Image
-    box: tuple[float, float, float, float]
-    items: int
+    box: tuple[float, float, float, float]  # x0, y0, x1, y1 of the odd one's cell, pixels
+    items: int  # the odd one included
 
     def found_by(self, saliency: np.ndarray) -> bool:
         """Whether the map (H, W) is largest inside the odd one's box."""
@@ -256,11 +235,10 @@ def popout_display(
         kind: ``"colour"``: blue dots, one of another colour; ``"orientation"``: white
             upright bars, one of them tilted.
         items: from 4 to 100.
-        seed: of the random numbers; the same seed draws the same display.
+        seed: the same seed draws the same display.
         place: (row, column) of the odd one's cell; None draws it at random.
-        colour: of the odd one, as Pillow understands it, such as ``"red"`` or
-            ``"#d23c3c"``. None: among dots a red whose intensity, (r + g + b) / 3, is
-            that of the blue; among bars white.
+        colour: of the odd one, such as ``"red"`` or ``"#d23c3c"``. None: among dots a red
+            with the intensity, (r + g + b) / 3, of the blue; among bars white.
         tilt: of the odd bar, in degrees clockwise; None is 45.
         size: side of the picture in pixels, from 64 to 2048.
 
@@ -275,7 +253,8 @@ def popout_display(
     rows = grid_rows(items)
     random = np.random.default_rng(seed)
     cells = [divmod(int(c), rows) for c in random.permutation(rows * rows)]
-    odd_cell = cells[0] if place is None else _checked_place(place, rows)
+    place = cells[0] if place is None else place
+    odd_cell = numbers("place", place, 2, 0, rows - 1, whole=True, order="(row, column)")
     cells = [odd_cell, *(cell for cell in cells if cell != odd_cell)][:items]
     centres = np.add(cells, 0.5) + random.uniform(-0.14, 0.14, (items, 2))
     outlines = [_item(kind, tilt)] + [_item(kind, 0)] * (items - 1)
@@ -283,17 +262,6 @@ def popout_display(
     row, column = odd_cell
     edges = (column, row, column + 1, row + 1)
     return PopoutDisplay(image, tuple(round(e * size / rows, 2) for e in edges), items)
-
-
-def _checked_place(place, rows: int) -> tuple[int, int]:
-    try:
-        row, column = (int(p) for p in place)
-    except (TypeError, ValueError):
-        row = column = -1
-    if not (0 <= row < rows and 0 <= column < rows):
-        words = f"must be (row, column), each from 0 to {rows - 1}, got {place!r}"
-        raise ArgumentError("place", words)
-    return row, column
 
 
 def grid_rows(items: int) -> int:

@@ -20,8 +20,8 @@ recognise is everything that keeps the search away from noise. In the order of l
                     Schubert 2017, "Feature Visualization", Distill)
 =================== ================================================================
 
-`visualize_class` puts them together. Throughout this module `pixels` is one normalised
-image, (1, 3, H, W).
+`visualize_class` puts them together. `pixels` is one normalised image, (1, 3, H, W); an
+argument that does not fit raises an `ArgumentError`.
 """
 
 import json
@@ -73,13 +73,12 @@ class Recipe:
         parametrization: ``"fourier"`` (waves in decorrelated colours, by Adam) or
             ``"pixel"`` (the pixels themselves, along the gradient).
         l2: λ of the equation, on the normalised image.
-        jitter: largest shift in pixels, random in each step; what leaves the image on one
-            side comes in on the other.
+        jitter: largest shift in pixels, around the border, random in each step.
         blur_every: blur by half a pixel every so many steps; 0 is never.
         tv: weight of the total variation.
         robust: show the network the image at random sizes, angles and places.
-        lr: the learning rate; None takes 0.05 for ``"fourier"``. For ``"pixel"`` it is
-            the length of a step in the space of normalised images, 25 at 224 pixels.
+        lr: of Adam, 0.05 unless given; for ``"pixel"`` the length of a step in the space
+            of normalised images, 25 at 224 pixels unless given.
         seed: of the start and of everything random.
         mean, std: what the network's images were normalised by; ImageNet's unless given.
     """
@@ -111,8 +110,7 @@ class Recipe:
             object.__setattr__(self, name, value)
 
 
-# The recipe of Stanford's CS231n exercise, as arguments of `visualize_class`; they take
-# 100 steps of it.
+# The recipe of Stanford's CS231n exercise (100 steps), as arguments of `visualize_class`.
 CS231N = dict(
     parametrization="pixel", l2=1e-3, jitter=16, blur_every=10, tv=0.0, robust=False
 )
@@ -123,7 +121,7 @@ class Visualization:
     """An image that was made for a score, and how it came about.
 
     Attributes:
-        pixels: (1, 3, H, W), normalised: what the network is to be given.
+        pixels: what the network is to be given.
         history: the score at each step, as the network saw the image in that step.
         settings: the fields of the `Recipe`, and the target and the start in words.
         stopped: whether `progress` ended the run before its last step.
@@ -141,24 +139,16 @@ class Visualization:
         return deprocess(self.pixels[0], mean=mean, std=std)
 
     def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Write the picture to `path`, and next to it the run's settings as JSON.
+        """Write the picture and, next to it, the run's settings as JSON: their two paths.
 
         The ending of `path` sets the format; it is ``.png`` where there is none. Both files
-        appear whole or not at all: a failure leaves what was there before.
-
-        Returns:
-            The paths of the picture and of the settings.
-
-        Raises:
-            ArgumentError: the ending is not that of a picture format.
-            FileNotFoundError: the folder does not exist.
+        appear whole or not at all. Raises a `FileNotFoundError` where there is no folder.
         """
         path = Path(path).expanduser()
         path = path if path.suffix else path.with_suffix(".png")
         if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-            raise ArgumentError(
-                "path", f"must end in .png, .jpg or .webp, got {path.name!r}"
-            )
+            words = f"must end in .png, .jpg or .webp, got {path.name!r}"
+            raise ArgumentError("path", words)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent}")
         record = {**self.settings, "stopped": self.stopped, "history": self.history}
@@ -193,25 +183,15 @@ def visualize_class(
     r"""Make an image that scores high: $\arg\max_I S_c(I) - \lambda \lVert I \rVert_2^2$.
 
     The same seed gives the same image on one machine with one number of threads;
-    elsewhere rounding grows with every step, and it gives a similar one.
+    elsewhere rounding grows with every step, and it gives a similar one. The model is left
+    unchanged, and a warning says when the score did not react to the image in any step.
 
     Args:
-        model: a classifier, (N, 3, H, W) → (N, classes); left unchanged, also when the
-            run is stopped or interrupted.
         target: a class index, a `Unit`, or a function of the outputs that gives one
             score per image.
-        steps, size, …, mean, std: the fields of a `Recipe`, explained there;
-            ``**CS231N`` is another recipe.
+        steps, size, …, mean, std: the fields of a `Recipe`; ``**CS231N`` is another one.
         start: None for noise, or a photograph to start from, whatever `load_image` takes.
-        progress: called as ``progress(step, steps, so_far)`` after each step (from 1)
-            with the `Visualization` of the moment. When it returns False, the run ends
-            and that is returned. Exceptions propagate.
-
-    Raises:
-        ArgumentError: an argument does not fit.
-
-    Warns:
-        UserWarning: the score did not react to the image in any step.
+        progress: called after each step with the `Visualization` of the moment.
 
     Example:
         >>> daisy = visualize_class(load_model(), 985)
@@ -249,10 +229,8 @@ def visualize_class(
                     break
         pixels = _snapshot(canvas, weight)
     if len(history) > 1 and min(history) == max(history):
-        warn(
-            f"the score stayed at {history[0]:g} in every step: it did not react to the "
-            "image, perhaps because a ReLU on the path is dead; try another seed"
-        )
+        dead = "it did not react to the image, perhaps because a ReLU on the path is dead"
+        warn(f"the score stayed at {history[0]:g} in every step: {dead}; try another seed")
     return Visualization(pixels, history, settings, stopped)
 
 
@@ -275,11 +253,8 @@ def _noted(value) -> int | str:
 def _score(model: nn.Module, pixels: Tensor, target: Target) -> Tensor:
     score = target_scores(model, pixels, target)[0]
     if not score.requires_grad:
-        raise ArgumentError(
-            "target",
-            "must be a score that has a gradient; the graph is cut, by detach(), no_grad() "
-            "or a step without a derivative such as argmax",
-        )
+        cut = "the graph is cut, by detach(), no_grad() or a step such as argmax"
+        raise ArgumentError("target", f"must be a score that has a gradient; {cut}")
     return score
 
 
@@ -295,11 +270,7 @@ class Judgement:
 def judge(model: nn.Module, pixels: Tensor, target: int) -> Judgement:
     """What `model` makes of an image, for one class.
 
-    Args:
-        model: a classifier; one that the image was not made with tells more.
-        pixels: (1, 3, H, W), normalised: `Visualization.pixels`, or what `preprocess`
-            makes of its `image`.
-        target: a class index.
+    A model that the image was not made with tells more.
 
     Example:
         >>> daisy = visualize_class(load_model(), 985)
@@ -316,18 +287,14 @@ def judge(model: nn.Module, pixels: Tensor, target: int) -> Judgement:
 
 
 def l2_penalty(pixels: Tensor) -> Tensor:
-    """‖I‖²: the sum of the squares of all values of a normalised image.
-
-    Zero is the mean colour, so the penalty pulls towards grey.
-    """
+    """‖I‖²: the sum of all squared values. Zero is the mean colour, so it pulls to grey."""
     return pixels.square().sum()
 
 
 def jittered(pixels: Tensor, most: int, random: torch.Generator) -> Tensor:
     """The image shifted by up to `most` pixels down and right, around the border.
 
-    The shift is part of the graph, so the gradient needs no shifting back. Whoever shifts
-    the *data* must shift it back after the step.
+    The shift is part of the graph: the gradient, unlike shifted *data*, needs no way back.
     """
     shifts = torch.randint(-most, most + 1, (2,), generator=random).tolist()
     return pixels.roll(shifts, dims=(2, 3))
@@ -345,8 +312,7 @@ def valid_range(
 ) -> tuple[Tensor, Tensor]:
     """The normalised values of black and of white, (1, 3, 1, 1) each.
 
-    A normalised image must be clamped to *these*; 0 and 1 are the limits of an image that
-    is not normalised.
+    A normalised image must be clamped to *these*, and not to 0 and 1.
     """
     mean, std = check_statistics(mean, std)
     return (0 - mean) / std, (1 - mean) / std
@@ -358,14 +324,11 @@ def frequencies(size: int) -> Tensor:
 
 
 def fourier_to_rgb(spectrum: Tensor) -> Tensor:
-    """From waves to an image (1, 3, H, W) with values between 0 and 1.
+    """From waves to an image (1, 3, size, size) with values between 0 and 1.
 
-    Every wave is divided by its frequency, as in photographs: a step that is equally long
-    for all waves then changes broad shapes more than fine grain.
-
-    Args:
-        spectrum: (1, 3, size, size // 2 + 1, 2): the real and imaginary parts of each
-            wave in each of three uncorrelated colours.
+    `spectrum`, (1, 3, size, size // 2 + 1, 2), holds the real and imaginary parts of each
+    wave in three uncorrelated colours. Every wave is divided by its frequency, as in
+    photographs: equal steps for all then change broad shapes more than fine grain.
     """
     size = spectrum.shape[2]
     waves = torch.view_as_complex(spectrum * _wave_weights(size).to(spectrum))
@@ -375,11 +338,7 @@ def fourier_to_rgb(spectrum: Tensor) -> Tensor:
 
 
 def rgb_to_fourier(rgb: Tensor) -> Tensor:
-    """The spectrum whose image is `rgb`, (1, 3, H, H) in [0, 1].
-
-    The inverse of `fourier_to_rgb`. Black and white, which it never reaches, become a
-    little lighter and darker.
-    """
+    """The inverse of `fourier_to_rgb`; black and white, never reached, become greyer."""
     logits = rgb.clamp(0.02, 0.98).logit()
     inverse = torch.linalg.inv(_colour_matrix()).to(rgb)
     colours = torch.einsum("cr,nrhw->nchw", inverse, logits)
@@ -460,9 +419,8 @@ class _FourierCanvas:
     def __init__(self, recipe: Recipe, given: Tensor | None, random, like: Tensor):
         shape = (1, 3, recipe.size, recipe.size // 2 + 1, 2)
         spectrum = 0.01 * torch.randn(shape, generator=random).to(like)
-        self.mean, self.std = (
-            v.to(like) for v in check_statistics(recipe.mean, recipe.std)
-        )
+        statistics = check_statistics(recipe.mean, recipe.std)
+        self.mean, self.std = (values.to(like) for values in statistics)
         if given is not None:
             spectrum = rgb_to_fourier(given * self.std + self.mean)
         self.spectrum = spectrum.requires_grad_()

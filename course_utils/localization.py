@@ -5,10 +5,14 @@ saliency map knows more. Simonyan et al. (2013, section 3.2, arXiv:1312.6034) ta
 brightest pixels of the map as examples of the object's colours and the darkest as
 examples of the background's, and let a graph cut decide on all the others.
 
-In one sentence each: `find_seeds` picks the examples, `fit_mixture` learns their colours,
-`neighbour_links` says which neighbours look alike, `minimum_cut` separates object from
-background where that is cheapest, `cut_quality` compares cuts of several sizes,
-`largest_component` and `mask_box` end in a box. `localize` does it all.
+`localize` does it all. Its steps: `find_seeds` picks the examples, `colour_evidence` and
+`map_evidence` say which side each pixel belongs to, `best_size` compares cuts of several
+sizes, `cut_by_halves` finds the final one, and `largest_component` and `mask_box` turn it
+into a box. The cuts themselves are in `graph_cuts`.
+
+In this module an `image` is an array (H, W, 3) of colours in [0, 1] unless noted, a
+`saliency` map (H, W) holds no negative values, and masks are bool of shape (H, W).
+Arguments that do not fit raise `ArgumentError`.
 """
 
 from collections.abc import Sequence
@@ -16,33 +20,76 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
-from scipy.ndimage import (
-    binary_dilation,
-    binary_erosion,
-    distance_transform_edt,
-    gaussian_filter,
-    label,
-)
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from ._machinery.arguments import ArgumentError, described, function, number
 from .gradients import vanilla_saliency
+from .graph_cuts import (
+    cut_by_halves,
+    cut_quality,
+    halved,
+    largest_component,
+    minimum_cut,
+    neighbour_links,
+    parts_with,
+    summed,
+)
 from .targets import read_answer
 
 Box = tuple[int, int, int, int]
-STEPS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (down, right) to four of the eight neighbours
-UNITS = 100  # a capacity of 1 in whole numbers, which is what the solver takes
-SURE = 10.0  # evidence beyond e¹⁰ to 1 says no more than e¹⁰ to 1
-COARSE = 64  # largest shorter side of the picture on which sizes are compared
-HALVED = 128  # largest shorter side of the picture on which a cut begins
+SURE = 10.0  # evidence is capped here: odds of e¹⁰ to 1
+COARSE = 64  # largest shorter side of the image on which sizes are compared
 SIZES = (0.35, 0.5, 0.7, 0.9, 1.15, 1.5)
+EXAMPLES = 1500  # about as many colours as a mixture is fitted to
 MOST_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True)
+class GraphCut:
+    """How `localize` weighs map, colours and outline.
+
+    ``GraphCut(map_weight=0, sizes=[1])`` is the evidence of the paper itself.
+
+    Attributes:
+        smoothing: standard deviation of the Gaussian that blurs the map, in pixels;
+            0 leaves the map unchanged.
+        components: Gaussians in each of the two colour mixtures, 1 to 50.
+        contrast: what it costs to cut between two equal neighbours, see
+            `neighbour_links`. More makes the outline shorter and smoother.
+        colour_weight: factor of the colours' log-likelihood ratio.
+        map_weight: factor of log(map / threshold), where the threshold splits the
+            smoothed map into two groups (Otsu 1979).
+        sizes: factors of that threshold to be tried; smaller ones find larger objects.
+            A single number fixes the size.
+
+    Example:
+        >>> GraphCut(contrast=100.0, sizes=0.7).sizes
+        (0.7,)
+    """
+
+    smoothing: float = 4.0
+    components: int = 8
+    contrast: float = 60.0
+    colour_weight: float = 1.0
+    map_weight: float = 5.0
+    sizes: Sequence[float] = SIZES
+
+    def __post_init__(self):
+        for name in ("smoothing", "contrast", "colour_weight", "map_weight"):
+            number(name, getattr(self, name), low=0)
+        number("components", self.components, 1, 50, whole=True)
+        tried = np.atleast_1d(self.sizes).tolist()
+        if not tried:
+            raise ArgumentError("sizes", "must hold at least one number, got none")
+        sizes = tuple(number("sizes", size, low=0, above=True) for size in tried)
+        object.__setattr__(self, "sizes", sizes)
+
+
+@dataclass(frozen=True)
 class Localization:
-    """Where the object is, and how that came about.
+    """Where the object is, and how that was found.
 
     Attributes:
         mask: (H, W) bool, the object: the largest component of `cut`.
@@ -52,8 +99,8 @@ class Localization:
         cut: (H, W) bool, the object's side of the minimum cut.
         foreground, background: (H, W) bool, the seeds.
         smoothed: (H, W), the saliency map after smoothing.
-        evidence: (H, W), for the object where positive: the log-likelihood ratio of the
-            colours plus the term of the map, in nats.
+        evidence: (H, W), in favour of the object where positive: the log-likelihood ratio
+            of the colours plus the term of the map, in nats.
         size: which of the `sizes` was chosen; 0.0 where there was nothing to choose.
     """
 
@@ -67,38 +114,78 @@ class Localization:
     size: float = 0.0
 
 
-@dataclass(frozen=True)
-class Mixture:
-    """A mixture of K Gaussians over D-dimensional points.
+def localize(
+    image,
+    saliency,
+    foreground: float = 0.95,
+    background: float = 0.30,
+    *,
+    cut: GraphCut = GraphCut(),
+    object_pixels=None,
+    background_pixels=None,
+) -> Localization:
+    """Find the object that a saliency map shows: mask and box.
 
-    Attributes:
-        weights: (K,), positive, sum 1.
-        means: (K, D).
-        covariances: (K, D, D).
+    Seeds, colour mixtures, graph cut and the largest component as in Simonyan et al.
+    (2013, section 3.2). Four things are this course's own. The map is smoothed first.
+    Seeds are only examples of colours, not certain: five per cent of an image may be
+    more than a small object, and the dark inside of a large one is not background. The
+    map is evidence of its own, beside the colours (`map_weight`). And since a map does
+    not tell how large its object is, the image is cut at several `sizes`, and the best
+    cut is kept (`cut_quality`; many cuts and a choice: Carreira & Sminchisescu 2012).
+
+    Args:
+        image: a PIL image or an array (H, W, 3), `uint8` or floats in [0, 1], of the
+            map's size.
+        saliency: (H, W), not negative; a tensor or an array.
+        foreground, background: quantiles of the smoothed map, see `find_seeds`.
+        cut: the weights and the sizes, see `GraphCut`.
+        object_pixels, background_pixels: (H, W) bool, pixels that you know (seeds by
+            hand, as in Boykov & Jolly 2001). They are certain, and the map is made bright
+            or dark around them, see `mark_map`.
+
+    Returns:
+        A `Localization`. Where the map is the same everywhere there is nothing to find:
+        its mask is empty and its box (0, 0, 0, 0). With `object_pixels` the mask holds
+        the parts of the cut they lie in, instead of the largest part.
+
+    Example:
+        >>> picture = np.zeros((40, 40, 3)); picture[10:20, 5:25] = 1.0
+        >>> localize(picture, picture[..., 0]).box
+        (5, 10, 25, 20)
     """
+    if not isinstance(cut, GraphCut):
+        raise ArgumentError("cut", f"must be a GraphCut, got {described(cut)}")
+    raw = _checked_map(saliency)
+    colours = _checked_image(image, raw.shape)
+    inside = _checked_pixels("object_pixels", object_pixels, raw.shape)
+    outside = _checked_pixels("background_pixels", background_pixels, raw.shape)
+    if (inside & outside).any():
+        raise ArgumentError("object_pixels", "must not share pixels with background_pixels")
 
-    weights: np.ndarray
-    means: np.ndarray
-    covariances: np.ndarray
+    blurred = gaussian_filter(raw, cut.smoothing, mode="nearest")
+    smoothed = mark_map(blurred, inside, outside)
+    if raw.max() == raw.min() and not inside.any():  # the map says nothing
+        empty = np.zeros(raw.shape, dtype=bool)
+        return Localization(empty, mask_box(empty), empty, empty, empty, smoothed, 0 * raw)
+    bright, dark = find_seeds(smoothed, foreground, background)
+    bright, dark = (bright | inside) & ~outside, (dark | outside) & ~inside
 
-    def log_density(self, points: np.ndarray) -> np.ndarray:
-        """(N,) log-densities of the points (N, D)."""
-        return _log_sum(self.log_parts(points))
+    colour = colour_evidence(colours, bright, dark, cut.components)
+    evidence = cut.colour_weight * colour + cut.map_weight * map_evidence(smoothed)
+    evidence[inside], evidence[outside] = np.inf, -np.inf
+    size = best_size(evidence, colour, colours, cut)
+    evidence -= cut.map_weight * np.log(size)
 
-    def log_parts(self, points: np.ndarray) -> np.ndarray:
-        """(N, K): log of each component's share in the density, up to a constant."""
-        parts = np.empty((len(points), len(self.weights)))
-        for k, (mean, covariance) in enumerate(
-            zip(self.means, self.covariances, strict=True)
-        ):
-            whiten = np.linalg.inv(np.linalg.cholesky(covariance))
-            distance = (((points - mean) @ whiten.T) ** 2).sum(axis=1)
-            scale = np.log(self.weights[k]) + np.log(np.diag(whiten)).sum()
-            parts[:, k] = scale - distance / 2
-        return parts
+    found = cut_by_halves(evidence, colours, cut.contrast)
+    if not found.any():  # the whole outline costs more than what it encloses
+        found = bright
+    mask = parts_with(found, inside) if inside.any() else largest_component(found)
+    evidence = np.nan_to_num(evidence, posinf=SURE, neginf=-SURE)
+    return Localization(mask, mask_box(mask), found, bright, dark, smoothed, evidence, size)
 
 
-# -- the steps -------------------------------------------------------------------------
+# -- seeds and evidence ----------------------------------------------------------------
 
 
 def find_seeds(
@@ -107,247 +194,129 @@ def find_seeds(
     """The brightest and the darkest pixels of a map.
 
     Args:
-        saliency: (H, W), not negative.
+        saliency: (H, W).
         foreground: pixels at or above this quantile are foreground seeds.
         background: pixels at or below this quantile are background seeds.
 
     Returns:
-        Two masks (H, W) bool that share no pixel; both empty for a map that is the same
-        everywhere, which says nothing about any pixel.
-
-    Raises:
-        ValueError: quantiles that are not 0 < background < foreground < 1, or a bad map.
+        Two masks that share no pixel; both are empty for a map that is the same everywhere.
 
     Example:
         >>> bright, dark = find_seeds(np.arange(100.0).reshape(10, 10))
         >>> int(bright.sum()), int(dark.sum())
         (5, 30)
     """
-    values = _check_map(saliency)
-    _check_quantiles(foreground, background)
-    low, high = np.quantile(values, [background, foreground])
-    bright = values >= high if high > low else values > high
-    dark = values <= low if bright.any() else np.zeros_like(bright)
+    smoothed = _checked_map(saliency)
+    number("foreground", foreground, 0, 1)
+    number("background", background, 0, 1)
+    if not 0 < background < foreground < 1:
+        words = f"must be between background ({background}) and 1, got {foreground}"
+        raise ArgumentError("foreground", words)
+    low, high = np.quantile(smoothed, [background, foreground])
+    bright, dark = smoothed >= high, smoothed <= low
+    if low == high:  # most of the map is equal: a bright seed must stand out
+        bright = smoothed > high
+        dark &= bright.any()
     return bright, dark
 
 
-def fit_mixture(
-    points, components: int = 5, steps: int = 8, floor: float = 1e-4
-) -> Mixture:
-    """Fit a mixture of Gaussians by expectation-maximisation; nothing is random.
+def mark_map(saliency, object_pixels, background_pixels) -> np.ndarray:
+    """A map (H, W) made bright around pixels of the object, dark around the others.
 
-    The first guess cuts the points into equal parts along their longest axis. Each step
-    shares every point out among the components, then takes each one's mean and covariance.
-
-    Args:
-        points: (N, D), such as colours in [0, 1]; N ≥ 1.
-        components: how many Gaussians.
-        steps: how many times both steps are made.
-        floor: added to the variances, so that points all alike have a density; the
-            default is a hundredth of the range [0, 1], squared.
-
-    Example:
-        >>> fit_mixture(np.array([[0.0], [0.1], [0.9], [1.0]]), 2).means.round(2).tolist()
-        [[0.05], [0.95]]
+    At a distance d it is raised to g = exp(−d²/2r²) of its maximum, or multiplied by
+    1 − g; r is a 14th of the shorter side.
     """
-    points = np.asarray(points, dtype=float)
-    if points.ndim != 2 or len(points) == 0:
-        raise ValueError(f"points: wants an array (N, D) with N ≥ 1, not {points.shape}")
-    components = min(components, len(points))
-    centred = points - points.mean(axis=0)
-    longest = np.linalg.eigh(centred.T @ centred)[1][:, -1]
-    along = centred @ (longest * np.sign(longest[np.abs(longest).argmax()]))
-    shares = np.zeros((len(points), components))
-    for k, part in enumerate(np.array_split(along.argsort(kind="stable"), components)):
-        shares[part, k] = 1
-    for _ in range(steps):
-        counts = shares.sum(axis=0) + 1e-3
-        means = shares.T @ points / counts[:, None]
-        covariances = np.empty((components, points.shape[1], points.shape[1]))
-        for k, share in enumerate(shares.T):
-            apart = points - means[k]
-            covariances[k] = (share[:, None] * apart).T @ apart / counts[k]
-        covariances += floor * np.eye(points.shape[1])
-        mixture = Mixture(counts / counts.sum(), means, covariances)
-        parts = mixture.log_parts(points)
-        shares = np.exp(parts - _log_sum(parts)[:, None])
-    return mixture
+    marked, reach = np.asarray(saliency, dtype=float), min(np.shape(saliency)) / 14
+    brightest = marked.max() if marked.max() > 0 else 1.0
+    for pixels, bright in ((object_pixels, True), (background_pixels, False)):
+        if np.any(pixels):
+            distance = distance_transform_edt(~np.asarray(pixels, dtype=bool))
+            near = np.exp(-((distance / reach) ** 2) / 2)
+            marked = np.maximum(marked, brightest * near) if bright else marked * (1 - near)
+    return marked
 
 
-def _log_sum(parts: np.ndarray) -> np.ndarray:
-    """(N,) log of the sum of exp over each row, from its largest so that none overflows."""
-    largest = parts.max(axis=1)
-    return largest + np.log(np.exp(parts - largest[:, None]).sum(axis=1))
+def colour_evidence(image, foreground, background, components: int = 8) -> np.ndarray:
+    """(H, W): how much better each colour fits the foreground, in nats.
 
-
-def neighbour_links(image, contrast: float = 50.0) -> tuple[np.ndarray, ...]:
-    """What it costs to separate each pixel from each of its eight neighbours.
-
-    The cost is ``contrast · exp(−‖Δ‖² / 2m) / distance``: Δ is the difference of the two
-    colours, m the mean of ‖Δ‖² over the picture (Boykov & Jolly 2001; Rother et al. 2004,
-    section 2.1). Alike neighbours are dear to separate, an edge is cheap.
-
-    Args:
-        image: (H, W, 3), any range.
-        contrast: the cost between two equal neighbours that share a side.
-
-    Returns:
-        (from, to, cost), each (links,): pixel numbers ``row · W + column``, and floats.
-        Each pair of neighbours stands there once.
+    The log-likelihood ratio log p(colour | object) − log p(colour | background) under two
+    mixtures of Gaussians, each fitted to the colours of its seeds, held within ±10. A
+    mixture has at most as many Gaussians as its seeds have different colours; without any
+    seeds of one kind the evidence is 0.
     """
-    colours = np.asarray(image, dtype=float)
-    height, width = colours.shape[:2]
-    number = np.arange(height * width).reshape(height, width)
-    here, there, squares, lengths = [], [], [], []
-    for down, right in STEPS:
-        rows, columns = height - down, width - abs(right)
-        left = max(0, -right)
-        one = np.s_[:rows, left : left + columns]
-        other = np.s_[down:, left + right : left + right + columns]
-        here.append(number[one].ravel())
-        there.append(number[other].ravel())
-        squares.append(((colours[one] - colours[other]) ** 2).sum(axis=2).ravel())
-        lengths.append(np.full(rows * columns, np.hypot(down, right)))
-    squares = np.concatenate(squares)
-    mean = squares.mean() if squares.size else 0.0
-    alike = np.exp(-squares / (2 * mean)) if mean > 0 else np.ones_like(squares)
-    costs = contrast * alike / np.concatenate(lengths)
-    return np.concatenate(here), np.concatenate(there), costs
+    from sklearn.mixture import GaussianMixture  # here, because it takes 0.4 s to import
+
+    image = np.asarray(image, dtype=float)
+    log_p = []
+    for seeds in (foreground, background):
+        colours = image[np.asarray(seeds, dtype=bool)]
+        if len(colours) == 0:
+            return np.zeros(image.shape[:2])
+        colours = colours[:: max(1, len(colours) // EXAMPLES)]
+        if len(colours) == 1:
+            colours = np.repeat(colours, 2, axis=0)  # scikit-learn asks for two
+        # The floor of the variances is a hundredth of the range [0, 1], squared. A fit
+        # takes 10 to 60 iterations; k-means++ is the quickest start, and seeded.
+        mixture = GaussianMixture(
+            min(components, len(np.unique(colours, axis=0))),
+            reg_covar=1e-4,
+            max_iter=1000,
+            init_params="k-means++",
+            random_state=0,
+        ).fit(colours)
+        log_p.append(mixture.score_samples(image.reshape(-1, 3)))
+    return (log_p[0] - log_p[1]).reshape(image.shape[:2]).clip(-SURE, SURE)
 
 
-def minimum_cut(evidence, links) -> np.ndarray:
-    """The labelling that costs least: pay for evidence ignored and for links cut.
+def map_evidence(smoothed) -> np.ndarray:
+    """(H, W): log of the map over the threshold between its two groups.
 
-    A pixel of positive evidence e costs e if it is called background, one of negative
-    evidence costs −e if it is called object; a link costs its weight if its two ends are
-    called differently. A maximum flow from the object's terminal to the background's
-    finds the cheapest labelling of all 2^pixels (Greig et al. 1989): what the flow leaves
-    reachable from the object's terminal is object. Where several cost the same, it is the
-    one with the fewest pixels.
-
-    A pixel that is certain needs no place in the graph: its links become evidence of its
-    neighbours.
-
-    Args:
-        evidence: any shape, in nats; ±inf for a pixel that is certain.
-        links: (from, to, cost) as `neighbour_links` gives them; costs not negative.
-            All costs are rounded to 1/100, because the solver takes whole numbers.
-
-    Returns:
-        bool, the shape of `evidence`; True is object.
-
-    Example:
-        >>> links = np.array([0, 1]), np.array([1, 2]), np.array([2.0, 2.0])
-        >>> minimum_cut(np.array([5.0, -1.0, -3.0]), links).tolist()
-        [True, True, False]
+    Held above log(1/1000) of the maximum; 0 for a map that is the same everywhere.
     """
-    evidence = np.asarray(evidence, dtype=float)
-    here, there, costs = (np.asarray(part) for part in links)
-    weights = np.rint(UNITS * costs).astype(np.int64)
-    label_of, open_ = evidence.ravel() > 0, np.isfinite(evidence.ravel())
-    count, number = int(open_.sum()), np.cumsum(open_) - 1
-    own = np.rint(UNITS * np.clip(evidence.ravel()[open_], -1e6, 1e6)).astype(np.int64)
-    for one, other in ((here, there), (there, here)):
-        fixed = ~open_[one] & open_[other]
-        pull = np.where(label_of[one[fixed]], 1, -1) * weights[fixed]
-        np.add.at(own, number[other[fixed]], pull)
-    between = open_[here] & open_[there]
-    here, there, weights = number[here[between]], number[there[between]], weights[between]
-    label_of[open_] = _reached_by_flow(own, here, there, weights) if count else False
-    return label_of.reshape(evidence.shape)
+    values = np.asarray(smoothed, dtype=float)
+    if not values.max() > values.min():
+        return np.zeros_like(values)
+    least = values.max() / 1000
+    threshold = max(two_group_threshold(values), least)
+    return np.log(np.maximum(values, least) / threshold)
 
 
-def _reached_by_flow(own, here, there, weights) -> np.ndarray:
-    """(N,) bool: what a maximum flow leaves reachable from the object's terminal.
+def two_group_threshold(values) -> float:
+    """The value that splits numbers into two groups as far apart as possible (Otsu 1979).
 
-    Args:
-        own: (N,) int, evidence of the N pixels.
-        here, there, weights: (links,) int, the links between them.
+    It makes the variance *between* the groups, w₀·w₁·(μ₁ − μ₀)², as large as possible.
     """
-    source, sink = own.size, own.size + 1
-    object_like, other = np.flatnonzero(own > 0), np.flatnonzero(own < 0)
-    tails = [here, there, np.full(object_like.size, source), other]
-    heads = [there, here, object_like, np.full(other.size, sink)]
-    capacities = [weights, weights, own[object_like], -own[other]]
-    graph = csr_matrix(
-        (
-            np.concatenate(capacities).astype(np.int32),
-            (np.concatenate(tails), np.concatenate(heads)),
-        ),
-        shape=(own.size + 2, own.size + 2),
-    )
-    residual = graph - maximum_flow(graph, source, sink).flow
-    residual.data[residual.data < 0] = 0
-    residual.eliminate_zeros()
-    reached = breadth_first_order(residual, source, return_predecessors=False)
-    side = np.zeros(own.size + 2, dtype=bool)
-    side[reached] = True
-    return side[: own.size]
+    ordered = np.sort(np.asarray(values, dtype=float), axis=None)
+    sums, below = ordered.cumsum(), np.arange(1, ordered.size)
+    above = ordered.size - below
+    gap = (sums[-1] - sums[:-1]) / above - sums[:-1] / below
+    return float(ordered[np.argmax(below * above * gap**2)]) if below.size else 0.0
 
 
-def cut_by_halves(evidence, image, contrast: float = 50.0, band: int = 4) -> np.ndarray:
-    """Nearly the minimum cut of a picture: found at half the size, then refined.
+def best_size(evidence, colour, image, cut: GraphCut) -> float:
+    """Which of `cut.sizes` gives the cut of the highest `cut_quality`.
 
-    The flow through 50,000 pixels takes long. So the picture is halved until its shorter
-    side is at most 128 pixels and cut there; at each doubling only the pixels near the
-    outline choose anew (banded graph cuts, Lombaert et al. 2005). Within the band the cut
-    is the cheapest one. Halving blurs edges, so an outline far from the best one may be
-    taken: on the course's pictures about 1 pixel in 200 has another label than in the
-    `minimum_cut` of all pixels.
+    Sizes are compared at a quarter of 224 pixels. If no cut has an outline, it is the
+    size nearest to 1.
 
-    Args:
-        evidence: (H, W), as in `minimum_cut`.
-        image: (H, W, 3), see `neighbour_links`.
-        contrast: see `neighbour_links`.
-        band: how far the refined outline may move, in pixels, at each doubling.
-
-    Returns:
-        (H, W) bool, True is object.
+    `evidence` (H, W) is that of size 1, `colour` (H, W) the part of it from colours alone.
     """
-    links = neighbour_links(image, contrast)
-    if min(evidence.shape) <= HALVED:
-        return minimum_cut(evidence, links)
-    # Half as many pixels along the outline, so each link is twice as dear.
-    rough = cut_by_halves(_summed(evidence), _halved(image), 2 * contrast, band)
-    rough = rough.repeat(2, axis=0).repeat(2, axis=1)
-    rough = rough[: evidence.shape[0], : evidence.shape[1]]
-    square = np.ones((3, 3))
-    near = binary_dilation(rough, square, band)
-    near &= ~binary_erosion(rough, square, band, border_value=1)
-    far = np.where(rough, np.inf, -np.inf)
-    return minimum_cut(np.where(near | np.isinf(evidence), evidence, far), links)
+    pixels, contrast = 1, cut.contrast
+    while min(evidence.shape) > COARSE:
+        evidence, colour, image = summed(evidence), halved(colour), halved(image)
+        pixels, contrast = 4 * pixels, 2 * contrast
+    links = neighbour_links(image, 1.0)
+    weighted = (*links[:2], contrast * links[2])
+    quality = {}
+    for size in cut.sizes:
+        shift = pixels * cut.map_weight * np.log(size)
+        quality[size] = cut_quality(minimum_cut(evidence - shift, weighted), colour, links)
+    if max(quality.values()) == -np.inf:
+        return min(cut.sizes, key=lambda size: abs(np.log(size)))
+    return max(quality, key=quality.get)
 
 
-def _summed(evidence: np.ndarray) -> np.ndarray:
-    """Evidence of four pixels in one; a certain pixel says much, but not all."""
-    return 4 * _halved(np.clip(evidence, -1e3, 1e3))
-
-
-def _halved(values: np.ndarray) -> np.ndarray:
-    """Means of 2×2 pixels of (H, W, …); an odd last row or column counts twice."""
-    rows, columns = (side % 2 for side in values.shape[:2])
-    edges = ((0, rows), (0, columns), (0, 0))[: values.ndim]
-    values = np.pad(values, edges, mode="edge")
-    height, width = values.shape[0] // 2, values.shape[1] // 2
-    return values.reshape(height, 2, width, 2, *values.shape[2:]).mean(axis=(1, 3))
-
-
-def largest_component(mask) -> np.ndarray:
-    """The largest connected part of a mask (H, W); diagonal neighbours are connected.
-
-    An empty mask stays empty; of equally large parts the first by rows is taken.
-    """
-    mask = np.asarray(mask, dtype=bool)
-    parts, count = label(mask, np.ones((3, 3)))
-    if count == 0:
-        return mask.copy()
-    return parts == 1 + np.bincount(parts.ravel())[1:].argmax()
-
-
-def parts_with(mask, pixels) -> np.ndarray:
-    """The connected parts of a mask (H, W) in which at least one of `pixels` lies."""
-    parts, _ = label(np.asarray(mask, dtype=bool), np.ones((3, 3)))
-    return np.isin(parts, parts[np.asarray(pixels, dtype=bool)]) & (parts > 0)
+# -- boxes -----------------------------------------------------------------------------
 
 
 def mask_box(mask) -> Box:
@@ -370,14 +339,11 @@ def iou(box_a, box_b) -> float:
     Boxes hold x0 ≤ x < x1 and y0 ≤ y < y1: two that only touch share nothing. Two empty
     boxes have the IoU 0.
 
-    Raises:
-        ValueError: not four finite numbers, or x1 < x0 or y1 < y0.
-
     Example:
         >>> iou((0, 0, 2, 2), (1, 0, 3, 2))  # 2 pixels of 6
         0.3333333333333333
     """
-    a, b = _check_box(box_a, "box_a"), _check_box(box_b, "box_b")
+    a, b = _checked_box("box_a", box_a), _checked_box("box_b", box_b)
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     shared = max(width, 0) * max(height, 0)
@@ -386,388 +352,124 @@ def iou(box_a, box_b) -> float:
     return shared / union if union > 0 else 0.0
 
 
-# -- all of it -------------------------------------------------------------------------
-
-
-def localize(
-    image,
-    saliency,
-    foreground: float = 0.95,
-    background: float = 0.30,
-    *,
-    smoothing: float = 4.0,
-    components: int = 8,
-    contrast: float = 60.0,
-    colour_weight: float = 1.0,
-    map_weight: float = 5.0,
-    sizes: Sequence[float] = SIZES,
-    object_pixels=None,
-    background_pixels=None,
-) -> Localization:
-    """Find the object that a saliency map speaks of: mask and box.
-
-    Seeds, colour mixtures, graph cut and the largest component as in Simonyan et al.
-    (2013, section 3.2). Four things are this course's own. The map is smoothed first.
-    Seeds are examples of colours only, not certain: five per cent of a picture may be
-    more than a small object, and the dark inside of a large one is no background. The map
-    has a say of its own beside the colours (`map_weight`). And since a map does not tell
-    how large its object is, the picture is cut at several `sizes`, and the best of the
-    cuts is kept (`cut_quality`; many cuts and a choice: Carreira & Sminchisescu 2012).
-    ``map_weight=0, sizes=[1]`` is the paper's own evidence.
-
-    Sizes are compared at a quarter of 224 pixels; the chosen cut is found at half of it
-    and refined, so it is nearly the minimum cut (`cut_by_halves`).
-
-    Args:
-        image: a picture (PIL) or an array (H, W, 3), `uint8` or floats in [0, 1], of the
-            map's size.
-        saliency: (H, W), not negative; a tensor or an array.
-        foreground, background: quantiles of the smoothed map, see `find_seeds`.
-        smoothing: standard deviation of the Gaussian that blurs the map, in pixels;
-            0 leaves it as it is.
-        components: Gaussians in each of the two colour mixtures.
-        contrast: what it costs to cut between two equal neighbours, see
-            `neighbour_links`. More makes the outline shorter and smoother.
-        colour_weight: factor of the colours' log-likelihood ratio.
-        map_weight: factor of log(map / threshold), where the threshold splits the
-            smoothed map into two groups (Otsu 1979).
-        sizes: factors of that threshold to be tried; smaller ones find larger objects.
-        object_pixels, background_pixels: (H, W) bool, pixels that you know (seeds by
-            hand, as in Boykov & Jolly 2001). They are certain, and the map is made bright
-            or dark around them, see `mark_map`.
-
-    Returns:
-        A `Localization`. Where the map is the same everywhere there is nothing to find:
-        its mask is empty and its box (0, 0, 0, 0). With `object_pixels` the mask holds
-        the parts of the cut they lie in, instead of the largest part.
-
-    Raises:
-        TypeError, ValueError: one sentence that names the argument.
-
-    Example:
-        >>> picture = np.zeros((40, 40, 3)); picture[10:20, 5:25] = 1.0
-        >>> localize(picture, picture[..., 0]).box
-        (5, 10, 25, 20)
-    """
-    raw = _check_map(saliency)
-    colours = _check_picture(image, raw.shape)
-    for name, value in {
-        "smoothing": smoothing,
-        "contrast": contrast,
-        "colour_weight": colour_weight,
-        "map_weight": map_weight,
-    }.items():
-        _check_number(name, value, 0.0)
-    sizes = _check_sizes(sizes)
-    if not isinstance(components, (int, np.integer)) or not 1 <= components <= 50:
-        raise ValueError(f"components: wants a whole number, 1 to 50, not {components!r}")
-    inside = _check_pixels(object_pixels, raw.shape, "object_pixels")
-    outside = _check_pixels(background_pixels, raw.shape, "background_pixels")
-    if (inside & outside).any():
-        raise ValueError("object_pixels: some of them are background_pixels as well")
-
-    smoothed = gaussian_filter(raw, smoothing, mode="nearest") if smoothing else raw
-    smoothed = mark_map(smoothed, inside, outside)
-    bright, dark = find_seeds(smoothed, foreground, background)
-    bright, dark = (bright | inside) & ~outside, (dark | outside) & ~inside
-    if not raw.max() > raw.min() and not inside.any():
-        nothing, flat = np.zeros(raw.shape, dtype=bool), np.zeros(raw.shape)
-        return Localization(
-            nothing, (0, 0, 0, 0), nothing, nothing, nothing, smoothed, flat
-        )
-
-    colour = colour_evidence(colours, bright, dark, components)
-    certain = np.where(inside, np.inf, np.where(outside, -np.inf, 0.0))
-    evidence = colour_weight * colour + map_weight * map_evidence(smoothed) + certain
-    shifts = {size: -map_weight * np.log(size) for size in sizes}
-    size = min(sizes, key=lambda size: abs(np.log(size)))
-    if len(sizes) > 1:
-        size = best_size(shifts, evidence, colour, colours, contrast) or size
-    evidence = evidence + shifts[size]
-    cut = cut_by_halves(evidence, colours, contrast)
-    if not cut.any():  # the whole outline costs more than what it holds
-        cut = bright
-    mask = parts_with(cut, inside) if inside.any() else largest_component(cut)
-    evidence = np.where(np.isfinite(evidence), evidence, np.sign(evidence) * SURE)
-    return Localization(mask, mask_box(mask), cut, bright, dark, smoothed, evidence, size)
-
-
-def mark_map(saliency, object_pixels, background_pixels) -> np.ndarray:
-    """A map (H, W) made bright around pixels of the object, dark around the others.
-
-    At a distance d it is raised to g = exp(−d²/2r²) of its maximum, or multiplied by
-    1 − g; r is a 14th of the shorter side.
-    """
-    marked, reach = np.asarray(saliency, dtype=float), min(np.shape(saliency)) / 14
-    brightest = marked.max() if marked.max() > 0 else 1.0
-    for pixels, bright in ((object_pixels, True), (background_pixels, False)):
-        if np.any(pixels):
-            distance = distance_transform_edt(~np.asarray(pixels, dtype=bool))
-            near = np.exp(-((distance / reach) ** 2) / 2)
-            marked = np.maximum(marked, brightest * near) if bright else marked * (1 - near)
-    return marked
-
-
-def colour_evidence(
-    image, foreground, background, components: int = 5, most: int = 1500
-) -> np.ndarray:
-    """(H, W): how much rather each colour belongs to the foreground, in nats.
-
-    The log-likelihood ratio under two mixtures of Gaussians, each fitted to the colours
-    of its seeds, and held within ±10.
-
-    Args:
-        image: (H, W, 3), in [0, 1].
-        foreground, background: (H, W) bool, the seeds; at least one of each.
-        components: Gaussians in each mixture.
-        most: pixels to fit each mixture to, evenly picked from the seeds.
-    """
-    colours = np.asarray(image, dtype=float)
-    points, densities = colours.reshape(-1, 3), []
-    for seeds in (foreground, background):
-        chosen = colours[np.asarray(seeds, dtype=bool)]
-        mixture = fit_mixture(chosen[:: max(1, len(chosen) // most)], components)
-        densities.append(mixture.log_density(points))
-    ratio = np.clip(densities[0] - densities[1], -SURE, SURE)
-    return ratio.reshape(colours.shape[:2])
-
-
-def map_evidence(smoothed) -> np.ndarray:
-    """(H, W): log of the map over the threshold between its two groups.
-
-    Held above log(1/1000) of the maximum; 0 for a map that is the same everywhere.
-    """
-    values = np.asarray(smoothed, dtype=float)
-    if not values.max() > values.min():
-        return np.zeros_like(values)
-    least = values.max() / 1000
-    threshold = max(two_group_threshold(values), least)
-    return np.log(np.maximum(values, least) / threshold)
-
-
-def best_size(shifts, evidence, colour, image, contrast: float) -> float | None:
-    """The size whose cut has the highest `cut_quality`; None if no cut has an outline.
-
-    Args:
-        shifts: size → what is added to the evidence everywhere for that size.
-        evidence: (H, W), see `minimum_cut`.
-        colour: (H, W), the evidence of the colours alone.
-        image: (H, W, 3).
-        contrast: see `neighbour_links`.
-    """
-    pixels = 1
-    while min(evidence.shape) > COARSE:
-        evidence, colour, image = _summed(evidence), _halved(colour), _halved(image)
-        contrast, pixels = 2 * contrast, 4 * pixels
-    links = neighbour_links(image, 1.0)
-    dear = (*links[:2], contrast * links[2])
-    quality = {
-        size: cut_quality(minimum_cut(evidence + pixels * shift, dear), colour, links)
-        for size, shift in shifts.items()
-    }
-    best = max(quality, key=quality.get)
-    return best if quality[best] > -np.inf else None
-
-
-def cut_quality(cut, colour, links) -> float:
-    """How much a cut looks like an object; only differences have a meaning.
-
-    ``0.05 · log(share of the picture) + 0.025 · (colour inside − outside) − link``: the
-    mean evidence of the colours, in nats, on both sides of the outline of its largest
-    component, and the mean link that the outline cuts, from 0 (edges of the picture all
-    along) to 1 (through plain surfaces). The factors were chosen on the course's
-    pictures.
-
-    Args:
-        cut: (H, W) bool.
-        colour: (H, W), see `colour_evidence`.
-        links: as `neighbour_links` gives them for a contrast of 1.
-
-    Returns:
-        −inf where nothing or everything is object.
-    """
-    mask = largest_component(cut)
-    if not mask.any() or mask.all():
-        return -np.inf
-    here, there, costs = links
-    outline = mask.ravel()[here] != mask.ravel()[there]
-    apart = colour[mask].mean() - colour[~mask].mean()
-    return 0.05 * np.log(mask.mean()) + 0.025 * apart - costs[outline].mean()
-
-
-def two_group_threshold(values) -> float:
-    """The value that splits numbers into two groups as far apart as can be (Otsu 1979).
-
-    It makes the variance *between* the groups, w₀·w₁·(μ₁ − μ₀)², as large as possible.
-    """
-    ordered = np.sort(np.asarray(values, dtype=float), axis=None)
-    sums, below = ordered.cumsum(), np.arange(1, ordered.size)
-    above = ordered.size - below
-    gap = (sums[-1] - sums[:-1]) / above - sums[:-1] / below
-    return float(ordered[np.argmax(below * above * gap**2)]) if below.size else 0.0
+# -- for comparison --------------------------------------------------------------------
 
 
 def averaged_saliency(
     model, images, targets=None, method=vanilla_saliency, shifts=(0, 5, -6, 9), flip=True
 ) -> torch.Tensor:
-    """The mean map over small shifts of the picture and its mirror image.
+    """The mean map over small shifts of each image and its mirror image.
 
-    A network samples its picture on a grid; shift the picture by a few pixels and the
-    map's grain changes, while the object's outline moves along. Moved back and averaged,
-    the outline stays.
+    Shift an image by a few pixels, and the grain of its map changes, while the object's
+    outline moves along. Moved back and averaged, the outline stays.
 
     Args:
-        model: a classifier.
-        images: (N, 3, H, W), preprocessed.
-        targets: as everywhere; None is each *unshifted* picture's top class.
+        model, images: a classifier, and (N, 3, H, W), preprocessed.
+        targets: as everywhere; None is the top class of each *unshifted* image.
         method: ``method(model, images, targets)`` gives maps (N, H, W).
-        shifts: of pixels, to the right and down at once, each less than half the side.
-        flip: take the mirror image along.
+        shifts: in pixels, to the right and down at once, each less than half the side.
+        flip: average over the mirror images, too.
 
     Returns:
         (N, H, W): the mean of ``len(shifts)`` maps, of twice as many with `flip`.
     """
+    function("method", method, "method(model, images, targets)")
     if targets is None:
         targets = read_answer(model, images)[1]
     shifts = list(shifts)
     if not shifts or any(2 * abs(shift) >= min(images.shape[-2:]) for shift in shifts):
-        raise ValueError(f"shifts: wants some, below half the side, not {shifts}")
-    total = 0.0
+        raise ArgumentError("shifts", f"must be below half the image's side, got {shifts}")
+    maps = []
     for shift in shifts:
-        for mirrored in (False, True) if flip else (False,):
-            moved = _shifted(images, shift)
-            moved = moved.flip(-1) if mirrored else moved
-            maps = method(model, moved, targets)
-            total = total + _shifted(maps.flip(-1) if mirrored else maps, -shift)
-    return total / (len(shifts) * (1 + flip))
+        moved = _shifted(images, shift)
+        maps.append(_shifted(method(model, moved, targets), -shift))
+        if flip:
+            mirrored = method(model, moved.flip(-1), targets).flip(-1)
+            maps.append(_shifted(mirrored, -shift))
+    return torch.stack(maps).mean(dim=0)
+
+
+def _shifted(values: torch.Tensor, shift: int) -> torch.Tensor:
+    """Moved right and down by `shift` pixels, the border filled by reflection."""
+    height, width = values.shape[-2:]
+    before, after = max(shift, 0), max(-shift, 0)
+    padded = F.pad(values, (before, after, before, after), mode="reflect")
+    return padded[..., after : after + height, after : after + width]
 
 
 def rival_boxes(maps) -> dict[str, list[Box]]:
-    """Boxes that cost next to nothing, to measure any localization beside.
+    """Boxes that cost next to nothing, to compare any localization with.
 
-    Args:
-        maps: (N, H, W), not negative.
-
-    Returns:
-        Name → N boxes: the whole picture; a centred box of half its area; the largest
-        component above 15 % of the maximum of the smoothed map.
+    For N maps (N, H, W), name → N boxes: the whole picture; a centred box of half its area;
+    the largest component above 15 % of the maximum of the smoothed map.
     """
     rivals = {"whole picture": [], "centred box": [], "plain threshold": []}
     for saliency in maps:
-        values = gaussian_filter(_check_map(saliency), 5.0, mode="nearest")
-        height, width = values.shape
+        smoothed = gaussian_filter(_checked_map(saliency), 5.0, mode="nearest")
+        height, width = smoothed.shape
         left, top = (round(side * (1 - 0.5**0.5) / 2) for side in (width, height))
-        bright = largest_component(values > 0.15 * values.max())
+        bright = largest_component(smoothed > 0.15 * smoothed.max())
         rivals["whole picture"].append((0, 0, width, height))
         rivals["centred box"].append((left, top, width - left, height - top))
         rivals["plain threshold"].append(mask_box(bright))
     return rivals
 
 
-def _shifted(values: torch.Tensor, shift: int) -> torch.Tensor:
-    """Moved right and down by `shift` pixels, the border repeated by reflection."""
-    for axis in (-2, -1):
-        length = values.shape[axis]
-        place = (torch.arange(length, device=values.device) - shift).abs()
-        place = torch.where(place >= length, 2 * (length - 1) - place, place)
-        values = values.index_select(axis, place)
-    return values
+# -- checks of arguments ---------------------------------------------------------------
 
 
-# -- what comes in ---------------------------------------------------------------------
-
-
-def _check_map(saliency) -> np.ndarray:
+def _checked_map(saliency) -> np.ndarray:
     values = saliency.detach().cpu() if isinstance(saliency, torch.Tensor) else saliency
     try:
         values = np.asarray(values, dtype=float)
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"saliency: wants a map (H, W) of numbers, not {type(saliency).__name__}"
-        ) from error
+        words = f"must be a map (H, W) of numbers, got {described(saliency)}"
+        raise ArgumentError("saliency", words) from error
     if values.ndim != 2 or values.size == 0:
-        raise ValueError(
-            f"saliency: wants one map (H, W), not the shape {values.shape}"
-            + ("; take one of the batch by [0]" if values.ndim == 3 else "")
-        )
+        hint = "; take one map of the batch with [0]" if values.ndim == 3 else ""
+        words = f"must be one map of shape (H, W), got shape {values.shape}{hint}"
+        raise ArgumentError("saliency", words)
     if values.size > MOST_PIXELS:
-        raise ValueError(
-            f"saliency: wants at most {MOST_PIXELS:,} pixels, not {values.size:,}"
-        )
+        words = f"must have at most {MOST_PIXELS:,} pixels, got {values.size:,}"
+        raise ArgumentError("saliency", words)
     if not np.isfinite(values).all() or values.min() < 0:
-        raise ValueError(
-            "saliency: wants finite values that are not negative; "
-            "take the absolute value of a signed map"
-        )
+        words = "must be finite and not negative; take the absolute value of a signed map"
+        raise ArgumentError("saliency", words)
     return values
 
 
-def _check_picture(image, shape: tuple[int, int]) -> np.ndarray:
+def _checked_image(image, shape: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) floats in [0, 1] of the map's size."""
     if isinstance(image, Image.Image):
-        image = image.convert("RGB")
+        image = np.asarray(image.convert("RGB"))
     elif not isinstance(image, np.ndarray):
-        raise TypeError(
-            f"image: wants a PIL picture or an array (H, W, 3), not {type(image).__name__}"
-        )
-    colours = np.asarray(image)
-    if colours.shape != (*shape, 3):
-        raise ValueError(
-            f"image: wants the map's size, shape {(*shape, 3)}, not {colours.shape}; "
-            "fit_image() crops a picture as preprocess() does"
-        )
-    scale = 255 if colours.dtype == np.uint8 else 1
-    colours = colours.astype(float) / scale
+        words = f"must be a PIL image or an array (H, W, 3), got {described(image)}"
+        raise ArgumentError("image", words)
+    if image.shape != (*shape, 3):
+        words = f"must have the map's size, shape {(*shape, 3)}, got {image.shape}"
+        raise ArgumentError("image", f"{words}; fit_image() crops as preprocess() does")
+    colours = image.astype(float) / (255 if image.dtype == np.uint8 else 1)
     if not (np.isfinite(colours).all() and colours.min() >= 0 and colours.max() <= 1):
-        raise ValueError("image: wants uint8, or floats in [0, 1]")
+        raise ArgumentError("image", "must hold uint8, or floats between 0 and 1")
     return colours
 
 
-def _check_quantiles(foreground, background) -> None:
-    _check_number("foreground", foreground, 0.0)
-    _check_number("background", background, 0.0)
-    if not 0 < background < foreground < 1:
-        raise ValueError(
-            "foreground: wants quantiles 0 < background < foreground < 1, not "
-            f"background {background} and foreground {foreground}"
-        )
-
-
-def _check_number(name: str, value, least: float) -> None:
-    is_number = isinstance(value, (int, float, np.integer, np.floating))
-    if not is_number or isinstance(value, bool) or not least <= value < np.inf:
-        what = "a positive number" if least else "a number from 0"
-        raise ValueError(f"{name}: wants {what}, not {value!r}")
-
-
-def _check_sizes(sizes) -> tuple[float, ...]:
-    values = sizes if isinstance(sizes, (Sequence, np.ndarray)) else [sizes]
-    if isinstance(sizes, str) or len(values) == 0:
-        raise ValueError(f"sizes: wants one or more positive numbers, not {sizes!r}")
-    for value in values:
-        _check_number("sizes", value, 1e-6)
-    return tuple(float(value) for value in values)
-
-
-def _check_pixels(pixels, shape: tuple[int, int], name: str) -> np.ndarray:
+def _checked_pixels(name: str, pixels, shape: tuple[int, int]) -> np.ndarray:
     if pixels is None:
         return np.zeros(shape, dtype=bool)
-    chosen = np.asarray(pixels)
-    if chosen.shape != shape or chosen.dtype != bool:
-        raise ValueError(
-            f"{name}: wants a mask of bool, shape {shape}, not {chosen.dtype} of shape "
-            f"{chosen.shape}"
-        )
-    return chosen
+    pixels = np.asarray(pixels)
+    if pixels.shape != shape or pixels.dtype != bool:
+        came = f"{pixels.dtype} of shape {pixels.shape}"
+        raise ArgumentError(name, f"must be a mask of bool of shape {shape}, got {came}")
+    return pixels
 
 
-def _check_box(box, name: str) -> tuple[float, float, float, float]:
+def _checked_box(name: str, box) -> tuple[float, float, float, float]:
     try:
         x0, y0, x1, y1 = (float(edge) for edge in box)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"{name}: wants four numbers x0, y0, x1, y1, not {box!r}"
-        ) from error
+        words = f"must be four numbers x0, y0, x1, y1, got {box!r}"
+        raise ArgumentError(name, words) from error
     if not (np.isfinite([x0, y0, x1, y1]).all() and x0 <= x1 and y0 <= y1):
-        raise ValueError(f"{name}: wants finite x0 ≤ x1 and y0 ≤ y1, not {box!r}")
+        raise ArgumentError(name, f"must be finite with x0 ≤ x1 and y0 ≤ y1, got {box!r}")
     return x0, y0, x1, y1

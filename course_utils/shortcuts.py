@@ -2,9 +2,8 @@ r"""A planted shortcut: pictures whose background gives the answer away.
 
 A probe that is shown bears in the snow and dogs in the green may learn bear and dog, or
 white and green: on such pictures both are right. Here the pictures are made, so the truth
-is known. Each is written down as a `Recipe` (which animal, how large, where, on whose
-ground, with or without a sign in the corner), and a recipe can be changed in one part while
-all the rest stays: the same dog, at the same place, in the snow.
+is known. Each has a `PictureRecipe`, of which one part can be changed while all the rest
+stays: the same dog, at the same place, in the snow.
 
 The probe is as small as can be. A frozen network gives its last maps $A^k_{ij}$; their
 means over all places are the features $a^k$; and each feature gets one weight,
@@ -12,25 +11,29 @@ means over all places are the features $a^k$; and each feature gets one weight,
 $$ z = S_{\text{bear}} - S_{\text{dog}} = \sum_k w_k a^k + b , \qquad
    a^k = \frac 1P \sum_{ij} A^k_{ij} . $$
 
-The weights minimise the logistic loss with a penalty on their squares. Alain & Bengio
-(2016, arXiv:1610.01644) call such a classifier on frozen features a *linear probe*. It is a
-network like any other, pictures in and two scores out: every method of the course works on
-it.
+Logistic regression finds the weights. Alain & Bengio (2016, arXiv:1610.01644) call such a
+classifier on frozen features a *linear probe*. It is a network like any other, images in
+and two scores out: every method of the course works on it.
+
+In this module a `model` has its convolutions in ``features``, as SqueezeNet, AlexNet, VGG
+and MobileNet do; a `probe` is what `train_probe` makes of one; `known` maps recipes to
+features of *this* network, so that none is computed twice (new ones are added). Arguments
+that do not fit raise `ArgumentError`.
 """
 
 import copy
-from collections import OrderedDict
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from numbers import Integral, Real
+from itertools import product, takewhile
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
+from ._machinery.arguments import ArgumentError, choice, described, number
+from ._machinery.progress import Progress, goes_on
 from .images import preprocess
 from .samples import Composite, composite, load_samples
 from .targets import check_images, explaining
@@ -49,30 +52,26 @@ SIZE = 224  # pixels, side of the pictures
 SIGN, MARGIN = 40, 4  # pixels, side of the sign and its distance from the corner
 AT_ONCE = 20  # pictures in one pass
 
-Progress = Callable[[int, int], object]
-
 
 # -- one picture -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PictureRecipe:
     """How one picture is made.
 
     Attributes:
         animal: 0 is the bear, 1 the dog: the label.
-        ground: whose scene it stands on: 0 the bear's (snow), 1 the dog's (green), 2 one
-            that belongs to neither.
+        ground: whose scene it is: 0 the bear's (snow), 1 the dog's (green), 2 neither's.
         sign: 1 with the small striped sign in the lower right corner, 0 without.
         share: longer side of the animal, as a share of the picture's side.
         place: of the animal, across and down, in [0, 1].
-        flip: whether the animal is mirrored.
+        flip, mirror: whether the animal is mirrored, and whether the scene is.
         view: which of the ground's scenes, and which part of it: where it lies across and
             down, and how large it is; each in [0, 1).
-        mirror: whether the scene is mirrored.
 
     Example:
-        >>> dog = Recipe(animal=1, ground=1)
+        >>> dog = PictureRecipe(animal=1, ground=1)
         >>> replace(dog, ground=0).make().name
         'dog on snowy_peaks'
     """
@@ -87,7 +86,7 @@ class Recipe:
     mirror: bool = False
 
     def make(self) -> Composite:
-        """The picture, with the animal's mask (the sign is no part of it)."""
+        """The picture, with the animal's mask (which does not include the sign)."""
         scenes = GROUNDS[self.ground]
         scene = scenes[int(self.view[0] * len(scenes))]
         made = composite(
@@ -104,24 +103,21 @@ class Recipe:
             _draw_sign(made.image)
         return made
 
-    def with_part(self, part: str, owner: int) -> "Recipe":
+    def with_part(self, part: str, owner: int) -> "PictureRecipe":
         """The same picture with one part of the bear's (0) or of the dog's (1).
 
-        Args:
-            part: ``"animal"``, ``"scene"`` or ``"sign"`` (none is the bear's, the sign is
-                the dog's).
-            owner: 0 or 1.
+        The part is ``"animal"``, ``"scene"`` or ``"sign"``; dogs have the sign, bears none.
         """
-        if part not in PARTS:
-            raise ValueError(f"part: wants one of {', '.join(PARTS)}, not {part!r}")
+        choice("part", part, PARTS)
         return replace(self, **{"ground" if part == "scene" else part: owner})
 
-    def swapped(self, part: str) -> "Recipe":
+    def swapped(self, part: str) -> "PictureRecipe":
         """The same picture with one part of the other class's."""
-        owner = {"animal": self.animal, "scene": self.ground, "sign": self.sign}.get(part)
+        choice("part", part, PARTS)
+        owner = {"animal": self.animal, "scene": self.ground, "sign": self.sign}[part]
         if owner == UNSEEN:
-            raise ValueError("part: this scene is of neither class, there is none to swap")
-        return self.with_part(part, 1 - (owner or 0))
+            raise ArgumentError("part", "cannot be a scene that belongs to neither class")
+        return self.with_part(part, 1 - owner)
 
     def _part_of(self, scene: Image.Image) -> Image.Image:
         """A square of the scene, 80 to 100 % as high as it can be."""
@@ -131,6 +127,9 @@ class Recipe:
         part = scene.resize((SIZE, SIZE), box=(left, top, left + side, top + side))
         flip = Image.Transpose.FLIP_LEFT_RIGHT
         return part.transpose(flip) if self.mirror else part
+
+
+Known = MutableMapping[PictureRecipe, Tensor] | None
 
 
 @cache
@@ -144,7 +143,7 @@ def sign_box() -> tuple[int, int, int, int]:
 
 
 def sign_mask() -> Tensor:
-    """(SIZE, SIZE) bool: the pixels of the sign, whether a picture has one or not."""
+    """(SIZE, SIZE) bool: the pixels of the sign, whether or not a picture has one."""
     x0, y0, x1, y1 = sign_box()
     mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     mask[y0:y1, x0:x1] = True
@@ -153,10 +152,9 @@ def sign_mask() -> Tensor:
 
 def _draw_sign(picture: Image.Image) -> None:
     """Red and yellow stripes, as an agency might put its mark on its pictures."""
-    x0, y0, x1, y1 = sign_box()
-    pen = ImageDraw.Draw(picture)
-    for number, x in enumerate(range(x0, x1, 4)):
-        pen.rectangle((x, y0, x + 3, y1 - 1), fill=("#e02020", "#ffe000")[number % 2])
+    (x0, y0, x1, y1), pen = sign_box(), ImageDraw.Draw(picture)
+    for stripe, x in enumerate(range(x0, x1, 4)):
+        pen.rectangle((x, y0, x + 3, y1 - 1), fill=("#e02020", "#ffe000")[stripe % 2])
 
 
 # -- a set of pictures -------------------------------------------------------------------
@@ -164,21 +162,17 @@ def _draw_sign(picture: Image.Image) -> None:
 
 @dataclass(frozen=True)
 class Planted:
-    """Pictures given by their recipes; they are made when they are first asked for.
+    """Pictures given by their `recipes`, one for each; made when they are first needed."""
 
-    Attributes:
-        recipes: one a picture.
-    """
-
-    recipes: tuple[Recipe, ...]
+    recipes: tuple[PictureRecipe, ...]
 
     def __repr__(self) -> str:
         tied = sum(r.animal == r.ground for r in self.recipes)
         signs = sum(r.sign for r in self.recipes)
-        return (
-            f"Planted({len(self)} pictures, {tied} on their class's ground, "
-            f"{signs} with the sign)"
+        words = (
+            f"{len(self)} pictures, {tied} on their class's ground, {signs} with the sign"
         )
+        return f"Planted({words})"
 
     def __len__(self) -> int:
         return len(self.recipes)
@@ -213,10 +207,9 @@ class Planted:
         return torch.from_numpy(np.stack([made.mask for made in self.made]))
 
     def swap(self, part: str) -> "Planted":
-        """The same pictures with one part of the other class's, and all else as it was.
+        """The same pictures with one part of the other class's, and all else unchanged.
 
-        Args:
-            part: ``"animal"`` (which changes the label too), ``"scene"`` or ``"sign"``.
+        Swapping the animal changes the label, too.
         """
         return Planted(tuple(recipe.swapped(part) for recipe in self.recipes))
 
@@ -236,49 +229,42 @@ def plant_shortcut(
     size: float = 0.3,
     seed: int = 0,
 ) -> Planted:
-    """Bears and dogs, in turn, with a scene (and a sign) that may give them away.
+    """Bears and dogs, alternating, with a scene (and a sign) that may give them away.
 
-    Animals lie at random places, mirrored or not, on random parts of the scenes; where
-    there are signs not under them, as far as there is room. The same seed draws the same
-    places whatever `scene` is: with a larger one, more of the *same* animals stand on their
-    own class's ground.
+    Animals stand at random places, mirrored or not, on random parts of the scenes, clear of
+    the sign as far as there is room. The same seed draws the same places whatever `scene`
+    is: if it is larger, more of the *same* animals stand on their own class's ground.
 
     Args:
         count: how many pictures.
         scene: the dial of the shortcut: the share of pictures that stand on their own
-            class's ground, the others on the other one's. 1.0 is a perfect shortcut, 0.5
-            says nothing.
-        sign: the same for the sign: dogs have it with this probability, bears lack it. None
-            puts it nowhere.
-        size: longer side of the animals, as a share of the picture's side; each differs
-            from it by up to 15 %.
+            class's ground. 1.0 is a perfect shortcut, 0.5 none at all.
+        sign: the same for the sign: dogs have it, and bears lack it, with this probability;
+            None puts it nowhere.
+        size: longer side of the animals, as a share of the picture's side, up to 15 % off.
         seed: of the places, parts and choices.
 
-    Raises:
-        ValueError: whatever is out of range, in one sentence.
-
     Example:
-        >>> plant_shortcut(40, scene=1.0)
+        >>> plant_shortcut(40)
         Planted(40 pictures, 40 on their class's ground, 0 with the sign)
     """
-    if not isinstance(count, Integral) or isinstance(count, bool) or count < 2:
-        raise ValueError(f"count: wants a whole number from 2, not {count!r}")
-    _check_share("scene", scene, 0.0, 1.0)
-    _check_share("size", size, 0.05, 0.85)
+    number("count", count, 2, whole=True)
+    number("scene", scene, 0, 1)
+    number("size", size, 0.05, 0.85)
     if sign is not None:
-        _check_share("sign", sign, 0.0, 1.0)
+        number("sign", sign, 0, 1)
+    number("seed", seed, 0, whole=True)
     random, recipes = np.random.default_rng(seed), []
-    for number in range(count):
+    for index in range(count):
         draw = (np.floor(1000 * random.uniform(size=11)) / 1000).tolist()
-        animal = number % 2
-        own_sign = sign is not None and draw[1] < sign
-        has_sign = sign is not None and own_sign == bool(animal)
+        animal = index % 2
+        has_sign = sign is not None and (draw[1] < sign) == bool(animal)
         share = round(size * (0.85 + 0.3 * draw[2]), 3)
         across, down = draw[3:5]
         if sign is not None and _meets_sign(across, down, share):
             across = 1 - across
         recipes.append(
-            Recipe(
+            PictureRecipe(
                 animal,
                 ground=animal if draw[0] < scene else 1 - animal,
                 sign=int(has_sign),
@@ -298,24 +284,11 @@ def _meets_sign(across: float, down: float, share: float) -> bool:
     return min(across, down) * (1 - share) + share > corner
 
 
-def _check_share(name: str, value, least: float, most: float) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not least <= value <= most:
-        raise ValueError(f"{name}: wants a number from {least} to {most}, not {value!r}")
-
-
 # -- the probe ---------------------------------------------------------------------------
 
 
 def mean_features(model: nn.Module, images: Tensor) -> Tensor:
-    """(N, C): the mean over all places of each map behind ``model.features``.
-
-    Args:
-        model: a network whose convolutions are called ``features``, as torchvision's
-            SqueezeNet, AlexNet, VGG and MobileNet have it; also a probe.
-        images: (N, 3, H, W), preprocessed.
-
-    Raises:
-        ValueError, TypeError: whatever does not fit, in one sentence.
+    """(N, C): the mean over all places of each map that ``model.features`` gives.
 
     Example:
         >>> mean_features(load_model(), torch.randn(2, 3, 224, 224)).shape
@@ -330,127 +303,54 @@ def mean_features(model: nn.Module, images: Tensor) -> Tensor:
 def planted_features(
     model: nn.Module,
     planted: Planted,
-    known: MutableMapping[Recipe, Tensor] | None = None,
+    known: Known = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """(N, C) `mean_features` of planted pictures; what is known is not computed again.
 
-    Args:
-        model: see `mean_features`.
-        planted: the pictures.
-        known: recipe → features of *this* network; new ones are added.
-        progress: called as ``progress(done, total)`` after each batch of pictures that had
-            to be computed; whatever it raises ends the work and goes through.
+    `progress(done, total, features so far)` is called after each batch of the pictures that
+    had to be computed. When it returns False, the work stops, and the features of the first
+    pictures are returned.
     """
     known = {} if known is None else known
     missing = [r for r in dict.fromkeys(planted.recipes) if r not in known]
+
+    def so_far() -> Tensor:
+        done = takewhile(known.__contains__, planted.recipes)
+        return torch.stack([known[recipe] for recipe in done])
+
     for start in range(0, len(missing), AT_ONCE):
         part = Planted(tuple(missing[start : start + AT_ONCE]))
         images = part.images.to(next(model.parameters()))
         known.update(zip(part.recipes, mean_features(model, images), strict=True))
-        if progress is not None:
-            progress(start + len(part), len(missing))
-    return torch.stack([known[recipe] for recipe in planted.recipes])
-
-
-def fit_logistic(
-    features: Tensor, labels: Tensor, decay: float = 1.0
-) -> tuple[Tensor, Tensor]:
-    r"""Logistic regression: weights (C,) and bias () of the evidence for class 0.
-
-    With each feature scaled to mean 0 and deviation 1, and $y = 1$ for class 0 and $-1$
-    for class 1, minimises
-
-    $$ \frac 1N \sum_n \log \bigl(1 + e^{-y_n z_n} \bigr) + \frac{\text{decay}}2 \|w\|^2 ,
-       \qquad z_n = w \cdot a_n + b , $$
-
-    by L-BFGS in double precision. There is one minimum, so every machine finds the same.
-    The scaling is undone in what is returned.
-
-    Args:
-        features: (N, C).
-        labels: (N,), 0 or 1.
-        decay: weight of the penalty; positive.
-
-    Raises:
-        ValueError: labels of one kind only, another number of them, or no decay.
-    """
-    if features.ndim != 2 or labels.shape != features.shape[:1]:
-        raise ValueError(
-            f"labels: wants one for each row of the features {tuple(features.shape)}, "
-            f"not the shape {tuple(labels.shape)}"
-        )
-    if set(labels.tolist()) != {0, 1}:
-        raise ValueError(f"labels: wants both 0 and 1, not {sorted(set(labels.tolist()))}")
-    if not isinstance(decay, Real) or not decay > 0:
-        raise ValueError(f"decay: wants a positive number, not {decay!r}")
-    values = features.detach().double()
-    middle, spread = values.mean(dim=0), values.std(dim=0)
-    spread = torch.where(spread > 1e-9, spread, 1.0)  # a feature that never changes
-    values, sides = (values - middle) / spread, 1.0 - 2.0 * labels.to(values)
-    with torch.inference_mode(False), torch.enable_grad():
-        solution = values.new_zeros(values.shape[1] + 1).requires_grad_()
-        optimizer = torch.optim.LBFGS(
-            [solution],
-            max_iter=500,
-            tolerance_grad=1e-9,
-            tolerance_change=1e-12,
-            line_search_fn="strong_wolfe",
-        )
-
-        def loss():
-            optimizer.zero_grad()
-            weight, bias = solution[:-1], solution[-1]
-            value = F.softplus(-sides * (values @ weight + bias)).mean()
-            value = value + decay / 2 * weight.square().sum()
-            value.backward()
-            return value
-
-        optimizer.step(loss)
-    weight = solution.detach()[:-1] / spread
-    return weight, solution.detach()[-1] - weight @ middle
-
-
-def linear_probe(model: nn.Module, weight: Tensor, bias: Tensor) -> nn.Sequential:
-    """A complete network, (N, 3, H, W) → (N, 2), from a frozen one and one linear layer.
-
-    Args:
-        model: see `mean_features`; its convolutions are copied, so that neither of the two
-            networks can disturb the other.
-        weight: (C,) of the evidence for class 0.
-        bias: ().
-
-    Returns:
-        Modules ``features``, ``pool``, ``flatten``, ``head``; score 0 less score 1 is the
-        evidence. In evaluation mode, frozen.
-    """
-    features = copy.deepcopy(_features_of(model))
-    head = nn.utils.skip_init(nn.Linear, len(weight), 2)  # draws no random numbers
-    head.weight.data = torch.stack([weight, -weight]).float() / 2
-    head.bias.data = torch.stack([bias, -bias]).float() / 2
-    parts = OrderedDict(
-        features=features,
-        pool=nn.AdaptiveAvgPool2d(1),
-        flatten=nn.Flatten(),
-        head=head.to(next(model.parameters()).device),
-    )
-    return nn.Sequential(parts).eval().requires_grad_(False)
+        if not goes_on(progress, start + len(part), len(missing), so_far()):
+            break
+    return so_far()
 
 
 def train_probe(
     model: nn.Module,
     planted: Planted,
     decay: float = 1.0,
-    known: MutableMapping[Recipe, Tensor] | None = None,
+    known: Known = None,
     progress: Progress | None = None,
 ) -> nn.Sequential:
-    """Fit a linear probe to planted pictures.
+    r"""Fit a linear probe to planted pictures, by logistic regression.
+
+    With each feature scaled to mean 0 and deviation 1, and $y = 1$ for bears and $-1$ for
+    dogs, the weights minimise
+
+    $$ \frac 1N \sum_n \log \bigl(1 + e^{-y_n z_n} \bigr) + \frac{\text{decay}}2 \|w\|^2 ,
+       \qquad z_n = w \cdot a_n + b . $$
+
+    There is one minimum, so every machine finds the same. The probe undoes the scaling.
 
     Args:
-        model: see `mean_features`; left as it is.
-        planted: the pictures to learn from.
-        decay: penalty on large weights (see `fit_logistic`).
-        known, progress: see `planted_features`.
+        model, known: see the module; the model stays unchanged.
+        planted: the pictures to learn from, with at least one of each animal.
+        decay: penalty on large weights; positive.
+        progress: see `planted_features`; when it returns False, the probe is fitted to the
+            pictures done so far.
 
     Returns:
         The probe, (N, 3, H, W) → (N, 2): the scores of bear and dog (see `linear_probe`).
@@ -460,82 +360,85 @@ def train_probe(
         >>> probe(plant_shortcut(2, seed=1).images).shape
         torch.Size([2, 2])
     """
-    features = planted_features(model, planted, known, progress)
-    return linear_probe(model, *fit_logistic(features, planted.labels, decay))
+    from sklearn.linear_model import LogisticRegression  # here: they take time to import
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    number("decay", decay, 0, above=True)
+    features = planted_features(model, planted, known, progress).double().cpu()
+    is_bear = planted.labels[: len(features)] == 0
+    if is_bear.all() or not is_bear.any():
+        raise ArgumentError("planted", "must hold bears and dogs, got one of them only")
+    logistic = LogisticRegression(C=1 / (decay * len(features)), tol=1e-6, max_iter=1000)
+    scaler, logistic = make_pipeline(StandardScaler(), logistic).fit(features, is_bear)
+    weight = logistic.coef_[0] / scaler.scale_  # the scaling, undone
+    bias = logistic.intercept_[0] - weight @ scaler.mean_
+    return linear_probe(model, torch.tensor(weight), torch.tensor(bias))
+
+
+def linear_probe(model: nn.Module, weight: Tensor, bias: Tensor) -> nn.Sequential:
+    """A complete network, (N, 3, H, W) → (N, 2), from a frozen one and one linear layer.
+
+    `weight` (C,) and `bias` () give the evidence, which is score 0 minus score 1. The
+    model's convolutions are copied, so that neither network can disturb the other. The
+    modules ``features``, ``pool``, ``flatten`` and ``head`` are frozen, in evaluation mode.
+    """
+    probe = nn.Sequential()
+    probe.features = copy.deepcopy(_features_of(model))
+    probe.pool, probe.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    probe.head = nn.utils.skip_init(nn.Linear, len(weight), 2)  # draws no random numbers
+    probe.head.weight.data = torch.stack([weight, -weight]).float() / 2
+    probe.head.bias.data = torch.stack([bias, -bias]).float() / 2
+    return probe.to(next(model.parameters()).device).eval().requires_grad_(False)
 
 
 def _features_of(model: nn.Module) -> nn.Module:
     features = getattr(model, "features", None)
     if not isinstance(features, nn.Module):
-        raise ValueError(
-            "model: wants a network whose convolutions are called `features`, such as "
-            f"SqueezeNet, AlexNet or VGG; {type(model).__name__} has none"
-        )
+        words = "must be a network with `features`, such as SqueezeNet, AlexNet or VGG, got"
+        raise ArgumentError("model", f"{words} {described(model)}")
     return features
 
 
 # -- the truth about a probe -------------------------------------------------------------
 
 
-def evidence(
-    probe: nn.Sequential,
-    planted: Planted,
-    known: MutableMapping[Recipe, Tensor] | None = None,
-) -> Tensor:
-    """(N,): score of bear less score of dog; positive where the probe says bear."""
+def evidence(probe: nn.Sequential, planted: Planted, known: Known = None) -> Tensor:
+    """(N,): score of bear minus score of dog; positive where the probe says bear."""
     features = planted_features(probe, planted, known)
     with torch.no_grad():
         scores = probe.head(features)
     return scores[:, 0] - scores[:, 1]
 
 
-def accuracy(
-    probe: nn.Sequential,
-    planted: Planted,
-    known: MutableMapping[Recipe, Tensor] | None = None,
-) -> float:
-    """The share of pictures whose animal the probe names."""
-    said = (evidence(probe, planted, known) < 0).long().cpu()
-    return (said == planted.labels).double().mean().item()
+def accuracy(probe: nn.Sequential, planted: Planted, known: Known = None) -> float:
+    """The share of pictures whose animal the probe names correctly."""
+    answers = (evidence(probe, planted, known) < 0).long().cpu()
+    return (answers == planted.labels).double().mean().item()
 
 
 def swap_effect(
-    probe: nn.Sequential,
-    planted: Planted,
-    part: str,
-    known: MutableMapping[Recipe, Tensor] | None = None,
+    probe: nn.Sequential, planted: Planted, part: str, known: Known = None
 ) -> float:
-    """How much of the evidence hangs on one part, all others being kept.
+    """How much of the evidence depends on one part, all others being kept.
 
-    The mean over the pictures of: evidence with the bear's part less evidence with the
-    dog's. Zero for a part that the probe does not look at.
-
-    Args:
-        probe: made by `train_probe`.
-        planted: pictures in which the other parts are mixed, so that none is favoured.
-        part: ``"animal"``, ``"scene"`` or ``"sign"``.
-        known: see `planted_features`.
+    The mean over the pictures of the evidence with the bear's part minus the evidence with
+    the dog's; zero for a part (animal, scene or sign) that the probe does not look at. In
+    the `planted` pictures the other parts should be mixed, so that none is favoured.
     """
-    with_bears, with_dogs = (
-        evidence(probe, planted.with_part(part, owner), known) for owner in (0, 1)
-    )
-    return (with_bears - with_dogs).mean().item()
+    bear, dog = (evidence(probe, planted.with_part(part, i), known) for i in (0, 1))
+    return (bear - dog).mean().item()
 
 
-def swap_table(
-    probe: nn.Sequential,
-    planted: Planted,
-    known: MutableMapping[Recipe, Tensor] | None = None,
-) -> Tensor:
+def swap_table(probe: nn.Sequential, planted: Planted, known: Known = None) -> Tensor:
     """(2, 2): mean evidence with each animal (rows) on each ground (columns).
 
-    Bear before dog, both ways; the animals' places are the same in all four.
+    Bear before dog in both; the animals' places are the same in all four.
     """
     table = torch.empty(2, 2)
-    for animal in (0, 1):
-        for ground in (0, 1):
-            variant = planted.with_part("animal", animal).with_part("scene", ground)
-            table[animal, ground] = evidence(probe, variant, known).mean()
+    for animal, ground in product((0, 1), repeat=2):
+        variant = planted.with_part("animal", animal).with_part("scene", ground)
+        table[animal, ground] = evidence(probe, variant, known).mean()
     return table
 
 
@@ -543,7 +446,7 @@ def animal_share(table: Tensor) -> float:
     """The animal's share of what animal and scene do to the evidence, by a `swap_table`.
 
     The animal's effect is the difference of the rows, averaged over the columns; the
-    scene's that of the columns, averaged over the rows. Both are taken without their sign.
+    scene's is that of the columns, averaged over the rows. Both are taken without sign.
 
     Example:
         >>> animal_share(torch.tensor([[4.0, 2.0], [-2.0, -4.0]]))
@@ -554,21 +457,15 @@ def animal_share(table: Tensor) -> float:
     return (animal / (animal + scene)).item()
 
 
-# -- what a map says of it ---------------------------------------------------------------
+# -- what a map says about it ------------------------------------------------------------
 
 
 def brightness_on(maps: Tensor, masks: Tensor) -> Tensor:
-    """(N,): the mean of each map on its mask, over its mean everywhere.
+    """(N,): the mean of each map on its mask, divided by its mean everywhere.
 
-    1 where the mask is no brighter than the rest. Unlike the share of the sum it does not
-    grow with the mask.
-
-    Args:
-        maps: (N, H, W), not negative.
-        masks: (N, H, W) or (H, W), bool.
-
-    Raises:
-        ValueError: maps with negative values, another shape, an empty mask or map.
+    1 where the mask is as bright as the rest; unlike the share of the sum, it does not grow
+    with the mask. `maps` (N, H, W) must not be negative, nor zero everywhere; `masks`,
+    (N, H, W) or (H, W), are bool and not empty.
 
     Example:
         >>> maps = torch.tensor([[[3.0, 1.0], [0.0, 0.0]]])
@@ -576,8 +473,7 @@ def brightness_on(maps: Tensor, masks: Tensor) -> Tensor:
         tensor([3.])
     """
     maps, masks = _checked(maps, masks)
-    inside = (maps * masks).sum((1, 2)) / masks.sum((1, 2))
-    return inside / maps.mean((1, 2))
+    return (maps * masks).sum((1, 2)) / masks.sum((1, 2)) / maps.mean((1, 2))
 
 
 def share_on(maps: Tensor, masks: Tensor) -> Tensor:
@@ -588,19 +484,17 @@ def share_on(maps: Tensor, masks: Tensor) -> Tensor:
 
 def _checked(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     if not isinstance(maps, Tensor) or maps.ndim != 3:
-        came = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        raise ValueError(f"maps: wants a tensor (N, H, W), not {came}")
-    if not isinstance(masks, Tensor) or masks.dtype != torch.bool:
-        raise ValueError("masks: wants a tensor of True and False")
-    if masks.shape not in (maps.shape, maps.shape[1:]):
-        raise ValueError(
-            f"masks: wants the maps' shape {tuple(maps.shape)}, not {tuple(masks.shape)}"
-        )
+        words = f"must be a tensor of shape (N, H, W), got {described(maps)}"
+        raise ArgumentError("maps", words)
+    is_mask = isinstance(masks, Tensor) and masks.dtype == torch.bool
+    if not is_mask or masks.shape not in (maps.shape, maps.shape[1:]):
+        words = f"must be a bool tensor, {tuple(maps.shape)}, got {described(masks)}"
+        raise ArgumentError("masks", words)
     masks = masks.expand(maps.shape)
     if not masks.any(2).any(1).all():
-        raise ValueError("masks: one of them is empty")
+        raise ArgumentError("masks", "must not be empty")
     if (maps < 0).any():
-        raise ValueError("maps: wants no negative values; take the absolute value first")
+        raise ArgumentError("maps", "must not be negative; take the absolute value first")
     if not maps.any(2).any(1).all():
-        raise ValueError("maps: one of them is zero everywhere, nothing is brighter in it")
+        raise ArgumentError("maps", "must not be zero everywhere")
     return maps, masks

@@ -1,8 +1,7 @@
 """What a hidden pixel is filled with: the choice behind every method that hides.
 
 Occlusion, Integrated Gradients and the deletion curve all compare an image with one that
-"says nothing". No image says nothing to a network; so the fill is an argument wherever
-something is hidden, and the same words mean the same everywhere.
+"says nothing". No image says nothing to a network, so the fill is an argument everywhere.
 """
 
 import math
@@ -22,20 +21,14 @@ Fill = str | Sequence[int] | Tensor
 
 
 def fill_picture(fill: Fill, images: Tensor) -> Tensor:
-    """What images are filled with, at every pixel.
+    """(N, 3, H, W): what preprocessed images are filled with, at every pixel.
 
     Args:
         fill: ``"mean"``, ImageNet's mean colour (0 after normalisation); ``"blur"``, the
             image, strongly blurred; a colour by name or hex code, such as ``"black"``, or
             as three whole numbers from 0 to 255; or a tensor in the network's own
             normalisation, (3,) for a colour, (3, H, W) for an image.
-        images: (N, 3, H, W), preprocessed.
-
-    Returns:
-        (N, 3, H, W), a tensor of its own.
-
-    Raises:
-        ArgumentError: any other fill.
+        images: (N, 3, H, W).
 
     Example:
         >>> fill_picture("mean", torch.ones(1, 3, 2, 2)).abs().max()
@@ -47,10 +40,9 @@ def fill_picture(fill: Fill, images: Tensor) -> Tensor:
         try:
             filler = fill.expand(images.shape)
         except RuntimeError as error:
-            wanted = f"({images.shape[1]},) or {tuple(images.shape[1:])}"
-            raise ArgumentError(
-                "fill", f"must be a tensor of shape {wanted}, got {tuple(fill.shape)}"
-            ) from error
+            shapes = f"({images.shape[1]},) or {tuple(images.shape[1:])}"
+            words = f"must be a tensor of shape {shapes}, got {tuple(fill.shape)}"
+            raise ArgumentError("fill", words) from error
         if not filler.isfinite().all():
             raise ArgumentError("fill", "must be finite, but holds NaN or infinite values")
         return filler.clone()
@@ -60,9 +52,8 @@ def fill_picture(fill: Fill, images: Tensor) -> Tensor:
         return blurred(images, sigma=max(images.shape[2:]) / 16)
     colour = torch.tensor(_colour(fill)) / 255
     if images.shape[1] != 3:
-        raise ArgumentError(
-            "fill", f"must not be a colour for images of {images.shape[1]} channels"
-        )
+        words = f"must not be a colour for images of {images.shape[1]} channels"
+        raise ArgumentError("fill", words)
     colour = (colour - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
     return colour.to(images)[None, :, None, None].expand(images.shape).clone()
 
@@ -74,11 +65,10 @@ def _colour(fill) -> tuple[int, int, int]:
     values = fill if isinstance(fill, (tuple, list)) else ()
     if [isinstance(v, Integral) and 0 <= v <= 255 for v in values] == [True] * 3:
         return tuple(fill)
-    raise ArgumentError(
-        "fill",
-        'must be "mean", "blur", a colour by name or as three whole numbers from 0 to 255, '
-        f"or a tensor, got {described(fill)}",
+    words = (
+        'must be "mean", "blur", a colour by name or as three whole numbers from 0 to 255'
     )
+    raise ArgumentError("fill", f"{words}, or a tensor, got {described(fill)}")
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:

@@ -7,12 +7,15 @@ from torch import nn
 
 
 @contextmanager
-def watching(layers: Mapping[str, nn.Module], see: Callable) -> Iterator[None]:
+def watching(
+    layers: Mapping[str, nn.Module], see: Callable, with_inputs: bool = False
+) -> Iterator[None]:
     """While open, calls ``see(path, output)`` whenever one of `layers` has finished.
 
     `see` looks at once: a later layer may work in place and overwrite `output`. What it
     returns, unless that is None, is handed on in place of `output`. No hook outlives the
-    block, however it ends.
+    block, however it ends. With `with_inputs` the call is ``see(path, output, inputs)``,
+    where `inputs` is the tuple of the layer's positional arguments.
 
     Example:
         >>> model, shapes = load_model(), {}
@@ -25,7 +28,9 @@ def watching(layers: Mapping[str, nn.Module], see: Callable) -> Iterator[None]:
     """
     hooks = [
         layer.register_forward_hook(
-            lambda module, inputs, output, path=path: see(path, output)
+            lambda module, inputs, output, path=path: see(
+                path, output, *([inputs] if with_inputs else [])
+            )
         )
         for path, layer in layers.items()
     ]

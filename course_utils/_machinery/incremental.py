@@ -15,13 +15,14 @@ incremental inference (Nakandala, Kumar & Papakonstantinou 2019, *Incremental an
 Approximate Inference for Faster Occlusion-based Deep CNN Explanations*, SIGMOD).
 
 A layer that looks at the whole map at once (a fully connected one, a global mean) ends
-this: there the patch is pasted into the clean map, and the remaining layers run on all of
-it.
+this: the patch is pasted into the clean map, and the layers from here on run on all of it.
 """
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -37,22 +38,12 @@ BYTES = 200_000_000  # that the largest patches of one pass may take
 
 # Layers that treat each position by itself, whatever lies around it.
 POINTWISE = (
-    nn.BatchNorm2d,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.ELU,
-    nn.GELU,
-    nn.Hardtanh,
-    nn.Identity,
-    nn.LeakyReLU,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.SiLU,
-    nn.Sigmoid,
-    nn.Tanh,
-)
+    nn.BatchNorm2d, nn.Dropout, nn.Dropout2d, nn.ELU, nn.GELU, nn.Hardtanh, nn.Identity,
+    nn.LeakyReLU, nn.ReLU, nn.ReLU6, nn.SiLU, nn.Sigmoid, nn.Tanh,
+)  # fmt: skip
 # Layers that do not mix the classes, so that one class can be computed without the others.
 KEEPS_CLASSES = (*POINTWISE, nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten)
+Layers = list[tuple[str, nn.Module]]  # each with its path in the network, in order
 
 
 class Span(NamedTuple):
@@ -91,8 +82,7 @@ class Axis:
     def context(self, outputs: Span) -> Span:
         """The inputs, counted with the padding, from which `outputs` are computed.
 
-        And stride - 1 more at the end: they add no output, and make room for the last rows
-        of a patch at the border, which no output may see.
+        And stride - 1 more: room for the last rows of a patch, which no output may see.
         """
         length = outputs.length * self.stride + self.kernel - 1
         return Span(outputs.starts * self.stride, length)
@@ -109,25 +99,22 @@ class Axis:
 
 @dataclass
 class Step:
-    """A layer that sees only a small neighbourhood of each position.
-
-    Attributes:
-        name: path of the layer in its network.
-        run: the layer without its padding, (N, C, h, w) → (N, C', h', w').
-        rows, columns: how it walks over the map.
-        border: what its padding holds.
-    """
+    """A layer that sees only a small neighbourhood of each position."""
 
     name: str
-    run: Callable[[Tensor], Tensor]
+    run: Callable[[Tensor], Tensor]  # without its padding: (N, C, h, w) → (N, C', h', w')
     rows: Axis = Axis()
     columns: Axis = Axis()
-    border: float = 0.0
+    border: float = 0.0  # what its padding holds
 
     @property
     def pointwise(self) -> bool:
         """Whether each output depends on the one input at its own place."""
         return self.rows == self.columns == Axis()
+
+    def reach(self, spans: Sequence[Span], size: Sequence[int]) -> tuple[Span, Span]:
+        """The rows and columns of the output that a change within `spans` can change."""
+        return self.rows.reach(spans[0], size[0]), self.columns.reach(spans[1], size[1])
 
 
 class Incremental:
@@ -137,9 +124,6 @@ class Incremental:
         model: a network that `layers_of` can take apart, in evaluation mode.
         image: (1, C, H, W), the image whose windows change.
         only: compute the output of this class alone; None computes all.
-
-    Raises:
-        ArgumentError: a network of another kind; `layers_of` says which are known.
 
     Attributes:
         steps: the layers that are computed patch by patch.
@@ -154,87 +138,67 @@ class Incremental:
     def __init__(self, model: nn.Module, image: Tensor, only: int | None = None):
         layers = layers_of(model)
         if layers is None:
-            raise ArgumentError(
-                "model",
-                "must be SqueezeNet, AlexNet, VGG or a Sequential of layers, without "
-                f"hooks, got {described(model)}",
-            )
+            known = "SqueezeNet, AlexNet, VGG or a Sequential of layers, without hooks"
+            raise ArgumentError("model", f"must be {known}, got {described(model)}")
         if only is not None:
             with torch.no_grad():
                 layers = narrowed(layers, only, classes=model(image).shape[1])
         self.steps, self.head = split(layers)
         self.maps, self._padded = [_channels_last(image)[0]], []
         with torch.no_grad():
-            for step in self.steps:
-                self._append(step)
-
-    def _append(self, step: Step) -> None:
-        """The clean output of `step`, by its definition: pad, then run."""
-        clean = self.maps[-1].permute(2, 0, 1)[None]
-        pads = (*step.columns.pads(clean.shape[3]), *step.rows.pads(clean.shape[2]))
-        padded = F.pad(clean, pads, value=step.border)
-        padded = padded.contiguous(memory_format=torch.channels_last)
-        self._padded.append(_channels_last(padded)[0])
-        self.maps.append(_channels_last(step.run(padded.clone()))[0])
+            for step in self.steps:  # by its definition: pad, then run
+                clean = self.maps[-1].permute(2, 0, 1)[None]
+                pads = *step.columns.pads(clean.shape[3]), *step.rows.pads(clean.shape[2])
+                padded = F.pad(clean, pads, value=step.border)
+                padded = padded.contiguous(memory_format=torch.channels_last)
+                self._padded.append(_channels_last(padded)[0])
+                self.maps.append(_channels_last(step.run(padded.clone()))[0])
 
     def __call__(self, top: Tensor, left: Tensor, patches: Tensor) -> Tensor:
-        """The network's outputs for N images, each with one patch replaced.
+        """(N, classes or 1): the outputs for N images, each with one patch replaced.
 
-        Args:
-            top, left: (N,), where the patch of each image begins.
-            patches: (N, C, h, w), its new pixels.
-
-        Returns:
-            (N, classes), or (N, 1) for one class alone.
+        The patches (N, C, h, w) begin at the rows `top` (N,) and the columns `left` (N,).
         """
-        rows, columns = Span(top, patches.shape[2]), Span(left, patches.shape[3])
+        spans = Span(top, patches.shape[2]), Span(left, patches.shape[3])
         patches = _channels_last(patches).clone()  # layers may work in place
-        for step, clean, output in zip(
-            self.steps, self._padded, self.maps[1:], strict=True
-        ):
+        for step, clean, out in zip(self.steps, self._padded, self.maps[1:], strict=True):
             if not step.pointwise:
-                new_rows = step.rows.reach(rows, output.shape[0])
-                new_columns = step.columns.reach(columns, output.shape[1])
-                context = step.rows.context(new_rows), step.columns.context(new_columns)
-                place = (
-                    step.rows.within(rows, context[0]),
-                    step.columns.within(columns, context[1]),
-                )
-                patches = paste(cut(clean, *context), patches, *place)
-                rows, columns = new_rows, new_columns
+                reached = step.reach(spans, out.shape)
+                context = step.rows.context(reached[0]), step.columns.context(reached[1])
+                rows = step.rows.within(spans[0], context[0])
+                columns = step.columns.within(spans[1], context[1])
+                patches = paste(cut(clean, *context), patches, rows, columns)
+                spans = reached
             patches = _channels_last(step.run(patches.permute(0, 3, 1, 2)))
         whole = self.maps[-1].expand(len(patches), -1, -1, -1).clone()
-        return self.head(paste(whole, patches, rows, columns).permute(0, 3, 1, 2))
+        return self.head(paste(whole, patches, *spans).permute(0, 3, 1, 2))
 
     def patches(self, top: int, left: int, height: int, width: int) -> list[tuple]:
-        """How a changed window grows: (name, map's size, box) of the image and each step.
+        """How a changed window grows: (name, map's size, box) of the picture and each step.
 
         A box is (top, left, bottom, right), its last row and column excluded.
         """
         spans = Span(torch.tensor([top]), height), Span(torch.tensor([left]), width)
-        places = [("image", tuple(self.maps[0].shape[:2]), _box(spans))]
-        for step, output in zip(self.steps, self.maps[1:], strict=True):
-            size = tuple(output.shape[:2])
-            axes = (step.rows, step.columns)
-            spans = [a.reach(s, n) for a, s, n in zip(axes, spans, size, strict=True)]
-            places.append((step.name, size, _box(spans)))
+        places = [("picture", tuple(self.maps[0].shape[:2]), _box(spans))]
+        for step, clean in zip(self.steps, self.maps[1:], strict=True):
+            spans = step.reach(spans, clean.shape)
+            places.append((step.name, tuple(clean.shape[:2]), _box(spans)))
         return places
 
     def how_many(self, window: Sequence[int]) -> int:
         """How many windows fit into one pass: bounded by their largest patches."""
         height, width = self.maps[0].shape[:2]
         middle = (height - window[0]) // 2, (width - window[1]) // 2
+        boxes = [box for *_, box in self.patches(*middle, *window)]
         largest = max(
-            (bottom - top) * (right - left) * clean.shape[2] * clean.element_size()
-            for (_, _, (top, left, bottom, right)), clean in zip(
-                self.patches(*middle, *window), self.maps, strict=True
-            )
+            (bottom - top) * (right - left) * clean[0, 0].nbytes
+            for (top, left, bottom, right), clean in zip(boxes, self.maps, strict=True)
         )
         return max(min(AT_ONCE, BYTES // (4 * largest)), 1)
 
 
 def cut(maps: Tensor, rows: Span, columns: Span) -> Tensor:
-    """From a map (H, W, C) the N pieces (N, h, w, C) at `rows` and `columns`."""
+    """(N, h, w, C): N pieces of a map (H, W, C), at `rows` and `columns`."""
     return maps[_indices(rows)[:, :, None], _indices(columns)[:, None, :]]
 
 
@@ -263,14 +227,15 @@ def _box(spans: Sequence[Span]) -> tuple[int, int, int, int]:
 # -- taking a network apart ------------------------------------------------------------
 
 
-def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
+def layers_of(model: nn.Module) -> Layers | None:
     """The layers of `model` in the order in which it uses them, as (path, layer).
 
     Torchvision's SqueezeNet, AlexNet and VGG are known, and any Sequential. None for every
     other network, and for one with hooks, which would not be called.
     """
-    if any(map(_is_altered, model.modules())):
-        return None
+    for module in model.modules():
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+            return None
     flatten = ("", nn.Flatten())
     if type(model) is SqueezeNet:
         chain = [("features", model.features), ("classifier", model.classifier), flatten]
@@ -284,12 +249,7 @@ def layers_of(model: nn.Module) -> list[tuple[str, nn.Module]] | None:
     return [layer for path, module in chain for layer in _unrolled(path, module)]
 
 
-def _is_altered(module: nn.Module) -> bool:
-    hooks = module._forward_hooks, module._forward_pre_hooks
-    return any(hooks) or "forward" in vars(module)
-
-
-def _unrolled(path: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
+def _unrolled(path: str, module: nn.Module) -> Layers:
     """The layers within nested Sequentials."""
     if type(module) is not nn.Sequential:
         return [(path, module)]
@@ -297,9 +257,7 @@ def _unrolled(path: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
     return [layer for name, child in named for layer in _unrolled(name, child)]
 
 
-def narrowed(
-    layers: list[tuple[str, nn.Module]], only: int, classes: int
-) -> list[tuple[str, nn.Module]]:
+def narrowed(layers: Layers, only: int, classes: int) -> Layers:
     """The same layers, the last one with weights reduced to a single class.
 
     Unchanged where its channels are not the classes, or are mixed by a later layer.
@@ -324,7 +282,7 @@ def _one_row(layer: nn.Module, row: int) -> nn.Module:
     return layer
 
 
-def split(layers: list[tuple[str, nn.Module]]) -> tuple[list[Step], nn.Sequential]:
+def split(layers: Layers) -> tuple[list[Step], nn.Sequential]:
     """The layers that can be computed patch by patch, and the rest."""
     steps = []
     for place, (name, layer) in enumerate(layers):
@@ -349,12 +307,9 @@ def _steps(name: str, layer: nn.Module) -> list[Step] | None:
 
 def _axes(kernel, stride, padding, dilation=1, ceil=False) -> dict[str, Axis]:
     """`rows` and `columns` of a step, from numbers or pairs of them."""
-    pairs = [
-        v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding, dilation)
-    ]
-    rows, columns = (
-        Axis(d * (k - 1) + 1, s, p, ceil) for k, s, p, d in zip(*pairs, strict=True)
-    )
+    sizes = (kernel, stride, padding, dilation)
+    pairs = zip(*(v if isinstance(v, tuple) else (v, v) for v in sizes), strict=True)
+    rows, columns = (Axis(d * (k - 1) + 1, s, p, ceil) for k, s, p, d in pairs)
     return {"rows": rows, "columns": columns}
 
 
@@ -362,26 +317,18 @@ def _convolution(name: str, layer: nn.Conv2d) -> list[Step] | None:
     if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         return None
     weight = layer.weight.contiguous(memory_format=torch.channels_last)
-
-    def run(x: Tensor) -> Tensor:
-        return F.conv2d(
-            x, weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups
-        )
-
+    settings = weight, layer.bias, layer.stride, 0, layer.dilation, layer.groups
     axes = _axes(layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-    return [Step(name, run, **axes)]
+    return [Step(name, lambda x: F.conv2d(x, *settings), **axes)]
 
 
 def _pooling(name: str, layer: nn.MaxPool2d) -> list[Step] | None:
     if layer.return_indices:
         return None
     kernel, stride, dilation = layer.kernel_size, layer.stride, layer.dilation
-
-    def run(x: Tensor) -> Tensor:
-        return F.max_pool2d(x, kernel, stride, 0, dilation)
-
     axes = _axes(kernel, stride, layer.padding, dilation, layer.ceil_mode)
-    return [Step(name, run, **axes, border=float("-inf"))]
+    run = partial(F.max_pool2d, kernel_size=kernel, stride=stride, dilation=dilation)
+    return [Step(name, run, **axes, border=-math.inf)]
 
 
 def _fire(name: str, fire: nn.Module) -> list[Step] | None:
@@ -391,12 +338,10 @@ def _fire(name: str, fire: nn.Module) -> list[Step] | None:
     if (narrow.rows, narrow.columns) != (Axis(),) * 2 or wide.rows != Axis(3, 1, 1):
         return None
 
-    def squeeze(x: Tensor) -> Tensor:
-        return fire.squeeze_activation(fire.squeeze(x))
-
     def expand(x: Tensor) -> Tensor:
         middle = x[:, :, 1:-1, 1:-1]
         return torch.cat([narrow.run(middle), wide.run(x)], dim=1).relu_()
 
-    steps = [Step(f"{name}.squeeze", squeeze)]
-    return [*steps, Step(f"{name}.expand", expand, wide.rows, wide.columns)]
+    squeeze = nn.Sequential(fire.squeeze, fire.squeeze_activation)
+    last = Step(f"{name}.expand", expand, wide.rows, wide.columns)
+    return [Step(f"{name}.squeeze", squeeze), last]

@@ -1,11 +1,9 @@
 """What all exercise checks share: a verdict, a careful call of an answer, a comparison.
 
-A check takes the learner's answer and returns a `Verdict`: passed, not right yet (with
-the sentence that helps), or not tried yet. It never raises because of the answer: what
-goes wrong inside a learner's function is part of the verdict.
-
-Most checks are a loop over cases: `call` the answer, `check_tensor` or `read` the result,
-then `compare` it with the right value and with what the known mistakes give.
+A check takes the learner's answer and returns a `Verdict`; what goes wrong inside the
+answer is part of the verdict. Most checks are a loop over cases: `call` the answer,
+`check_tensor` or `read` the result, then `compare` it with the right value and with what
+the known mistakes give.
 """
 
 import functools
@@ -88,10 +86,7 @@ def about(case: str) -> Iterator[None]:
 def call(answer: Callable, *arguments, intact: bool = False):
     """What the learner's function returns for copies of `arguments`.
 
-    Args:
-        answer: the learner's function.
-        arguments: what it is called with; tensors and arrays are copied.
-        intact: also refuse an answer that changes its tensors or a network's mode.
+    With `intact`, an answer that changes its tensors or a network's mode is refused.
     """
     if not callable(answer):
         raise Wrong(f"Pass the function itself to the check, not {described(answer)}.")
@@ -107,10 +102,8 @@ def call(answer: Callable, *arguments, intact: bool = False):
         frames = traceback.extract_tb(error.__traceback__)[1:]
         own = [f for f in frames if "site-packages" not in f.filename] or frames
         line = f" at `{own[-1].line}`" if own and own[-1].line else ""
-        text = str(error).splitlines()[0] if str(error) else "no message"
-        raise Wrong(
-            f"Your function stopped{line} with {type(error).__name__}: {text}"
-        ) from error
+        kind, text = type(error).__name__, (str(error) or "no message").splitlines()[0]
+        raise Wrong(f"Your function stopped{line} with {kind}: {text}") from error
     if result is None or result is Ellipsis:
         raise NotTried(
             "Your function returns nothing: write its body, and end with `return`."
@@ -129,26 +122,17 @@ def _copied(argument):
 def _check_intact(arguments, copies, modes: Mapping[nn.Module, bool]) -> None:
     for given, copy in zip(arguments, copies, strict=True):
         if isinstance(given, Tensor) and not torch.equal(given, copy.detach()):
-            raise Wrong(
-                "Your function changes the caller's picture; work on a copy: image.clone()."
-            )
+            raise Wrong("Your function changes the caller's picture; use image.clone().")
     for module, training in modes.items():
         if module.training != training:
             mode = "evaluation" if training else "training"
             raise Wrong(f"Your function leaves the network in {mode} mode; restore it.")
 
 
-def check_tensor(
-    result, shape: tuple[int, ...], known: Mapping[tuple[int, ...], str] | None = None
-) -> Tensor:
-    """`result` as a tensor of `shape`, or the sentence that says what it is instead.
-
-    `known` holds wrong shape → the sentence about the mistake behind it.
-    """
+def check_tensor(result, shape: tuple[int, ...], known: Mapping | None = None) -> Tensor:
+    """`result`, a tensor of `shape`; `known`: another shape → the sentence about it."""
     if isinstance(result, tuple) and hasattr(result, "values"):
-        raise Wrong(
-            "`max(dim=…)` gives values and their indices; take `.values`, or use `amax`."
-        )
+        raise Wrong("`max(dim=…)` gives indices as well: take `.values`, or use `amax`.")
     if not isinstance(result, Tensor):
         raise Wrong(f"Expected a tensor, got {described(result)}.")
     came, shape = tuple(result.shape), tuple(shape)
@@ -168,17 +152,11 @@ def read(result, convert: Callable, expected: str):
         raise Wrong(f"Expected {expected}, got {described(result)}.") from error
 
 
-def compare(
-    result, right, mistakes: Mapping, otherwise: str, *, within: float = 1e-4
-) -> None:
+def compare(result, right, mistakes: Mapping, otherwise: str, within=1e-4) -> None:
     """Pass if `result` equals `right`; otherwise raise the sentence that helps most.
 
-    Args:
-        result: the learner's tensor, number or collection.
-        right: what it should be.
-        mistakes: sentence → what one gets by the mistake that it explains.
-        otherwise: the sentence when no known mistake fits.
-        within: tolerance of numbers, as a share of the largest; see `close`.
+    `mistakes` holds sentence → what one gets by the mistake that it explains; `otherwise`
+    is the sentence when none fits, `within` the tolerance of `close`.
     """
     if close(result, right, within):
         return
@@ -188,8 +166,13 @@ def compare(
     raise Wrong(otherwise)
 
 
+def compare_tensor(result, right, mistakes, otherwise, shapes=None) -> None:
+    """`check_tensor` for the shape of `right`, with the wrong `shapes`, then `compare`."""
+    compare(check_tensor(result, right.shape, shapes), right, mistakes, otherwise)
+
+
 def close(a, b, within: float = 1e-4) -> bool:
-    """Whether `a` equals `b`; numbers and tensors up to rounding and `within`."""
+    """Whether `a` equals `b`; numbers up to `within`, a share of the largest in `b`."""
     if not isinstance(b, (Tensor, np.ndarray, float)):
         return a == b
     a, b = (torch.as_tensor(values, dtype=torch.float64) for values in (a, b))

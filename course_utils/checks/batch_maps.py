@@ -5,16 +5,9 @@ from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
 from ..gradients import vanilla_saliency
-from .base import call, check_tensor, compare, exercise
-from .toys import noise, tiny_batch, tiny_network
-from .vanilla_saliency import (
-    COLOURS_APART,
-    OTHER_VALUES,
-    WRONG_AXIS,
-    check_repeats,
-    map_mistakes,
-    picked,
-)
+from . import vanilla_saliency as lesson_02
+from .base import call, compare_tensor, exercise
+from .toys import noise, picked, tiny_batch, tiny_network, wrong_goals
 
 
 @exercise("Exercise 1")
@@ -22,25 +15,23 @@ def class_scores(answer) -> str:
     """Check `answer(scores, labels)`: from (N, C) and (N,) to the (N,) class scores."""
     for count in (4, 5, 1):
         scores, labels = noise(count, 6, seed=count), tiny_batch(count)[1]
-        mistakes = {
-            "These are probabilities: softmax mixes the scores of all classes. Pick from "
-            "the scores themselves.": picked(scores.softmax(1), labels),
-            "These are logarithms of probabilities; pick from the scores "
-            "themselves.": picked(scores.log_softmax(1), labels),
-            "That is the largest score of each row; the class in `labels` need not be the "
-            "top class.": scores.amax(1),
+        mistakes = {text: goal(scores) for text, goal in wrong_goals(labels).items()} | {
+            "That is the largest score of each row; take the class in `labels`, which need "
+            "not be the top class.": scores.amax(1),
         }
         shapes = {
             (): "The result lost its batch axis. In a batch of one, squeeze() drops every "
             "axis of length 1; name the one you mean: squeeze(1).",
-            (count, count): "scores[:, labels] picks every label in every row, which gives "
-            f"{count}×{count} numbers; expected one per row.",
-            (count, 1): f"The result is a column of shape ({count}, 1); take the column "
-            "out, for example by [:, 0].",
+            (count, count): "scores[:, labels] picks every label in every row; expected "
+            "one number per row.",
+            (
+                count,
+                1,
+            ): "The result is a column, (N, 1); take it out, for example by [:, 0].",
         }
-        result = check_tensor(call(answer, scores, labels), (count,), shapes)
+        result, right = call(answer, scores, labels), picked(scores, labels)
         otherwise = "Row n should give scores[n, labels[n]]; try it on the 4×5 table."
-        compare(result, picked(scores, labels), mistakes, otherwise)
+        compare_tensor(result, right, mistakes, otherwise, shapes)
     return "It picks one score per row, for a batch of any size."
 
 
@@ -51,30 +42,24 @@ def saliency_maps(answer) -> str:
     for count in (5, 4, 1):  # not 3: pictures and colours could be confused unnoticed
         images, labels = tiny_batch(count)
         shapes = {
-            (count, 3, 8, 8): COLOURS_APART,
-            **dict.fromkeys([(3, 8, 8), (count, 3, 8)], WRONG_AXIS),
-            (8, 8): "The batch axis is missing: the result should be (N, H, W), (1, H, W) "
-            "for a batch of one, where squeeze() without an axis drops it.",
+            (count, 3, 8, 8): lesson_02.COLOURS_APART,
+            **dict.fromkeys([(3, 8, 8), (count, 3, 8)], lesson_02.WRONG_AXIS),
+            (8, 8): "The batch axis is missing: squeeze() drops it in a batch of one.",
         }
         result = call(answer, model, images, labels, intact=True)
-        right = vanilla_saliency(model, images, labels)
-        mistakes = map_mistakes(model, images, labels) | {
+        right, top = (vanilla_saliency(model, images, y) for y in (labels, None))
+        mistakes = lesson_02.map_mistakes(model, images, labels) | {
             "N times too small: mean() of the scores instead of sum().": right / count,
-            "You explain the top class of each picture; the labels ask for another "
-            "one.": vanilla_saliency(model, images),
+            "You explain the top class; the labels ask for another one.": top,
         }
-        result = check_tensor(result, (count, 8, 8), shapes)
-        compare(result, right, mistakes, OTHER_VALUES)
-    check_repeats(answer, model, *tiny_batch(2))
+        compare_tensor(result, right, mistakes, lesson_02.OTHER_VALUES, shapes)
+    lesson_02.check_repeats(answer, model, *tiny_batch(2))
     return "Right for batches of 1, 4 and 5, and a second call gives what the first did."
 
 
 @exercise("Exercise 3")
 def dependence(answer) -> str:
-    """Check `answer(model, images, labels)`: the (N, N) table of who depends on whom.
-
-    Entry (n, m) is the largest absolute slope of score n over the pixels of picture m.
-    """
+    """Check `answer(model, images, labels)`: the (N, N) table of who depends on whom."""
     model = tiny_network()
     model[5].p = 0.0  # without dropout only batch norm can mix the pictures
     images, labels = tiny_batch(4)
@@ -90,17 +75,13 @@ def dependence(answer) -> str:
             "about the gradient of score n alone.": of_sum.expand(4, 4),
             "Each row holds the rows above it too: the gradient adds up in .grad. Use "
             "torch.autograd.grad, or set .grad to None before each backward.": piled,
-            "Rows and columns are swapped: row n is score n, column m is picture "
-            "m.": right.T,
+            "Rows and columns are swapped: row n is score n, not picture n.": right.T,
             "No absolute value: take abs() before the maximum.": _largest(slopes),
-            "You send the pictures through one at a time: the effect of one picture on "
-            "another shows only where all go through at once.": torch.block_diag(*alone),
+            "You send the pictures through one at a time: their effect on each other shows "
+            "only where all go through at once.": torch.block_diag(*alone),
         }
-        otherwise = (
-            "The values are not right: entry (n, m) is the largest |slope| of score n over "
-            "all pixels and colours of picture m."
-        )
-        compare(check_tensor(result, (4, 4)), right, mistakes, otherwise)
+        otherwise = "Each entry (n, m) is the largest |slope| of score n over picture m."
+        compare_tensor(result, right, mistakes, otherwise)
     return "Diagonal in evaluation mode, full where batch norm mixes the pictures."
 
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from ..gradients import deconvnet, guided_backprop, input_gradient, layer_gradient
 from ..relu_rules import RULES
-from .base import Wrong, about, call, check_tensor, compare, exercise
-from .toys import ReLUNetwork, noise
+from .base import Wrong, about, call, compare_tensor, exercise
+from .toys import ReLUNetwork, noise, wrong_goals
 
 
 @exercise("Exercise 1")
@@ -18,23 +18,19 @@ def pass_on(answer) -> str:
         x = torch.randint(-3, 4, (5, 6), generator=random).float()  # with zeros
         g = 2 * noise(5, 6, seed=seed)
         right, at_zero = _passed_on(x, g, rule), _passed_on(x + 0.5, g, rule)
-        mask = _passed_on(x, torch.ones_like(g), rule)
         mistakes = {
-            "That is the mask alone: multiply it by g.": mask,
+            "That is the mask alone, without g.": _passed_on(x, torch.ones_like(g), rule),
             "Nothing passes where x = 0: the condition is x > 0, not x >= 0.": at_zero,
             "You return the forward result max(x, 0); return what goes back.": x.relu(),
-            "The value of g counts, not its absolute value: a negative g stays negative, "
-            "or becomes 0.": _passed_on(x, g.abs(), rule),
+            "g counts with its sign, not its absolute value.": _passed_on(x, g.abs(), rule),
             "You multiply by x; the rule asks only whether x is positive.": right * x,
         }
+        asked = f"For rule={rule!r}"
         for other in RULES:
-            rules = f"For rule={rule!r} you pass on what the {other} rule does."
-            mistakes[f"{rules} Look at `rule`."] = _passed_on(x, g, other)
-        otherwise = (
-            f"For rule={rule!r} the values are not right: try the tables of section 1."
-        )
-        result = check_tensor(call(answer, x, g, rule), (5, 6))
-        compare(result, right, mistakes, otherwise)
+            text = f"{asked} you pass on what the {other} rule does: look at `rule`."
+            mistakes[text] = _passed_on(x, g, other)
+        otherwise = f"{asked} the values are not right: try the tables of section 1."
+        compare_tensor(call(answer, x, g, rule), right, mistakes, otherwise)
     return "Three rules, which differ in what they ask of x and of g."
 
 
@@ -54,33 +50,26 @@ def guided_map(answer) -> str:
             network = ReLUNetwork(kind)
             result = _call_and_restore(answer, network, images)
             _check_untouched(network)
-            result = check_tensor(result, tuple(images.shape))
-            right, mistakes = _guided(network, images)
             otherwise = "The values are not right: compare with g · [x > 0] · [g > 0]."
-            compare(result, right, mistakes, otherwise)
+            compare_tensor(result, *_guided(network, images), otherwise)
     _check_refusal(answer, ReLUNetwork(without), images)
     return f"Right for {', '.join(kinds)}; and it raises an error where there is no ReLU."
 
 
 def _guided(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The right maps, and sentence → wrong ones."""
-    plain = input_gradient(network, images, 2)
-    right, every, probability = (
-        guided_backprop(network, images, target)
-        for target in (2, lambda s: s.sum(1), lambda s: s.softmax(1)[:, 2])
-    )
-    return right, {
+    plain, right = (f(network, images, 2) for f in (input_gradient, guided_backprop))
+    goals = wrong_goals(torch.full((len(images),), 2)).items()
+    by_goal = {text: guided_backprop(network, images, goal) for text, goal in goals}
+    return right, by_goal | {
         "Your map is the plain gradient: it did not meet the network's ReLUs.": plain,
         "That is the deconvnet rule: it forgets which x were positive. Multiply by (x > 0) "
         "as well.": deconvnet(network, images, 2),
         "You remove the negative numbers from the finished gradient; the rule works at "
         "every ReLU on the way.": plain.relu(),
-        "Right until the end, but then you drop the negative numbers: the first "
-        "convolution has weights of both signs; keep what it gives.": right.relu(),
+        "Right until the end, but then you drop the negative numbers: keep what the first "
+        "convolution gives.": right.relu(),
         "The maps should keep their signs; leave abs() out.": right.abs(),
-        "That is the map of the sum of all classes; pick the class `target`.": every,
-        "That is the map of the probability; explain the score before "
-        "softmax.": probability,
     }
 
 
@@ -91,8 +80,8 @@ def _call_and_restore(answer, network: nn.Module, images: Tensor):
         result = call(answer, network, images, 2, intact=True)
         if originals != (F.relu, torch.relu, Tensor.relu, nn.ReLU.forward):
             raise Wrong(
-                "Your function leaves PyTorch's own relu replaced: all other code would "
-                "get the guided rule as well. A `with` block restores it."
+                "Your function leaves PyTorch's own relu replaced, and all other code gets "
+                "the guided rule as well: restore it, by a `with` block."
             )
     finally:
         F.relu, torch.relu, Tensor.relu, nn.ReLU.forward = originals
@@ -102,10 +91,7 @@ def _call_and_restore(answer, network: nn.Module, images: Tensor):
 def _check_untouched(network: nn.Module) -> None:
     for module in network.modules():
         if module._backward_hooks or module._forward_hooks or module._backward_pre_hooks:
-            raise Wrong(
-                "Your function leaves hooks behind in the network: they would change its "
-                "next gradient too."
-            )
+            raise Wrong("Your function leaves hooks behind, which change later gradients.")
     if isinstance(network.relu, nn.ReLU) and not network.relu.inplace:
         raise Wrong("Your function sets inplace to False in a network that is not yours.")
     if "relu" in network._modules and type(network.relu) is not nn.ReLU:
@@ -119,12 +105,8 @@ def _check_refusal(answer, network: nn.Module, images: Tensor) -> None:
         except ValueError:
             return
         except Exception as error:
-            raised = type(error).__name__
-            raise Wrong(f"Raise a ValueError, not a {raised}.") from error
-        raise Wrong(
-            "Your function silently returns a map: count the ReLUs that it meets, and "
-            "raise a ValueError if there are none."
-        )
+            raise Wrong(f"Raise a ValueError, not a {type(error).__name__}.") from error
+        raise Wrong("It silently returns a map: count the ReLUs, raise a ValueError at 0.")
 
 
 @exercise("Exercise 3")
@@ -133,8 +115,7 @@ def alike_by_layer(answer) -> str:
     case = (ReLUNetwork("F.relu"), noise(3, 3, 8, 8, seed=2), (1, 3), ["conv2", "conv1"])
     shapes = {
         (3, 2): "Rows and columns are swapped: one row for each layer, (L, N).",
-        (2,): "One number per layer: the pictures are mixed. Flatten all axes but the "
-        "first, flatten(1), and take the cosine along axis 1.",
+        (2,): "One number per layer: the pictures are mixed. Use flatten(1) and axis 1.",
     }
     for rule, other in (("vanilla", "guided"), ("guided", "vanilla")):
         result = call(answer, *case, rule)
@@ -150,16 +131,12 @@ def alike_by_layer(answer) -> str:
             "rule on to layer_gradient.": _cosines(*case, other),
             "You take the absolute values first; the cosine needs the signs.": unsigned,
             "That is the inner product; the cosine divides it by both lengths.": inner,
-            "That is the correlation: you subtract the mean of each gradient. The cosine "
-            "does not.": centred,
+            "That is the correlation; a cosine subtracts no means.": centred,
             "The layers are not in the order of `layers`.": right.flip(0),
             "Every row is the same: pass `layer` to layer_gradient.": right[[0, 0]],
         }
-        otherwise = (
-            "The cosines are not right: for each layer, compare the flattened gradients of "
-            "the two classes, picture by picture."
-        )
-        compare(check_tensor(result, (2, 3), shapes), right, mistakes, otherwise)
+        otherwise = "The cosines are not right: compare two classes, picture by picture."
+        compare_tensor(result, right, mistakes, otherwise, shapes)
     return "The top layer first, one cosine for each picture."
 
 

@@ -1,10 +1,12 @@
 """Checks of lesson 06: drops by hand, where windows lie, the mean over covering windows."""
 
+from itertools import product
+
 import torch
 from torch import Tensor, nn
 
 from ..occlusion import occlusion, window_starts
-from .base import Wrong, about, call, check_tensor, compare, exercise, read
+from .base import Wrong, about, call, compare, compare_tensor, exercise, read
 from .toys import noise, tiny_network
 
 WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and std
@@ -18,15 +20,12 @@ def drop_of_window(answer) -> str:
         image = noise(1, 3, 12, 16, seed=target)
         result = call(answer, model, image, target, *place, intact=True)
         result = read(result, float, "one number")
-        right, mistakes = _drops(model, image, target, *place)
         otherwise = "Take the clean score minus that with rows top … top + window hidden."
-        compare(result, right, mistakes, otherwise)
+        compare(result, *_drops(model, image, target, *place), otherwise)
     return "One window, one number, and the picture is unchanged."
 
 
-def _drops(
-    model: nn.Module, image: Tensor, target, top, left, window
-) -> tuple[float, dict]:
+def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
     """The right drop, and sentence → a wrong one."""
 
     def hidden(fill=0.0, top=top, left=left) -> Tensor:
@@ -39,20 +38,16 @@ def _drops(
         return (read(model(image)[0]) - read(model(picture)[0]))[target].item()
 
     right, of_softmax = drop(hidden()), drop(hidden(), lambda scores: scores.softmax(0))
+    left_over = model(hidden())[0, target].item()
     return right, {
         "The sign is flipped: a drop is the clean score minus the score with the window "
         "hidden, positive where the window spoke for the class.": -right,
-        "That is the score with the window hidden; the drop is how much the score "
-        "falls.": model(hidden())[0, target].item(),
-        "Your mask hides everything but the window. Fill the window, and leave the "
-        "rest.": drop(image - hidden()),
+        "That is the score with the window hidden; take how much it falls.": left_over,
+        "Your mask hides everything but the window: fill it alone.": drop(image - hidden()),
         "You fill with 0.5. On a normalised picture the mean is 0.": drop(hidden(0.5)),
-        "You fill with 1. On a normalised picture 1 is an arbitrary light grey; the mean "
-        "colour is 0.": drop(hidden(1.0)),
+        "You fill with 1. On a normalised picture the mean is 0.": drop(hidden(1.0)),
         "You fill with white; fill with the mean colour, 0.": drop(hidden(WHITE)),
-        "Rows and columns are swapped: the picture is (1, 3, H, W), top counts rows.": (
-            drop(hidden(top=left, left=top))
-        ),
+        "Rows and columns are swapped: top counts rows.": drop(hidden(top=left, left=top)),
         "That is the drop in probability; take the score before softmax.": of_softmax,
     }
 
@@ -66,13 +61,12 @@ def starts(answer) -> str:
         found = read(result, lambda starts: [int(s) for s in starts], "whole numbers")
         right = list(window_starts(size, window, stride))
         with about(f"size {size}, window {window}, stride {stride}"):
-            if found != right:
-                _explain_starts(found, size, window)
-                raise Wrong(f"Expected {right}, got {found}.")
+            _refuse_gaps(found, size, window)
+            compare(found, right, {}, f"Expected {right}, got {found}.")
     return "Whole windows only, every pixel covered, none counted twice."
 
 
-def _explain_starts(found: list[int], size: int, window: int) -> None:
+def _refuse_gaps(found: list[int], size: int, window: int) -> None:
     if any(start + window > size for start in found):
         raise Wrong("A window extends beyond the end, and would be cut short there.")
     if len(found) > len(set(found)):
@@ -80,43 +74,36 @@ def _explain_starts(found: list[int], size: int, window: int) -> None:
     covered = max(found, default=-window) + window
     if covered < size:
         raise Wrong(
-            f"The last {size - covered} pixels are never hidden. Add one more window that "
-            "ends at the edge."
+            f"The last {size - covered} pixels are never hidden: add a last window."
         )
 
 
 @exercise("Exercise 3")
 def heatmap(answer) -> str:
-    """Check `answer(drops, tops, lefts, window, size)`: each pixel's mean drop.
-
-    `drops` is (R, C), `tops` and `lefts` are lists, `window` and `size` whole numbers; the
-    picture is square.
-    """
+    """Check `answer(drops, tops, lefts, window, size)`: each pixel's mean drop."""
     for size, window, stride in ((12, 4, 3), (11, 5, 2), (9, 3, 3)):
         found = occlusion(tiny_network(), noise(1, 3, size, size), 0, window, stride)
         tops, lefts = list(found.tops), list(found.lefts)
         drops = found.drops + torch.arange(len(tops))[:, None] * 0.1  # not symmetric
         result = call(answer, drops, tops, lefts, window, size)
         total, count, latest = torch.zeros(3, size, size)
-        for row, top in enumerate(tops):
-            for column, left in enumerate(lefts):
-                place = slice(top, top + window), slice(left, left + window)
-                total[place] += drops[row, column]
-                count[place] += 1
-                latest[place] = drops[row, column]
+        for drop, (top, left) in zip(drops.flatten(), product(tops, lefts), strict=True):
+            place = slice(top, top + window), slice(left, left + window)
+            total[place] += drop
+            count[place] += 1
+            latest[place] = drop
         right = total / count
         mistakes = {
             "That is the sum. A pixel in the middle lies under more windows than one in "
             "the corner: divide by their number.": total,
             "You divide by the number of all windows; divide each pixel by how many "
             "windows cover it.": total / drops.numel(),
-            "You divide by the largest count; at the border fewer windows cover a "
-            "pixel.": total / count.max(),
+            "You divide by the largest count; each pixel has its own.": total / count.max(),
             "A later window overwrites the earlier ones: use += and count.": latest,
             "Rows and columns are swapped: tops go with the first axis.": right.T,
         }
         otherwise = "Add each drop to all pixels of its window, count, and divide."
-        compare(check_tensor(result, (size, size)), right, mistakes, otherwise)
+        compare_tensor(result, right, mistakes, otherwise)
     return "The mean over the windows that cover a pixel, at the border too."
 
 
@@ -125,13 +112,13 @@ def telling_windows(answer) -> str:
     """Check `answer(found)`: (row, column) of every window that changes the top class."""
     image = noise(1, 3, 14, 20, seed=5)
     found = occlusion(tiny_network(4), image, window=6, stride=4, top_classes=True)
-    pairs = read(
-        call(answer, found),
-        lambda result: {(int(row), int(column)) for row, column in result},
-        "a list of pairs (row, column)",
-    )
+    result, expected = call(answer, found), "a list of pairs (row, column)"
+    pairs = read(result, lambda pairs: {(int(r), int(c)) for r, c in pairs}, expected)
     same = found.top_classes == found.target
-    right, unchanged, falls = (_places(mask) for mask in (~same, same, found.drops > 0))
+    right, unchanged, falls = (
+        {(row, column) for row, column in mask.nonzero().tolist()}
+        for mask in (~same, same, found.drops > 0)
+    )
     pixels = {(found.tops[row], found.lefts[column]) for row, column in right}
     mistakes = {
         "Rows and columns are swapped: drops[row, column].": {(c, r) for r, c in right},
@@ -142,7 +129,3 @@ def telling_windows(answer) -> str:
     otherwise = "Return the (row, column) pairs where top_classes differs from the target."
     compare(pairs, right, mistakes, otherwise)
     return f"{len(right)} windows change the answer."
-
-
-def _places(mask: Tensor) -> set[tuple[int, int]]:
-    return {(row, column) for row, column in mask.nonzero().tolist()}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..shortcuts import Planted, plant_shortcut, train_probe
-from .base import Wrong, call, check_tensor, compare, exercise, read
+from .base import Wrong, call, compare, compare_tensor, exercise, read
 from .toys import noise
 from .vanilla_saliency import reduction_mistakes
 
@@ -26,10 +26,8 @@ def swapped_accuracy(answer) -> str:
         result = call(answer, toy_classifier, planted)
         if getattr(result, "shape", ()) == (len(planted),):
             raise Wrong("Expected one number: take the mean over the pictures.")
-        right = _share(toy_classifier(planted.swap("scene")), planted.labels)
-        mistakes = _accuracy_mistakes(planted, right)
         otherwise = "Return the share of swapped pictures that are given planted.labels."
-        compare(read(result, float, "one number"), right, mistakes, otherwise)
+        compare(read(result, float, "one number"), *_accuracies(planted), otherwise)
     return "Same animals, same labels, other scenes: a test that the shortcut cannot pass."
 
 
@@ -37,19 +35,18 @@ def _share(said: Tensor, truth: Tensor) -> float:
     return (said == truth).double().mean().item()
 
 
-def _accuracy_mistakes(planted: Planted, right: float) -> dict[str, float]:
-    said, animals = toy_classifier(planted), planted.swap("animal")
+def _accuracies(planted: Planted) -> tuple[float, dict[str, float]]:
+    """The right accuracy, and sentence → a wrong one."""
+    said, labels, animals = toy_classifier(planted), planted.labels, planted.swap("animal")
     of_scenes, of_animals = (toy_classifier(p) for p in (planted.swap("scene"), animals))
-    own, kept = _share(said, planted.labels), _share(of_animals, planted.labels)
+    right, own, kept = (_share(answer, labels) for answer in (of_scenes, said, of_animals))
     same, count = _share(of_scenes, said), right * len(planted)
-    return {
-        "That is the accuracy on the original pictures: the shortcut still helps there. "
-        "Swap the scenes first.": own,
+    return right, {
+        "That is the accuracy on the original pictures: swap the scenes first.": own,
         "You swapped the animals, and with them the labels. Keep the animal, and swap the "
         'scene: planted.swap("scene").': _share(of_animals, animals.labels),
-        "You swapped the animals and kept their old labels. Swap the scenes.": kept,
-        "The label is the animal, and swapping the scene does not change it. You compare "
-        "with the other class.": 1 - right,
+        "You swapped the animals and kept their old labels; swap the scenes.": kept,
+        "You compare with the other class; a new scene keeps the label.": 1 - right,
         "That mixes original and swapped pictures: a failure on the one hides behind the "
         "other. Measure the swapped ones alone.": (right + own) / 2,
         "That is how often the answer stays the same, not how often it is right.": same,
@@ -67,36 +64,27 @@ def small_maps(seed: int = 0) -> tuple[Tensor, Tensor]:
 
 @exercise("Exercise 2")
 def brightness(answer) -> str:
-    """Check `answer(gradients, masks)`: (N,) mean on the mask over the mean everywhere.
-
-    `gradients` is (N, 3, H, W), signed; `masks` (N, H, W), bool.
-    """
+    """Check `answer(gradients, masks)`: (N,) mean on the mask over the mean everywhere."""
     gradients, masks = small_maps()
     maps, summed = gradients.abs().amax(1), gradients.sum(1)
-    inside = _on(maps, masks)
+    inside, rest = _on(maps, masks), _on(maps, ~masks)
     reductions = reduction_mistakes(gradients) | {
-        "The gradient has signs, and they cancel in a sum over colours. Take the absolute "
-        "value first.": summed,
-        "You add the colours before you take the absolute value: the signs "
-        "cancel.": summed.abs(),
+        "Signs of slopes cancel in a sum over colours: take abs() first.": summed,
+        "You add the colours before abs(): the signs cancel.": summed.abs(),
     }
     mistakes = {text: _ratio(wrong, masks) for text, wrong in reductions.items()} | {
         "That is the share of the map's sum, which grows with the animal. Divide the mean "
         "on the mask by the mean everywhere; (maps * masks).mean() is not that mean, as it "
         "counts the zeros outside.": (maps * masks).sum((1, 2)) / maps.sum((1, 2)),
         "Your mask is inverted: True is the animal.": _ratio(maps, ~masks),
-        "You divide by the mean outside the animal; divide by the mean everywhere.": (
-            inside / _on(maps, ~masks)
-        ),
+        "You divide by the mean outside the animal; divide by that of all.": inside / rest,
         "That is the mean on the animal. Divide it by the map's own mean, or a map of "
         "large values wins everywhere.": inside,
-        "You divide by the mean over all pictures; each map has its own scale.": (
-            inside / maps.mean()
-        ),
+        "You use the mean over all pictures; take each map's own.": inside / maps.mean(),
     }
-    result = check_tensor(call(answer, gradients, masks), (3,))
+    result, right = call(answer, gradients, masks), _ratio(maps, masks)
     otherwise = "Divide the map's mean on the mask by its mean over all pixels."
-    compare(result, _ratio(maps, masks), mistakes, otherwise)
+    compare_tensor(result, right, mistakes, otherwise)
     return "One number per picture: how many times brighter than the mean the animal is."
 
 
@@ -114,28 +102,19 @@ def mended(answer) -> str:
     planted = plant_shortcut(40, scene=1.0, seed=7)
     result = call(answer, planted)
     if not isinstance(result, Planted):
-        raise Wrong(
-            f"Expected a Planted, got a {type(result).__name__}. Wrap your recipes: "
-            "Planted(tuple(recipes))."
-        )
+        kind = type(result).__name__
+        raise Wrong(f"Expected a Planted, got a {kind}: return Planted(tuple(recipes)).")
     if len(result) == 0:
         raise Wrong("Your set is empty.")
     known = {_without_scene(recipe) for recipe in planted.recipes}
     if any(_without_scene(recipe) not in known for recipe in result.recipes):
-        raise Wrong(
-            "Some animals are not those that you were given: change the scene alone. "
-            'swap("animal") changes the label as well.'
-        )
-    bears, dogs = (
-        [recipe.ground for recipe in result.recipes if recipe.animal == animal]
-        for animal in (0, 1)
-    )
+        raise Wrong("Some animals are not those you were given: change the scene alone.")
+    bears, dogs = ([r.ground for r in result.recipes if r.animal == a] for a in (0, 1))
     if not bears or not dogs:
         raise Wrong("One of the classes is gone: there is nothing left to tell apart.")
     if abs(len(bears) - len(dogs)) > 0.2 * len(result):
         raise Wrong(
-            "There are many more pictures of one class: now the probe can be right by "
-            "always saying the same."
+            "With many more pictures of one class, always saying it would be right."
         )
     _refuse_ties(sum(bears) / len(bears), sum(dogs) / len(dogs))
     if len(result) < len(planted):
@@ -149,22 +128,19 @@ def _without_scene(recipe) -> tuple:
 
 def _refuse_ties(bear: float, dog: float) -> None:
     """Refuse shares of bears and of dogs on green that differ, or that are one-sided."""
-    if (bear, dog) == (0, 1):
-        raise Wrong("Each class still stands on its own ground alone: nothing has changed.")
-    if (bear, dog) == (1, 0):
-        raise Wrong(
-            "Every scene is swapped: the scene is tied to the class as firmly as before."
-        )
-    if bear == dog and bear in (0, 1):
-        raise Wrong(
-            "All pictures stand on one ground. The probe learns nothing about the other "
-            "one, and may fail there."
-        )
+    one_ground = "All pictures stand on one ground: the probe may fail on the other one."
+    extremes = {
+        (0, 1): "Each class still stands on its own ground alone: nothing has changed.",
+        (1, 0): "Every scene is swapped: the scene is tied to the class as before.",
+        (0, 0): one_ground,
+        (1, 1): one_ground,
+    }
+    if (bear, dog) in extremes:
+        raise Wrong(extremes[bear, dog])
     if abs(bear - dog) > 0.25:
         raise Wrong(
             f"{bear:.0%} of the bears and {dog:.0%} of the dogs stand on green: the scene "
-            "still tells the classes apart. (The set goes bear, dog, bear, dog: every "
-            "second picture is one class.)"
+            "still tells the classes apart. (Every second picture of the set is a dog.)"
         )
     if not 0.25 <= bear <= 0.75:
         raise Wrong("Both classes stand mostly on one ground; use both about equally.")
@@ -184,19 +160,13 @@ def blind_probes(
 ) -> dict[str, nn.Sequential]:
     """Three probes, A, B and C: one honest, one led by the scene, one by the sign.
 
-    Args:
-        model: a network with ``features`` (see `mean_features`).
-        known, progress: see `planted_features`.
+    For `model`, `known` and `progress` see `planted_features`.
     """
     known = {} if known is None else known
+    sets = {name: plant_shortcut(size=BLIND_SIZE, seed=5, **BLIND[name]) for name in BLIND}
     return {
-        name: train_probe(
-            model,
-            plant_shortcut(size=BLIND_SIZE, seed=5, **ties),
-            known=known,
-            progress=progress,
-        )
-        for name, ties in BLIND.items()
+        name: train_probe(model, planted, known=known, progress=progress)
+        for name, planted in sets.items()
     }
 
 
@@ -221,10 +191,8 @@ def blind_round(answer) -> str:
         return "All three. Now swap scene and sign, and see whether the scores agree."
     named = next(name for name, word in result.items() if word == "sign")
     if truth[named] != "sign":
-        raise Wrong(
-            f"{named} is not led by the sign. Compare the Grad-CAM numbers on the sign: "
-            "one of them stands out."
-        )
+        hint = "Compare the Grad-CAM numbers on the sign: one of them stands out."
+        raise Wrong(f"{named} is not led by the sign. {hint}")
     raise Wrong(
         "The sign is found. The other two are swapped: the honest probe's map is the "
         "brighter one on the animal, by both methods."

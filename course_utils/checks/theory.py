@@ -5,7 +5,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from .base import call, check_tensor, compare, exercise, read
+from .base import call, compare_tensor, exercise, read
 from .toys import noise
 
 
@@ -21,11 +21,9 @@ def contrast(answer) -> str:
         mistakes = {
             "The sign is still there: a dark spot on a bright ground stands out as much "
             "as a bright one on a dark ground. Take abs().": fine - coarse,
-            "The sign is still there, and centre and surround are swapped. Take abs() of "
-            "the difference.": coarse - fine,
+            "The sign is still there; centre and surround are swapped.": coarse - fine,
             "You square the difference; take its absolute value.": (fine - coarse) ** 2,
-            "The centre is not blurred: gaussian_filter(plane, centre) is the fine "
-            "blur.": abs(plane - coarse),
+            "The centre is not blurred: blur it by `centre`.": abs(plane - coarse),
             "The surround is missing: you subtract the fine blur from the picture. Blur "
             "twice, with `centre` and with `surround`.": abs(plane - fine),
             "The coarse blur is a blur of the fine one; blur the picture itself both "
@@ -34,7 +32,7 @@ def contrast(answer) -> str:
             "blurs.": gaussian_filter(plane, surround - centre),
         }
         otherwise = "The values are not right: subtract two blurs of the plane, take abs()."
-        compare(check_tensor(result, shape), abs(fine - coarse), mistakes, otherwise)
+        compare_tensor(result, abs(fine - coarse), mistakes, otherwise)
     return "Centre against surround, and a dark item counts as much as a bright one."
 
 
@@ -56,26 +54,22 @@ def numerical_gradient(answer) -> str:
         middle, (up, down) = bumpy_score(image), _both_sides(image, steps)
         high, low = _both_sides(image, steps.cumsum(0))  # no value is ever put back
         right, piled = (up - down) / (2 * step), (high - low) / (2 * step)
+        forward, backward = (up - middle) / step, (middle - down) / step
         mistakes = {
             "Twice too large: the two pictures are 2 · step apart.": 2 * right,
-            "Not divided by the distance: a slope is a difference of scores over 2 · "
-            "step.": up - down,
+            "Not divided by the distance of the pictures, 2 · step.": up - down,
             "That is the forward difference, (score(+step) − score) / step; its error "
-            "falls only with the step, that of the central one with its square.": (
-                (up - middle) / step
-            ),
-            "That is the backward difference, (score − score(−step)) / step; take one "
-            "step to each side.": (middle - down) / step,
+            "falls only with the step, that of the central one with its square.": forward,
+            "That is the backward difference; take one step to each side.": backward,
             "The sign is flipped: take score(+step) minus score(−step).": -right,
             "You take the absolute value; the gradient has a sign.": right.abs(),
             "Steps pile up: put each value back before you change the next one.": piled,
         }
         otherwise = (
-            "The shape is right, the values are not: for each value, (score(+step) − "
-            "score(−step)) / (2 · step), all other values unchanged."
+            "The shape is right, but not (score(+step) − score(−step)) / (2 · step)."
         )
-        result = check_tensor(result, (3, 4, 5), dict.fromkeys([(4, 5), (1, 4, 5)], one))
-        compare(result, right, mistakes, otherwise)
+        shapes = dict.fromkeys([(4, 5), (1, 4, 5)], one)
+        compare_tensor(result, right, mistakes, otherwise, shapes)
     return "It needs no graph and no backward(): you can check any score with it."
 
 
@@ -87,37 +81,27 @@ def _both_sides(image: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
 
 @exercise("Exercise 3")
 def probability_slopes(answer) -> str:
-    """Check `answer(slopes, scores, target)`: the slopes (H, W) of one probability.
-
-    `slopes` are those of all scores, (K, H, W); `scores` are (K,).
-    """
+    """Check `answer(slopes, scores, target)`: from (K, H, W) to a probability's (H, W)."""
     for count, target in ((4, 2), (6, 0)):
         slopes, scores = noise(count, 5, 7, seed=count), 1.5 * noise(count, seed=count + 1)
         p = scores.softmax(0)
         own, mean, p_own = slopes[target], torch.tensordot(p, slopes, dims=1), p[target]
         right = p_own * (own - mean)
         mistakes = {
-            "Those are the slopes of the score; the probability changes with every "
-            "score.": own,
+            "Those are slopes of the score; the probability changes with every score.": own,
             "You scale the slopes of the class's own score by p; the other classes have "
             "an effect too.": p_own * own,
             "You have p (1 − p) times the class's own slopes: right for its own score, "
             "but the other scores depend on the pixels as well.": p_own * (1 - p_own) * own,
             "That is the slope of log p; multiply it by p.": own - mean,
             "The other classes have the wrong sign: subtract them.": p_own * (own + mean),
-            "In the mean over the classes the weights are their probabilities, not 1 / C "
-            "each.": p_own * (own - slopes.mean(0)),
-            "Your sum runs over the other classes only; k = c belongs to it.": (
-                right + p_own**2 * own
-            ),
+            "Weigh the classes by their p, not 1 / C.": p_own * (own - slopes.mean(0)),
+            "Your sum leaves k = c out; k = c belongs to it.": right + p_own**2 * own,
             "The sign is gone: a slope of −0.18 stays −0.18.": right.abs(),
-            "The sum over the classes is not weighted by their probabilities.": (
-                p_own * (own - slopes.sum(0))
-            ),
+            "Your sum is not weighted by probabilities.": p_own * (own - slopes.sum(0)),
         }
-        every = "One class is enough: pick `target`; the result is (H, W)."
-        result = call(answer, slopes, scores, target)
-        result = check_tensor(result, (5, 7), {(count, 5, 7): every})
+        shapes = {(count, 5, 7): "One class is enough: pick `target`; it is (H, W)."}
         otherwise = "The shape is right, the values are not: p_c (g_c − Σ p_k g_k)."
-        compare(result, right, mistakes, otherwise)
+        result = call(answer, slopes, scores, target)
+        compare_tensor(result, right, mistakes, otherwise, shapes)
     return "Now you can say class by class what the softmax mixes in."

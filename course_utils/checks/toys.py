@@ -1,4 +1,6 @@
-"""Toy networks and toy pictures for the checks: small, random, the same every time."""
+"""Toy networks, toy pictures and wrong goals for the checks: the same every time."""
+
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -17,23 +19,30 @@ def tiny_batch(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return images, torch.randint(0, 6, (count,), generator=random)
 
 
-def tiny_network(seed: int = 0) -> nn.Module:
-    """A small random classifier, (N, 3, H, W) → (N, 6), in evaluation mode.
+def picked(scores: Tensor, labels: Tensor) -> Tensor:
+    """scores[n, labels[n]] for every row n."""
+    return scores.gather(1, labels[:, None])[:, 0]
 
-    It holds batch norm and dropout, so that training mode would show.
-    """
+
+def wrong_goals(labels: Tensor) -> dict[str, Callable]:
+    """Sentence → what one takes instead of the class scores: from (N, C) to (N,)."""
+    return {
+        "You use the softmax probability: softmax mixes the classes, and it rises when "
+        "others fall. Use the score before softmax.": lambda s: picked(
+            s.softmax(1), labels
+        ),
+        "You use logarithms: the log-probability, or cross-entropy loss. Use the score "
+        "itself.": lambda s: picked(s.log_softmax(1), labels),
+        "You use the sum of all classes; pick the score of one.": lambda s: s.sum(1),
+    }
+
+
+def tiny_network(seed: int = 0) -> nn.Module:
+    """A random classifier, (N, 3, H, W) → (N, 6): batch norm and dropout show its mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = nn.Sequential(
-            nn.Conv2d(3, 8, 3),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.AdaptiveAvgPool2d(3),
-            nn.Flatten(),
-            nn.Dropout(0.5),
-            nn.Linear(72, 6),
-        )
-    return network.eval()
+        first = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(3)
+        return nn.Sequential(*first, nn.Flatten(), nn.Dropout(), nn.Linear(72, 6)).eval()
 
 
 class ReLUNetwork(nn.Module):

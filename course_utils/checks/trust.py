@@ -5,7 +5,7 @@ from torch import nn
 
 from ..evaluation import deletion_insertion, pointing_game
 from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .base import call, check_tensor, compare, exercise, read
+from .base import call, check_tensor, compare, compare_tensor, exercise, read
 from .toys import Squares, noise
 
 STEPS = 50
@@ -25,8 +25,7 @@ def integrate(answer) -> str:
     mistakes = {
         "That is the mean gradient along the path. Each pixel's share is this mean times "
         "the distance it moves: multiply by image − baseline.": mean,
-        "You add the gradients up; the integral is their mean: divide by the number of "
-        "steps.": STEPS * right,
+        "You add the gradients up; divide by the number of steps.": STEPS * right,
         "You multiply by the image; multiply by image − baseline.": mean * image,
         "Your path starts at zero, whatever the baseline: its points are baseline + α · "
         "(image − baseline).": w * image * path,
@@ -35,15 +34,12 @@ def integrate(answer) -> str:
         "the gradients at points all along the path.": 2 * w * image * path,
         "The gradient at the baseline alone is not the mean along the path.": at_start,
         "The sign is flipped: the path runs from the baseline to the image.": -right,
-        "Keep the signs: with absolute values the map no longer sums to the difference of "
-        "the scores.": right.abs(),
+        "Keep the signs, or the sum is not the difference of the scores.": right.abs(),
     }
-    otherwise = (
-        f"It should sum to score(image) − score(baseline), {right.sum():.1f}; yours sums "
-        f"to {result.sum():.1f}."
-    )
+    risen, total = f"{right.sum():.1f}", f"{result.sum():.1f}"
+    otherwise = f"It should sum to the rise of the score, {risen}; yours sums to {total}."
     compare(result, right, mistakes, otherwise, within=RULE)
-    return f"It sums to {result.sum():.1f}; the score rises by {right.sum():.1f}."
+    return f"It sums to {total}; the score rises by {risen}."
 
 
 @exercise("Exercise 2")
@@ -53,28 +49,24 @@ def weigh_channels(answer) -> str:
     result = call(answer, a, gradient)
     if tuple(getattr(result, "shape", ())) in ((3, 5), (1, 1, 3, 5)):
         result = result.reshape(1, 3, 5)
-    result = check_tensor(result, (1, 3, 5))
     w = gradient.mean((2, 3), keepdim=True)
     total, across = (w * a).sum(1), gradient.mean(1) * a.sum(1)
     places = gradient[0, 0].numel()
     mistakes = {
         "The last step is missing: max(0, …) keeps only what speaks for the class.": total,
-        "Absolute values show what speaks against the class as if it spoke for it; cut it "
-        "off by max(0, …) instead.": total.abs(),
+        "Absolute values show what speaks against the class; cut it off.": total.abs(),
         "Your weights are a mean over the channels, one for each place; take the mean over "
         "the places (axes 2 and 3), one weight for each channel.": across.relu(),
         "You multiply place by place; Grad-CAM takes the mean of the gradient over the "
         "places first.": (gradient * a).sum(1).relu(),
-        "Cut off after the sum over channels, not before: a channel against the class may "
-        "outweigh another.": (w * a).relu().sum(1),
-        "A channel with a negative weight speaks against the class: keep the weights' "
-        "signs.": (w.abs() * a).sum(1),
+        "Cut off after the sum over channels, not before.": (w * a).relu().sum(1),
+        "Channels may speak against: keep the weights' signs.": (w.abs() * a).sum(1),
         "You sum the gradient over the places; take its mean.": places * total.relu(),
         "Add the channels up; you average them.": total.relu() / 4,
         "That is the sum of the channels without their weights.": a.sum(1),
     }
     otherwise = "Take one weight per channel, the weighted sum, then max(0, …)."
-    compare(result, total.relu(), mistakes, otherwise)
+    compare_tensor(result, total.relu(), mistakes, otherwise)
     return "One weight per channel, a sum, and nothing below zero."
 
 
@@ -86,28 +78,21 @@ def delete(answer) -> str:
     model[1].weight = nn.Parameter(noise(3, 3 * size**2, seed=6) / 4, requires_grad=False)
     image, saliency = noise(1, 3, size, size, seed=7), noise(size, size, seed=8)
 
-    def curves(saliency=saliency, score="probability", fill="mean"):
-        return deletion_insertion(
-            model, image, saliency, target, steps, fill=fill, score=score
-        )
+    def curves(saliency=saliency, **how):
+        return deletion_insertion(model, image, saliency, target, steps, **how)
 
-    result = read(
-        call(answer, model, image, saliency, target, steps),
-        lambda scores: torch.tensor([float(score) for score in scores]),
-        f"{steps + 1} numbers, one per step",
-    )
-    ends = f"Begin with nothing hidden, end with everything hidden: {steps + 1} numbers."
-    result = check_tensor(result, (steps + 1,), {(steps,): ends})
+    result, count = call(answer, model, image, saliency, target, steps), steps + 1
+    expected = f"{count} numbers, one per step"
+    result = read(result, lambda curve: torch.tensor([float(p) for p in curve]), expected)
+    ends = f"Begin with nothing hidden, end with everything hidden: {count} numbers."
+    result = check_tensor(result, (count,), {(steps,): ends})
     black = -torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)
     right, lowest = curves(), curves(-saliency).deletion
     mistakes = {
         "You hide the least important pixels first: sort in descending order.": lowest,
-        "You show the most important pixels and hide the rest: that is the insertion "
-        "curve.": right.insertion,
-        "Those are class scores; take the softmax over the classes for the "
-        "probability.": curves(score="logit").deletion,
-        "Zero is the mean colour here: the picture is normalised, and you filled with "
-        "black.": curves(fill=black).deletion,
+        "You hide all but the top pixels: that is the insertion curve.": right.insertion,
+        "Those are class scores; take their softmax.": curves(score="logit").deletion,
+        "You filled with black; the mean colour is zero here.": curves(fill=black).deletion,
         "You sort by absolute values, so that pixels that speak against the class also go "
         "first.": curves(saliency.abs()).deletion,
     }
@@ -131,28 +116,22 @@ def point(answer) -> str:
     right = pointing_game(maps, [BOX] * len(maps)).tolist()
     given = [read(call(answer, values, BOX), bool, "True or False") for values in maps]
     x0, y0, x1, y1 = BOX
-    rules = {
-        "Row and column are swapped: x is the column, y is the row; divmod(index, width) "
-        "gives the row first.": lambda r, c: x0 <= r < x1 and y0 <= c < y1,
-        "x1 and y1 are one beyond the box: test with <, not with <=.": (
-            lambda r, c: x0 <= c <= x1 and y0 <= r <= y1
-        ),
-        "The first column and row belong to the box: test with <=, not with <.": (
-            lambda r, c: x0 < c < x1 and y0 < r < y1
-        ),
+    larger, smaller = (x0, y0, x1 + 1, y1 + 1), (x0 + 1, y0 + 1, x1, y1)
+    boxes = {  # sentence → the box that one looks in by that mistake
+        "x1 and y1 are one beyond the box: test with <, not with <=.": larger,
+        "The first column and row belong to the box: test with <=, not with <.": smaller,
         "You read the box as (x, y, width, height); its last two numbers are the far "
-        "corner.": lambda r, c: x0 <= c < x0 + x1 and y0 <= r < y0 + y1,
-        "You test columns only; the row counts too.": lambda r, c: x0 <= c < x1,
-        "Hits and misses are swapped.": lambda r, c: not (x0 <= c < x1 and y0 <= r < y1),
+        "corner.": (x0, y0, x0 + x1, y0 + y1),
+        "You test columns only; the row counts too.": (x0, 0, x1, 7),
+        "Row and column are swapped: x is the column, y is the row; divmod(index, width) "
+        "gives the row first.": (y0, x0, y1, x1),
     }
-    mistakes = {text: [rule(*place) for place in PLACES] for text, rule in rules.items()}
-    differ = [said != inside for said, inside in zip(given, right, strict=True)]
-    first = differ.index(True) if any(differ) else 0
-    row, column = PLACES[first]
-    where = "inside" if right[first] else "outside"
-    otherwise = (
-        f"The largest value in row {row}, column {column} lies {where} the box {BOX}; your "
-        "function says otherwise."
-    )
-    compare(given, right, mistakes, otherwise)
+    mistakes = {
+        text: pointing_game(maps, [box] * len(maps)).tolist() for text, box in boxes.items()
+    } | {"Hits and misses are swapped.": [not hit for hit in right]}
+    for said, hit, (row, column) in zip(given, right, PLACES, strict=True):
+        where = f"row {row}, column {column} lies {'inside' if hit else 'outside'}"
+        otherwise = f"The largest value in {where} {BOX}; your function says otherwise."
+        if said != hit:
+            compare(given, right, mistakes, otherwise)
     return f"All {len(PLACES)} are right, at the borders too."

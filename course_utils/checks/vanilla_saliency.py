@@ -1,7 +1,5 @@
 """Checks of lesson 02: normalise and back, one map, how stable its ranks are."""
 
-from collections.abc import Callable
-
 import torch
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
@@ -9,17 +7,14 @@ from torch import Tensor, nn
 from ..gradients import input_gradient, vanilla_saliency
 from ..images import IMAGENET_MEAN, IMAGENET_STD
 from .base import Wrong, about, call, check_tensor, close, compare, exercise, read
-from .toys import noise, tiny_batch, tiny_network
+from .toys import noise, tiny_batch, tiny_network, wrong_goals
 
 MEAN, STD = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
 
 @exercise("Exercise 1")
 def normalisation(normalise, denormalise) -> str:
-    """Check `normalise(pixels)` and its inverse `denormalise(tensor)`.
-
-    `pixels` is (H, W, 3) of uint8, the tensor (3, H, W) of floats.
-    """
+    """Check `normalise(pixels)`, from (H, W, 3) uint8 to (3, H, W), and its inverse."""
     random = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (4, 5, 3), generator=random, dtype=torch.uint8)
     with about("normalise"):
@@ -31,8 +26,7 @@ def normalisation(normalise, denormalise) -> str:
 
 def _check_normalised(result, pixels: Tensor) -> Tensor:
     shapes = {
-        (4, 5, 3): "The colours are still the last axis; permute(2, 0, 1) puts them first, "
-        "which makes (3, H, W).",
+        (4, 5, 3): "The colours are still the last axis; permute(2, 0, 1) puts them first.",
         (1, 3, 4, 5): "The batch axis comes later; return (3, H, W) here.",
     }
     result = check_tensor(result, (3, 4, 5), shapes)
@@ -42,11 +36,9 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
     own_mean, own_std = (f((1, 2), keepdim=True) for f in (share.mean, share.std))
     centred, reshaped = share - MEAN, pixels.reshape(3, 4, 5) / 255
     mistakes = {
-        "The values still run from 0 to 255, but mean and std belong to values from 0 to "
-        "1. Divide by 255 first.": (255 * share - MEAN) / STD,
+        "Mean and std are for shares. Divide by 255 first.": (255 * share - MEAN) / STD,
         "Mean and std are swapped.": (share - STD) / MEAN,
-        "You divide before you subtract. Subtract the mean first, then divide the "
-        "difference.": share / STD - MEAN,
+        "You divide before you subtract; subtract the mean first.": share / STD - MEAN,
         "You multiply by std; divide by it, so that the spread becomes 1.": centred * STD,
         "That is share * std + mean, the inverse.": share * STD + MEAN,
         "You subtract the mean, but the division by std is missing.": centred,
@@ -56,20 +48,16 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
         "The axes are not in the order that permute(2, 0, 1) makes; reshape and view mix "
         "up pixels and colours.": (reshaped - MEAN) / STD,
     }
-    otherwise = (
-        "The values are not (share - mean) / std for each colour; compare with the worked "
-        "example, which shows one pixel."
-    )
+    otherwise = "The values are not (share - mean) / std; see the worked example's pixel."
     compare(result, centred / STD, mistakes, otherwise)
     return result
 
 
 def _check_denormalised(result, pixels: Tensor, tensor: Tensor) -> None:
-    first = "The colours are still the first axis; permute(1, 2, 0) puts them last again."
+    first = "The colours are still the first axis; permute(1, 2, 0) puts them last."
     result = check_tensor(result, (4, 5, 3), {(3, 4, 5): first})
     mistakes = {
-        "You add the mean first and multiply then. Undo the steps in the opposite order: "
-        "times std, then plus mean.": (tensor + MEAN) * STD,
+        "Undo in the opposite order: times std, then plus mean.": (tensor + MEAN) * STD,
         "That normalises a second time.": (tensor - MEAN) / STD,
         "You divide by std; the inverse multiplies by it.": tensor / STD + MEAN,
         "The mean is missing.": tensor * STD,
@@ -79,10 +67,7 @@ def _check_denormalised(result, pixels: Tensor, tensor: Tensor) -> None:
             raise Wrong(sentence)
     off = (result.double() - pixels.double()).abs().max()
     if result.dtype == torch.uint8 and 0 < off <= 1:
-        raise Wrong(
-            "Some values are too small by 1: the conversion to uint8 cuts off the "
-            "decimals. Use round() before you convert."
-        )
+        raise Wrong("Some values are too small by 1: uint8 cuts decimals off; use round().")
     shares = {"These are shares of 1; times 255 makes them pixels.": pixels / 255}
     compare(result, pixels, shares, "The values are not those of the original pixels.")
     if result.dtype != torch.uint8:
@@ -97,10 +82,7 @@ def _shows(result: Tensor, shares: Tensor) -> bool:
 
 
 COLOURS_APART = "The colours are still separate: take the largest over their axis."
-WRONG_AXIS = (
-    "The maximum runs over the wrong axis: the colours are the axis of length 3, just "
-    "before the rows."
-)
+WRONG_AXIS = "The maximum runs over the wrong axis: the colours are the axis of length 3."
 OTHER_VALUES = "The shape is right, the values are not: compare your steps with section 3."
 
 
@@ -116,18 +98,12 @@ def saliency_map(answer) -> str:
     for image in tiny_batch(3)[0]:
         result = check_tensor(call(answer, model, image, intact=True), (8, 8), shapes)
         batch = image[None]
-        first = vanilla_saliency(model, batch, 0)
-        mistakes = map_mistakes(model, batch, model(batch).argmax(1)) | {
-            "That is the map of class 0; argmax finds this picture's top class.": first
-        }
+        mistakes = map_mistakes(model, batch, model(batch).argmax(1))
+        argmax = "That is the map of class 0; argmax finds this picture's top class."
+        mistakes[argmax] = vanilla_saliency(model, batch, 0)
         compare(result[None], vanilla_saliency(model, batch), mistakes, OTHER_VALUES)
     check_repeats(answer, model, image)
     return "One picture in, its map out, and a second call gives the same."
-
-
-def picked(scores: Tensor, labels: Tensor) -> Tensor:
-    """scores[n, labels[n]] for every row n."""
-    return scores.gather(1, labels[:, None])[:, 0]
 
 
 def reduction_mistakes(gradient: Tensor) -> dict[str, Tensor]:
@@ -137,25 +113,16 @@ def reduction_mistakes(gradient: Tensor) -> dict[str, Tensor]:
         "Take abs() before the maximum.": gradient.amax(1),
         "abs() comes after the maximum: a colour with a strong negative slope is lost. "
         "Take abs() first.": gradient.amax(1).abs(),
-        "You take the mean over the colours; the paper takes the "
-        "largest.": gradient.abs().mean(1),
-        "You sum over the colours; the paper takes the largest.": gradient.abs().sum(1),
+        "That is the mean over the colours; take the largest.": gradient.abs().mean(1),
+        "That is the sum over the colours; take the largest.": gradient.abs().sum(1),
     }
 
 
 def map_mistakes(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Sentence → the maps (N, H, W) that `model` gives by that mistake."""
-    scores = {
-        "That is the gradient of the softmax probability, which mixes in the other "
-        "classes. Differentiate the score.": lambda s: picked(s.softmax(1), labels),
-        "That is the gradient of the log-probability (the cross-entropy loss). "
-        "Differentiate the score.": lambda s: picked(s.log_softmax(1), labels),
-        "That is the gradient of the sum of all classes; pick each picture's class "
-        "first.": lambda s: s.sum(1),
-    }
+    goals = wrong_goals(labels).items()
     return reduction_mistakes(input_gradient(model, images, labels)) | {
-        sentence: vanilla_saliency(model, images, score)
-        for sentence, score in scores.items()
+        sentence: vanilla_saliency(model, images, goal) for sentence, goal in goals
     }
 
 
@@ -165,26 +132,16 @@ def check_repeats(answer, model: nn.Module, images: Tensor, *labels: Tensor) -> 
         call(lambda: answer(model, images, *labels)).detach().clone() for _ in range(2)
     )
     if close(second, 2 * first):
-        raise Wrong(
-            "A second call on the same tensor gives twice the map: the gradient adds up "
-            "in .grad. Use a fresh copy, image.clone(), in each call."
-        )
+        raise Wrong("A second call gives twice the map: .grad adds up; use image.clone().")
     if not close(second, first):
         raise Wrong("A second call gives another map: the network is in training mode.")
     if images.requires_grad:
-        raise Wrong(
-            "Your function switches requires_grad on in the caller's own tensor; work on "
-            "a copy: image.clone().requires_grad_()."
-        )
+        raise Wrong("You set requires_grad on the caller's own tensor; use image.clone().")
 
 
 @exercise("Exercise 3")
 def shift_stability(answer) -> str:
-    """Check `answer(model, wide, target)`: rank correlation under a one-pixel shift.
-
-    `wide` is (1, 3, S, S + 1); its left view leaves out the last column, its right view
-    the first one.
-    """
+    """Check `answer(model, wide, target)`: how alike are the ranks of shifted maps."""
     model = tiny_network()
     for target, wide in enumerate(noise(3, 1, 3, 8, 9, seed=4)):
         result = call(answer, model, wide, target)
@@ -193,31 +150,24 @@ def shift_stability(answer) -> str:
         left, right = (vanilla_saliency(model, view, target)[0] for view in views)
         signed = [input_gradient(model, view, target)[0].amax(0) for view in views]
         tops = [vanilla_saliency(model, view)[0] for view in views]
-        correct, of_tops = (_shifted(spearmanr, *maps) for maps in ((left, right), tops))
-        unshifted = _correlation(spearmanr, left, right)
+        correct = _correlation(left, right)
         mistakes = {
             "You compare the maps without undoing the shift. Pixel (row, j + 1) of the "
             "left view is pixel (row, j) of the right view: cut the first column off the "
-            "left map and the last off the right one.": unshifted,
+            "left map and the last off the right one.": _correlation(left, right, shift=0),
             "The maps are shifted in the wrong direction: the left view's column j + 1 is "
-            "the right view's column j.": _shifted(spearmanr, right, left),
+            "the right view's column j.": _correlation(right, left),
             "That is the correlation of the values (Pearson's); use that of the ranks, "
-            "Spearman's.": _shifted(pearsonr, left, right),
-            "The absolute value is missing in your maps.": _shifted(spearmanr, *signed),
-            "You explain the top class of each view; take `target` for both.": of_tops,
+            "Spearman's.": _correlation(left, right, pearsonr),
+            "The absolute value is missing in your maps.": _correlation(*signed),
+            "You explain the top class; take `target` for both.": _correlation(*tops),
             "That is 1 minus the correlation.": 1 - correct,
         }
-        otherwise = (
-            "The number is not right: make both maps, cut each to the columns that both "
-            "show, and take spearmanr(...).statistic of the flattened maps."
-        )
+        otherwise = "Make both maps, cut each to the columns both show, take spearmanr(…)."
         compare(value, correct, mistakes, otherwise)
     return "The two maps are compared where they show the same."
 
 
-def _correlation(kind: Callable, a: Tensor, b: Tensor) -> float:
-    return float(kind(a.flatten(), b.flatten()).statistic)
-
-
-def _shifted(kind: Callable, left: Tensor, right: Tensor) -> float:
-    return _correlation(kind, left[:, 1:], right[:, :-1])
+def _correlation(left: Tensor, right: Tensor, kind=spearmanr, shift: int = 1) -> float:
+    left, right = left[:, shift:], right[:, : right.shape[1] - shift]
+    return float(kind(left.flatten(), right.flatten()).statistic)

@@ -41,8 +41,7 @@ def cut_by_hand(answer) -> str:
         return f"Cost {cost:g}; none of the 512 labellings is cheaper."
     if (labels == (TASK > 0)).all():
         raise Wrong(
-            f"You followed each pixel's evidence and ignored the links: cost {cost:g}, "
-            "and there is a cheaper one. Which lone pixel costs more links than evidence?"
+            "You ignored the links: which lone pixel costs more links than evidence?"
         )
     if (labels == (TASK <= 0)).all() or cut_cost(1 - labels, TASK) == best:
         raise Wrong("Object and background are swapped: 1 is the object.")
@@ -84,8 +83,7 @@ def _overlap_mistakes(a, b) -> dict[str, float]:
         "The union counts the shared part twice: subtract it once.": (shared, sum(areas)),
         "You divide by the smaller box; divide by the union.": (shared, min(areas)),
         "You divide by the first box; divide by the union.": (shared, areas[0]),
-        "That counts one pixel too many on each side: x1 is one beyond the last column, "
-        "so the width is x1 − x0.": (wide, wide_areas - wide),
+        "That is one pixel too many; the width is x1 − x0.": (wide, wide_areas - wide),
         "That is the shared area; divide it by the union.": (shared, 1),
     }
     return {sentence: top / below for sentence, (top, below) in fractions.items() if below}
@@ -104,29 +102,19 @@ def speckled_mask() -> np.ndarray:
 @exercise("Exercise 3")
 def object_box(answer) -> str:
     """Check `answer(mask)`: the box of the largest component, corners connected."""
-    mask = speckled_mask()
-    result = read(
-        call(answer, mask),
-        lambda box: tuple(int(edge) for edge in box),
-        "four whole numbers (x0, y0, x1, y1)",
-    )
+    mask, expected = speckled_mask(), "four whole numbers (x0, y0, x1, y1)"
+    result = read(call(answer, mask), lambda box: tuple(int(v) for v in box), expected)
     x0, y0, x1, y1 = right = mask_box(largest_component(mask))
+    first = (28, 1, 29, 2)  # the component that label() numbers 1
     mistakes = {
-        "That is the box of the whole mask: single stray pixels stretch it. Keep the "
-        "largest component first.": mask_box(mask),
-        "x and y are swapped: x counts columns, y counts rows; np.nonzero returns the "
-        "rows first.": (y0, x0, y1, x1),
-        "x1 and y1 are those of the last pixel; the box ends one beyond it: add 1.": (
-            (x0, y0, x1 - 1, y1 - 1)
-        ),
-        "That is (x, y, width, height); return the far corner (x1, y1).": (
-            (x0, y0, x1 - x0, y1 - y0)
-        ),
+        "That is the box of the whole mask, stretched by stray pixels. Keep the largest "
+        "component first.": mask_box(mask),
+        "x and y are swapped: np.nonzero returns the rows first.": (y0, x0, y1, x1),
+        "The box ends one beyond the last pixel: add 1.": (x0, y0, x1 - 1, y1 - 1),
+        "Return the far corner, not width and height.": (x0, y0, x1 - x0, y1 - y0),
         "Pixels that touch only at a corner are connected too: give label() the "
         "structure np.ones((3, 3)).": (8, 4, 21, 12),
-        "That is another component: label 1 is the first by rows, not the largest.": (
-            (28, 1, 29, 2)
-        ),
+        "That is another component: label 1 is the first by rows, not the largest.": first,
     }
     compare(result, right, mistakes, f"Expected {right}, got {result}.")
     call(answer, np.eye(4, dtype=bool))  # a mask that is one diagonal

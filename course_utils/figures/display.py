@@ -17,11 +17,8 @@ DPI = 80
 def show(figure: Figure, words: str | None = None) -> None:
     """Display `figure` in a notebook, with its text alternative beneath it.
 
-    Args:
-        figure: made by a ``plot_…`` function or by matplotlib.
-        words: the text alternative; by `describe` unless given. Give it where the data
-            differ between processors, as they do after many steps of an optimisation,
-            and say what stays the same.
+    That is `words`, or what `describe` finds. Give `words` where the data differ between
+    processors, as after many steps of an optimisation, and say what stays the same.
     """
     from matplotlib import pyplot
 
@@ -45,10 +42,8 @@ def _display(kind: str, data: bytes, words: str) -> None:
 
 def in_words(words: str) -> str:
     """HTML that unfolds to `words`."""
-    return (
-        "<details style='color: gray'><summary>the figure in words</summary>"
-        f"{html.escape(words)}</details>"
-    )
+    summary = "<summary>the figure in words</summary>"
+    return f"<details style='color: gray'>{summary}{html.escape(words)}</details>"
 
 
 def to_png(figure: Figure, dpi: int = DPI) -> bytes:

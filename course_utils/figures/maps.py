@@ -1,11 +1,9 @@
 """Maps on a stated scale: as panels, as pictures and as files.
 
-Throughout this module a map is an array or a tensor, `limit` is the value drawn in the
-strongest colour (by `map_limits` unless given), and `cmap` names a colour map of
-matplotlib.
+A map is an array or a tensor, `limit` the value drawn in the strongest colour (by
+`map_limits` unless given), and `cmap` the name of a colour map of matplotlib.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -30,32 +28,24 @@ def to_array(values) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
-def map_limits(
-    maps: Sequence, scale: str = "each", percentile: float = 99.5
-) -> list[float]:
+def map_limits(maps, scale: str = "each", percentile: float = 99.5) -> list[float]:
     """The value drawn in the strongest colour, for each of N maps (H, W).
 
     A few pixels far above all others would leave the rest of a map in the dark, so the
-    range ends at a percentile of the absolute values (100 is the maximum). An all-zero
-    map gets the limit 1, and so is drawn dark.
-
-    Args:
-        scale: ``"each"`` takes each map's own percentile, ``"shared"`` the largest of
-            them for all, so that maps can be compared with one another.
+    range ends at a percentile of the absolute values (100 is the maximum): each map's own,
+    or the largest of them for all (``"shared"``). An all-zero map gets the limit 1.
 
     Example:
         >>> map_limits([np.eye(2), 4 * np.eye(2)], scale="shared")
         [4.0, 4.0]
     """
     choice("scale", scale, SCALES)
-    values = [np.abs(to_array(m)) for m in maps]
-    for index, v in enumerate(values):
-        if v.size == 0 or not np.isfinite(v).all():
-            words = "is empty or holds NaN or infinite values"
-            raise ArgumentError(f"maps[{index}]", words)
-    limits = [float(np.percentile(v, percentile, method="higher")) for v in values]
-    # A map that is zero almost everywhere still has a largest value to be drawn by.
-    limits = [limit or float(v.max()) for limit, v in zip(limits, values, strict=True)]
+    limits = []
+    for i, values in enumerate(np.abs(to_array(m)) for m in maps):
+        if values.size == 0 or not np.isfinite(values).all():
+            raise ArgumentError(f"maps[{i}]", "is empty or holds NaN or infinite values")
+        limit = float(np.percentile(values, percentile, method="higher"))
+        limits.append(limit or float(values.max()))  # 0: almost all of the map is zero
     if scale == "shared":
         limits = [max(limits)] * len(limits)
     return [limit or 1.0 for limit in limits]
@@ -71,14 +61,8 @@ def range_text(limit: float) -> str:
     return f"0 to {limit:.2g} and above"
 
 
-def map_panel(
-    values, title: str = "", limit: float | None = None, cmap: str = "inferno"
-) -> tuple:
-    """A map as one of the panels of `plot_panels`.
-
-    A map (H, W), not negative, is drawn from 0 to `limit` in the colours of `cmap`, a
-    signed map (3, H, W) in colour with zero as middle grey.
-    """
+def map_panel(values, title="", limit: float | None = None, cmap="inferno") -> tuple:
+    """A map (H, W), from 0, or a signed map (3, H, W), as a panel of `plot_panels`."""
     if np.ndim(values) == 3:
         return signed_panel(values, title, limit)
     limit = limit_of(values, limit)
@@ -93,11 +77,7 @@ def signed_style(limit: float) -> dict:
 
 
 def signed_panel(gradient, title: str = "", limit: float | None = None) -> tuple:
-    """A signed map as one of the panels of `plot_panels`.
-
-    A map (3, H, W) is drawn in colour with zero as middle grey, a map (H, W) in red above
-    zero and blue below.
-    """
+    """A signed map as a panel of `plot_panels`, drawn as `plot_signed` says."""
     values, limit = to_array(gradient), limit_of(gradient, limit)
     style = signed_style(limit)
     if values.ndim == 2:
@@ -121,19 +101,11 @@ def signed_picture(gradient, limit: float | None = None) -> np.ndarray:
     return values.clip(0, 1).transpose(1, 2, 0)
 
 
-def overlay(
-    image, saliency, cmap: str = "inferno", limit: float | None = None
-) -> np.ndarray:
-    """A map laid over its picture, which shows through where the map is small.
+def overlay(image, saliency, cmap="inferno", limit: float | None = None) -> np.ndarray:
+    """(H, W, 3) in [0, 1]: a map over its picture, which shows where the map is small.
 
+    The map is (H, W) with H = W, not negative; the picture is scaled and cropped to it.
     Single bright pixels cannot be made out on a photograph: `smooth` the map first.
-
-    Args:
-        image: a picture of any size; it is scaled and cropped to the map's.
-        saliency: (H, W) with H = W, not negative.
-
-    Returns:
-        (H, W, 3) floats in [0, 1].
     """
     values = square(saliency)
     values = (values / limit_of(values, limit)).clip(0, 1)
@@ -146,7 +118,7 @@ def overlay(
 def overlay_panel(
     image, saliency, title="", limit: float | None = None, cmap="inferno"
 ) -> tuple:
-    """An `overlay` as one of the panels of `plot_panels`."""
+    """An `overlay` as a panel of `plot_panels`."""
     limit = limit_of(saliency, limit)
     return overlay(image, saliency, cmap, limit), title, {"below": range_text(limit)}
 
@@ -177,17 +149,12 @@ def map_picture(values, cmap: str = "gray", limit: float | None = None) -> Image
     return load_image(matplotlib.colormaps[cmap](values)[..., :3])
 
 
-def save_map(
-    values, path: str | Path, cmap: str = "gray", limit: float | None = None
-) -> Path:
+def save_map(values, path: str | Path, cmap="gray", limit: float | None = None) -> Path:
     """Write a map to a PNG file, as `map_picture` draws it; returns the file's full path.
 
-    The file appears whole or not at all: a failure leaves what was there before. A missing
-    folder is created, and ``.png`` is added where `path` has no ending.
-
-    Raises:
-        ArgumentError: the map does not fit, or `path` has another ending.
-        OSError: the folder or the file cannot be written.
+    The file appears whole or not at all. A missing folder is created, and ``.png`` is added
+    where `path` has no ending; another ending raises an `ArgumentError`, and what cannot be
+    written an `OSError`.
 
     Example:
         >>> save_map(np.eye(4), "maps/eye").name

@@ -1,8 +1,8 @@
 """Every plot of the course: a function ``plot_…`` draws a `Figure` and returns it.
 
-Throughout this module `images` are pictures of any kind that `load_image` takes, `titles`
-has one text for each of them, `scale` is that of `map_limits`, `cmap` names a colour map
-of matplotlib, and `size` is the width of a panel in inches.
+`images` are pictures of any kind that `load_image` takes, scaled and cropped to their maps;
+`titles` are one text for each of them; `scale`, ``"each"`` or ``"shared"``, is that of
+`map_limits`; `cmap` names a colour map of matplotlib; `size` is a panel's width in inches.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,9 +54,9 @@ def plot_panels(
     """Pictures and maps of any kind, in one row or several.
 
     Args:
-        panels: each ``(values, title, style)``: a picture or an array, its title, and
-            what `imshow` takes (``cmap``, ``vmin``, ``vmax``) with ``below``, a text.
-            In place of the values: a function that draws into the axes it is given.
+        panels: each ``(values, title, style)``: a picture, an array, or a function that
+            draws into the axes it is given; its title; and what `imshow` takes (``cmap``,
+            ``vmin``, ``vmax``) with ``below``, a text.
         columns: panels per row; all of them unless given.
     """
     columns = columns or len(panels)
@@ -83,11 +83,7 @@ def plot_signed(
 
 
 def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Figure:
-    """One photograph, its map, and the smoothed map laid over it.
-
-    The map is (H, W) with H = W, and not negative. The photograph, of any size, is scaled
-    and cropped to it.
-    """
+    """One photograph, its map (H, W) with H = W, and the smoothed map laid over it."""
     values, smoothed = square(saliency), smooth(saliency)
     panels = [
         (fit_image(load_image(image), len(values)), title, {}),
@@ -98,21 +94,12 @@ def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Fi
 
 
 def plot_maps(
-    images: Sequence,
-    maps: Sequence,
-    titles: Titles = None,
-    scale: str = "each",
-    cmap: str = "inferno",
-    overlaid: bool = False,
+    images, maps, titles: Titles = None, scale="each", cmap="inferno", overlaid=False
 ) -> Figure:
     """The 2×N panel: pictures above, their saliency maps below.
 
-    Args:
-        images: N pictures; each is scaled and cropped to the size of its map.
-        maps: (N, H, W), or N arrays (H, W), with H = W; not negative.
-        scale: ``"each"`` map has its own range, stated below it; or they share one,
-            ``"shared"``, with one colour bar.
-        overlaid: smooth each map and lay it over its picture.
+    The maps are (N, H, W), or N arrays (H, W), with H = W, and not negative. A shared scale
+    is shown by one colour bar. `overlaid`: smooth each map and lay it over its picture.
     """
     one_bar = scale == "shared" and not overlaid
     figure, axes = _grid(2, len(images), right=0.9 if one_bar else 0.05)
@@ -122,7 +109,7 @@ def plot_maps(
     maps = [smooth(square(m)) if overlaid else square(m) for m in maps]
     rows = zip(images, maps, map_limits(maps, scale), _texts(titles, images), strict=True)
     for (top, bottom), (image, values, limit, title) in zip(axes.T, rows, strict=True):
-        _draw(top, fit_image(load_image(image), len(values)), title)
+        _draw(top, fit_image(load_image(image), len(values)), title, {})
         if overlaid:
             panel = overlay_panel(image, values, "", limit, cmap)
             _draw(bottom, *panel).set_label(describe_map(values))
@@ -138,19 +125,12 @@ def plot_maps(
 
 
 def plot_rows(
-    rows: Sequence[Sequence],
-    row_titles: Sequence[str],
-    titles: Sequence[str],
-    scale: str = "each",
-    cmap: str = "inferno",
+    rows: Sequence, row_titles: Sequence, titles: Sequence, scale="each", cmap="inferno"
 ) -> Figure:
     """A grid of pictures and maps: one row per method or class, one column per picture.
 
-    Args:
-        rows: each a sequence of N pictures, of N maps (H, W), or of N signed maps
-            (3, H, W), drawn in colour with zero as middle grey.
-        row_titles, titles: one per row, one per column.
-        scale: ``"each"`` map has its own range, or a row's share one, ``"shared"``.
+    A row holds N pictures, N maps (H, W), or N signed maps (3, H, W), drawn in colour with
+    zero as middle grey; a row's maps may share their scale. `titles` are the columns'.
     """
     figure, axes = _grid(len(rows), len(titles), left=0.3)
     panel = partial(map_panel, cmap=cmap)
@@ -193,15 +173,10 @@ def plot_table(
     return figure
 
 
-def plot_tables(
-    tables: dict[str, object], marked: Cells = (), size: float = PANEL
-) -> Figure:
-    """Small signed matrices next to one another, in the colours of one shared range.
+def plot_tables(tables: dict, marked: Cells = (), size: float = PANEL) -> Figure:
+    """Small signed matrices, title → (rows, columns), in the colours of one shared range.
 
-    Args:
-        tables: title → (rows, columns) numbers; zero is white, red is positive, blue
-            negative.
-        marked: the cells to frame in every table.
+    Zero is white, red is positive, blue negative; the `marked` cells are framed in each.
     """
     figure, axes = _grid(1, len(tables), size)
     limit = 2 * map_limits(list(tables.values()), "shared", percentile=100)[0]
@@ -223,15 +198,12 @@ def _write_cells(axis, values: np.ndarray, marked: Cells) -> None:
 
 
 def plot_intervals(
-    columns: dict[str, dict[str, tuple[float, float, float]]],
-    grey: Sequence[str] = (),
-    size: float = 1.7,
+    columns: dict[str, dict], grey: Sequence[str] = (), size: float = 1.7
 ) -> Figure:
     """Means with their intervals: one row per method, one panel per measure.
 
-    Args:
-        columns: measure → method → ``(mean, low, high)``, the same methods in each.
-        grey: the methods drawn in grey, such as baselines.
+    `columns` are measure → method → ``(mean, low, high)``, with the same methods in each;
+    the methods in `grey`, such as baselines, are drawn in grey.
     """
     names = list(next(iter(columns.values())))
     width, height = 1.7 + size * len(columns), 0.8 + 0.24 * len(names)
@@ -255,9 +227,9 @@ def plot_intervals(
 
 
 def plot_top_classes(image, scores, names: Titles = None, count: int = 5) -> Figure:
-    """A picture, and next to it the `count` classes that a network finds most probable.
+    """A picture, and its most probable classes by the `scores` (classes,), before softmax.
 
-    `scores` are (classes,), before softmax; `names` are ImageNet's unless given.
+    The classes have ImageNet's names unless `names` are given.
     """
     bars = partial(draw_top_classes, scores=scores, names=names, count=count)
     return plot_panels([(image, "picture", {}), (bars, "probability", {})], size=2.6)
@@ -278,12 +250,9 @@ def draw_top_classes(axis, scores, names: Titles = None, count: int = 5) -> None
 def plot_flow(steps: Sequence[tuple[str, object]], columns: int = 5) -> Figure:
     """What happens to one picture, step by step: each tensor drawn, its shape below it.
 
-    A tensor of three colours is drawn as a picture (one with negative values with 0 as
-    middle grey), a map (H, W) in ``hot``, a vector as a curve, a number in digits.
-    Leading axes of length 1 change only the shape that is stated.
-
-    Args:
-        steps: each ``(name, value)``, a picture or a tensor; so many `columns` in a row.
+    A step is ``(name, value)``, with a picture or a tensor. Three colours are drawn as a
+    picture (with negative values, 0 is middle grey), a map (H, W) in ``hot``, a vector as a
+    curve, a number in digits. Leading axes of length 1 change only the shape stated.
     """
     figure, axes = _grid(-(-len(steps) // columns), columns, 1.45, left=0.25, below=0.5)
     for axis in axes.flat[len(steps) :]:
@@ -328,8 +297,7 @@ def _grid(
 ) -> tuple[Figure, np.ndarray]:
     """A figure of `rows` × `columns` square panels without ticks; lengths in inches.
 
-    The margins are given: a layout engine would draw every figure twice, and a lab should
-    answer at once.
+    A layout engine would draw every figure twice, and a lab should answer at once.
     """
     if rows * columns == 0:
         raise ArgumentError("images", "must not be empty: there is nothing to plot")
@@ -346,9 +314,9 @@ def _grid(
     return figure, axes
 
 
-def _draw(axis, values, title: str, style: dict | None = None) -> AxesImage | None:
+def _draw(axis, values, title: str, style: dict) -> AxesImage | None:
     """Draw one of the panels of `plot_panels`."""
-    style = dict(style or {})
+    style = dict(style)
     axis.set_title(title)
     axis.set_xlabel(style.pop("below", ""))
     return values(axis) if callable(values) else axis.imshow(np.asarray(values), **style)

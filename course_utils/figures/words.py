@@ -22,13 +22,9 @@ def describe(figure: Figure) -> str:
         >>> describe(plot_table(np.eye(2), marked=[(0, 0)]))
         '1 panel: [1] 0; 0 1'
     """
-    panels = [
-        _describe_axes(axes)
-        for axes in figure.axes
-        if getattr(axes, "_colorbar", None) is None
-    ]
-    heading = figure.get_suptitle()
-    heading = f"“{heading}”. " if heading else ""
+    bars = [axes for axes in figure.axes if getattr(axes, "_colorbar", None)]
+    panels = [_describe_axes(axes) for axes in figure.axes if axes not in bars]
+    heading = f"“{figure.get_suptitle()}”. " if figure.get_suptitle() else ""
     count = f"{len(panels)} panels" if len(panels) != 1 else "1 panel"
     return f"{heading}{count}: " + " | ".join(panels)
 
@@ -80,11 +76,9 @@ def describe_map(values: np.ndarray) -> str:
     top = size.max()
     # The first of several equal maxima, although rounding may make another one largest.
     row, column = np.unravel_index((size >= top * (1 - 1e-5)).argmax(), size.shape)
-    return (
-        f"map {size.shape[0]}×{size.shape[1]}, mean {_number(np.nanmean(values), top)}, "
-        f"largest {_number(values[row, column], top)} at row {row}, column {column}, "
-        f"layout {_layout(size)}"
-    )
+    mean, largest = _number(np.nanmean(values), top), _number(values[row, column], top)
+    place = f"largest {largest} at row {row}, column {column}, layout {_layout(size)}"
+    return f"map {size.shape[0]}×{size.shape[1]}, mean {mean}, {place}"
 
 
 def _layout(values: np.ndarray, top: float | None = None) -> str:

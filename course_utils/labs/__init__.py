@@ -1,1 +1,1 @@
-"""The labs: one interactive a lesson, each on the small base class `Lab`."""
+"""The labs: one interactive per lesson, each on the small base class `Lab`."""

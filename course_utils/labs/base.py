@@ -3,40 +3,22 @@
 A lab draws its picture as a PNG into an `ipywidgets.Image`. That needs no output area,
 works on ipywidgets 7 (Colab) and 8, and its callbacks can be called in a plain test by
 setting a control's `value`. An error in a callback would be invisible in JupyterLab and
-Colab, so a lab catches it and says it in its status line.
+Colab, so a lab catches it and shows it in its status line.
 """
 
 import base64
-import gc
 import html
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterator
 
 import ipywidgets as widgets
-import traitlets
+from IPython import get_ipython
+from IPython.display import display
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ..figures import describe, in_words, lighten, to_png
-from ..images import load_image, uploaded_files
-from ..models import class_names, find_classes
-
-WIDE = widgets.Layout(width="320px")
-LABEL = {"description_width": "90px"}
-NO_CLASS = -1  # in a list: a Dropdown takes None for "nothing is chosen" and shows a blank
-
-
-@cache
-def spare_the_collector() -> None:
-    """Take what is alive now out of the garbage collector's rounds; once is enough.
-
-    These are half a million objects of torch and its like, which stay as long as the
-    kernel. To look through them took a third of a second, at every 25th picture or so.
-    """
-    gc.collect()
-    gc.freeze()
+from .controls import LABEL, ClassPicker, PicturePicker, row  # noqa: F401 - for your_own
 
 
 class Lab:
@@ -47,7 +29,7 @@ class Lab:
     >>> class Square(Lab):
     ...     title = "The square of a number"
     ...     def __init__(self):
-    ...         super().__init__(number=widgets.IntSlider(2, 0, 9))
+    ...         super().__init__(number=slider("number", 2, 0, 9))
     ...     def draw(self, number):
     ...         figure = Figure()
     ...         figure.subplots().bar(["n", "n²"], [number, number**2])
@@ -63,21 +45,21 @@ class Lab:
     title = "Lab"
 
     def __init__(self, **controls: widgets.Widget):
-        spare_the_collector()
+        _close_labs_of_last_run(self)
         self.controls = controls
         self.picture = widgets.Image(
             format="png", layout={"max_width": "100%", "align_self": "flex-start"}
         )
-        self.status = widgets.HTML()
-        self.alternative = widgets.HTML()
-        self.failed = False
-        self.seconds = 0.0
-        self.words = ""
-        self._sentence = ""
+        self.status, self.alternative = widgets.HTML(), widgets.HTML()
+        self.failed, self.seconds = False, 0.0
+        self.words = self._sentence = ""
         for control in controls.values():
             control.observe(self._changed, names="value")
-        rows = widgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
-        self.widget = widgets.VBox([rows, self.picture, self.status, self.alternative])
+            if control.has_trait("error"):
+                control.observe(self._refused, names="error")
+        self.widget = widgets.VBox(
+            [row(*controls.values()), self.picture, self.status, self.alternative]
+        )
         self.widget.add_class("course-lab")
         self.refresh()
 
@@ -85,26 +67,70 @@ class Lab:
         """The figure for the controls' `values`, and a sentence for the status line."""
         raise NotImplementedError
 
+    @property
+    def values(self) -> dict:
+        """Name → value of each control."""
+        return {name: control.value for name, control in self.controls.items()}
+
     def refresh(self) -> None:
-        """Draw anew; whatever goes wrong is said in the status line."""
-        values = {name: control.value for name, control in self.controls.items()}
+        """Draw again; the status line shows the sentence, or the error."""
         start = time.perf_counter()
+        if self.attempt(lambda: self._show(*self.draw(**self.values))):
+            self.seconds = time.perf_counter() - start
+
+    def attempt(self, action: Callable[[], str]) -> bool:
+        """Do what the learner asked for; False if it failed.
+
+        The status line shows the sentence that `action` returns, with the warnings that
+        are meant for users, or the error.
+        """
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                figure, sentence = self.draw(**values)
-                png, words = to_png(figure), describe(figure)
+                sentence = action()
         except Exception as error:
-            self._say(str(error) or type(error).__name__, error=True)
-            return
-        self.picture.value, self.words = png, words
-        self.alternative.value = in_words(words)
-        self.seconds = time.perf_counter() - start
+            self._say_error(error)
+            return False
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         self._say(" ".join([sentence, *notes]))
+        return True
+
+    def add_row(self, *parts: widgets.Widget, at: int = 1) -> widgets.HBox:
+        """Put a row of widgets at a place below the controls, which are row 0."""
+        added, rows = row(*parts), list(self.widget.children)
+        rows.insert(at, added)
+        self.widget.children = rows
+        return added
+
+    def close(self) -> None:
+        """Remove the lab's widgets, and free its pictures, maps and networks.
+
+        A cell that runs again closes the labs of its last run.
+        """
+        if self.is_open:
+            for part in list(_parts(self.widget)):
+                part.close()
+            vars(self).clear()  # IPython's `Out` may hold the lab itself for ever
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not been closed."""
+        return "widget" in vars(self)
 
     def _changed(self, change) -> None:
         self.refresh()
+
+    def _refused(self, change) -> None:
+        if change.new:
+            self._say(f"{change.new}. The picture is unchanged.", error=True)
+
+    def _show(self, figure: Figure, sentence: str = "") -> str:
+        png, self.words = to_png(figure), describe(figure)
+        self.picture.value, self.alternative.value = png, in_words(self.words)
+        return sentence
+
+    def _say_error(self, error: BaseException) -> None:
+        self._say(str(error) or type(error).__name__, error=True)
 
     def _say(self, sentence: str, error: bool = False) -> None:
         self.failed, self._sentence = error, sentence
@@ -117,8 +143,6 @@ class Lab:
 
     def _ipython_display_(self) -> None:
         """The live widget; its still picture where no widget can be; a fixed text."""
-        from IPython.display import display
-
         if hasattr(self.widget, "_handle_displayed"):  # ipywidgets 7
             self.widget._handle_displayed()
         view = {
@@ -138,127 +162,36 @@ class Lab:
         )
 
 
-class ClassPicker(widgets.HBox):
-    """Find a class by a word of its name; `value` is its index.
+# -- a cell that runs again --------------------------------------------------------------
 
-    Typing fills the list with the classes that match. An entry with a fixed meaning
-    (such as "the top class", whose value is None) stays at the end of the list.
+_made: dict[str, tuple[str, list[Lab]]] = {}  # cell → its last run, and the labs made there
 
-    Args:
-        word: what is searched for at first; "" lists the fixed entries alone.
-        fixed: ``(text, value)`` pairs that are always offered.
-        names: class names; ImageNet's unless given.
-        label: the description in front of the search field.
+
+def _close_labs_of_last_run(lab: Lab) -> None:
+    """Note in which cell `lab` is made, and close the labs of that cell's last run.
+
+    ipywidgets keeps every widget until it is closed. Where the notebook does not say
+    which cell is running, nothing is closed.
     """
-
-    value = traitlets.Any(allow_none=True)
-
-    def __init__(
-        self,
-        word: str = "",
-        fixed: Sequence[tuple[str, int | None]] = (("top class", None),),
-        names: Sequence[str] | None = None,
-        label: str = "class",
-    ):
-        self._fixed = list(fixed)
-        self._names = class_names() if names is None else names
-        self.search = widgets.Text(
-            value=word,
-            placeholder="a word, such as cat",
-            description=label,
-            style=LABEL,
-            layout={"width": "230px"},
-        )
-        self.choice = widgets.Dropdown(layout={"width": "220px"})
-        self.note = widgets.HTML()
-        super().__init__([self.search, self.choice, self.note])
-        self._find()
-        self.search.observe(self._find, names="value")
-        self.choice.observe(self._chosen, names="value")
-
-    def _find(self, change=None) -> None:
-        found, self.note.value = [], ""
-        if self.search.value.strip():
-            try:
-                found = find_classes(self.search.value, self._names)
-            except ValueError as error:
-                text = str(error).removeprefix("word: ")
-                self.note.value = f"<span role='status'>{html.escape(text)}</span>"
-                return  # keep the choice that there is
-        matches = [(f"{name} ({index})", index) for index, name in found]
-        fixed = [(text, NO_CLASS if v is None else v) for text, v in self._fixed]
-        options = [*matches, *fixed] or [(self._names[0], 0)]
-        with self.hold_trait_notifications():
-            self.choice.options = options
-            self.choice.value = options[0][1]
-        self._chosen()
-
-    def _chosen(self, change=None) -> None:
-        self.value = None if self.choice.value == NO_CLASS else self.choice.value
+    kernel = getattr(get_ipython(), "kernel", None)
+    message = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
+    cell = message.get("metadata", {}).get("cellId")
+    if cell is None:
+        return
+    this_run = message["header"]["msg_id"]
+    run, labs = _made.get(cell, (this_run, []))
+    if run != this_run:
+        for old in labs:
+            old.close()
+        labs = []
+    _made[cell] = this_run, [*labs, lab]
 
 
-class PicturePicker(widgets.HBox):
-    """Choose a picture from a list, or upload one; `value` is its name.
-
-    An upload joins the list under its file's name. One that is no picture changes
-    nothing: `error` says what is wrong with it.
-
-    Args:
-        pictures: name → picture.
-        value: the name chosen at first; the first one unless given.
-        label: the description in front of the list.
-
-    Attributes:
-        pictures: name → picture, uploads among them.
-    """
-
-    value = traitlets.Unicode()
-    error = traitlets.Unicode()
-
-    def __init__(
-        self,
-        pictures: Mapping[str, Image.Image],
-        value: str | None = None,
-        label: str = "photograph",
-    ):
-        self.pictures = dict(pictures)
-        self.choice = widgets.Dropdown(
-            options=[*self.pictures],
-            value=value or next(iter(self.pictures)),
-            description=label,
-            style=LABEL,
-            layout={"width": "330px"},
-        )
-        self.upload = widgets.FileUpload(
-            accept="image/*", description="Upload a picture", layout={"width": "180px"}
-        )
-        super().__init__([self.choice, self.upload], value=self.choice.value)
-        self.choice.observe(self._chosen, names="value")
-        self.upload.observe(self._uploaded, names="value")
-
-    def _chosen(self, change) -> None:
-        self.value = change.new
-
-    def _uploaded(self, change) -> None:
-        self.error = ""
-        files = uploaded_files(change.new)
-        if not files:
-            return
-        name, data = files[-1]
-        try:
-            picture = load_image({name: {"content": data}})
-        except ValueError as error:
-            self.error = str(error).removeprefix("source: ")
-            return
-        self.add(name, picture)
-
-    def add(self, name: str, picture: Image.Image) -> None:
-        """Let a picture join the list, under a name not taken yet, and choose it."""
-        taken = [name, *(f"{name} ({n})" for n in range(2, len(self.pictures) + 3))]
-        name = next(text for text in taken if text not in self.pictures)
-        self.pictures[name] = picture
-        self.choice.unobserve(self._chosen, names="value")  # the list is between two states
-        self.choice.options = [*self.pictures]
-        self.choice.value = name
-        self.choice.observe(self._chosen, names="value")
-        self.value = name
+def _parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:
+    """A widget and all that it contains, with the layout and style of each."""
+    for name in ("layout", "style"):
+        if isinstance(part := getattr(widget, name, None), widgets.Widget):
+            yield part
+    for child in getattr(widget, "children", ()):
+        yield from _parts(child)
+    yield widget

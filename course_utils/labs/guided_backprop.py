@@ -3,23 +3,30 @@
 import re
 import warnings
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 
-import ipywidgets as widgets
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ..figures import map_limits, plot_panels, range_text, save_map, signed_panel
-from ..gradients import input_gradient
-from ..images import deprocess, preprocess
+from .._machinery.arguments import ArgumentError
+from .._machinery.hooks import watching
+from ..figures import map_panel, plot_panels, save_map, signed_panel
+from ..images import deprocess
 from ..models import Unit, class_name, friendly_layers, has_cached_weights, load_model
 from ..relu_rules import RULES
-from ..samples import load_samples, two_class_picture
-from .base import LABEL, ClassPicker, Lab
+from .base import Lab
+from .controls import (
+    PAIR,
+    Asked,
+    ClassPicker,
+    dropdown,
+    kept,
+    photographs,
+    save_field,
+    slider,
+)
 
-PAIR = "parrot and dog, side by side"
 BUNDLED = "SqueezeNet 1.1"
 OTHERS = {
     "AlexNet": "alexnet",
@@ -32,6 +39,7 @@ VIEWS = {
     "grey: largest |value| of the colours": "gray",
     "inferno: largest |value| of the colours": "inferno",
 }
+A_CLASS = ("a class", "")  # among the layers; a Dropdown shows a blank for None
 STRONGEST = "strongest"
 
 
@@ -43,6 +51,7 @@ class GuidedBackpropLab(Lab):
             given.
 
     Attributes:
+        networks: name → network, with its answers; others join when they are first chosen.
         folder, save: the text field and the button below the controls.
     """
 
@@ -50,89 +59,63 @@ class GuidedBackpropLab(Lab):
 
     def __init__(self, model: nn.Module | None = None):
         own = BUNDLED if model is None else type(model).__name__
-        self.networks = {own: load_model() if model is None else model}
-        self.pictures = {name: None for name in load_samples().names}
-        self.pictures[PAIR] = two_class_picture()
+        self.networks = {own: Asked(model, photographs())}
         self._shown: dict[str, Tensor] = {}
-        self._stem = ""
-        self._quiet = False
-        self._inputs = lru_cache(maxsize=32)(self._load)
-        self._gradient = lru_cache(maxsize=64)(self._compute)
-        self._layers = lru_cache(maxsize=None)(self._find_layers)
-        super().__init__(**self._make_controls(own))
-        self._add_saving()
-
-    def _make_controls(self, own: str) -> dict[str, widgets.Widget]:
-        wide = {"style": LABEL, "layout": {"width": "330px"}}
-
-        def dropdown(options, label, **more):
-            return widgets.Dropdown(options=options, description=label, **wide, **more)
-
+        self._stem, self._quiet = "", False
         rules = [("all three, side by side", RULES), *((rule, (rule,)) for rule in RULES)]
+        places = [("mean over all positions", "mean"), ("strongest position", STRONGEST)]
         controls = {
-            "photo": dropdown(list(self.pictures), "photograph", value="golden_retriever"),
-            "network": dropdown([(own, own), *_others()], "network"),
-            "rules": dropdown(rules, "rule"),
-            "view": dropdown(list(VIEWS), "drawn"),
-            "target": ClassPicker("", label="class"),
-            "layer": dropdown(self._choices(own), "explained"),
-            "channel": widgets.IntSlider(
-                0, 0, 0, description="channel", continuous_update=False, **wide
-            ),
-            "position": dropdown(
-                [("mean over all positions", None), ("strongest position", STRONGEST)],
-                "position",
-            ),
+            "photo": dropdown("photograph", [*photographs()], "golden_retriever"),
+            "network": dropdown("network", [(own, own), *_others()]),
+            "rules": dropdown("rule", rules),
+            "view": dropdown("drawn", [*VIEWS]),
+            "target": ClassPicker(),
+            "layer": dropdown("explained", self._choices(own)),
+            "channel": slider("channel", 0, 0, 0),
+            "position": dropdown("position", places),
         }
         controls["network"].observe(self._network_changed, names="value")
         controls["layer"].observe(self._layer_changed, names="value")
         for name in ("channel", "position"):
             controls[name].disabled = True
-        return controls
-
-    def _add_saving(self) -> None:
-        self.folder = widgets.Text(
-            value="saved_maps", description="folder", style=LABEL, layout={"width": "330px"}
+        super().__init__(**controls)
+        self.folder, self.save = save_field(
+            "folder", "saved_maps", "Save these maps", self._save
         )
-        self.save = widgets.Button(description="Save these maps", icon="save")
-        self.save.on_click(self._save)
-        row = widgets.HBox([self.folder, self.save])
-        row.add_class("course-lab-save")
-        controls, *rest = self.widget.children
-        self.widget.children = [controls, row, *rest]
+        self.add_row(self.folder, self.save)
 
     # -- controls that depend on others ------------------------------------------------
 
     def refresh(self) -> None:
-        """Draw anew, unless several controls are just being changed at once."""
+        """Draw again, unless several controls are just being changed at once."""
         if not self._quiet:
             super().refresh()
 
-    def _choices(self, network: str) -> list[tuple[str, str | None]]:
+    def _choices(self, network: str) -> list[tuple[str, str]]:
         """What can be explained: a class, or a unit of each layer."""
         layers = self._layers(network)
         units = [(f"unit of {name} ({path})", path) for path, (name, _) in layers.items()]
-        return [("a class", None), *units]
+        return [A_CLASS, *units]
 
     def _network_changed(self, change) -> None:
         self._quiet = True
         try:
             self.controls["layer"].options = self._choices(change.new)
-        except Exception:  # `refresh` meets it again, and says it
-            self.controls["layer"].options = [("a class", None)]
+        except Exception:  # `refresh` meets it again, and shows it
+            self.controls["layer"].options = [A_CLASS]
         finally:
             self._quiet = False
 
     def _layer_changed(self, change) -> None:
         """Offer the controls that have a meaning, and the channels that there are."""
-        is_class = change.new is None
+        is_class = not change.new
         picker, channel = self.controls["target"], self.controls["channel"]
         picker.search.disabled = picker.choice.disabled = not is_class
         channel.disabled = self.controls["position"].disabled = is_class
         if not is_class:
             was_quiet, self._quiet = self._quiet, True
-            _, outputs = self._layers(self.controls["network"].value)[change.new]
-            channel.max = outputs.shape[1] - 1
+            _, channels = self._layers(self.controls["network"].value)[change.new]
+            channel.max = channels - 1
             self._quiet = was_quiet
 
     # -- drawing -----------------------------------------------------------------------
@@ -141,44 +124,32 @@ class GuidedBackpropLab(Lab):
         self, photo, network, rules, view, target, layer, channel, position
     ) -> tuple[Figure, str]:
         """The photograph, and the map of the target under each rule."""
-        images, scores = self._inputs(network, photo)
-        if layer is None:
-            target = int(scores.argmax()) if target is None else target
-            below = class_name(target)
-            words = self._class_words(network, photo, rules, target)
-        else:
+        asked = self._asked(network)
+        if layer:
             target, words = self._unit(network, photo, layer, channel, position)
             below = f"{self._layers(network)[layer][0]}, channel {channel}"
-        maps = {rule: self._gradient(network, photo, target, rule) for rule in rules}
-        dead = [rule for rule, gradient in maps.items() if not gradient.any()]
-        if dead:
-            words += f" Zero everywhere: {', '.join(dead)} (a dead ReLU on the way?)."
+        else:
+            target = asked.target(photo, target)
+            below = class_name(target)
+            words = f"{asked.standing(photo, target)}."
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said below, also when a map is kept
+            maps = {rule: asked.gradient(photo, target, rule) for rule in rules}
+            if not layer and target != (top := asked.target(photo)):
+                tops = [asked.gradient(photo, top, rule) for rule in rules]
+                words += _compared(maps, tops, class_name(top))
+        zero = [rule for rule, gradient in maps.items() if not gradient.any()]
+        if zero:
+            words += f" Zero everywhere: {', '.join(zero)} (a dead ReLU?)."
         self._shown = maps
         self._stem = re.sub(r"\W+", "-", f"{photo} {network} {below}")
-        heading = photo.replace("_", " ")
-        panels = [(deprocess(images[0]), heading, {"below": below})]
+        heading, picture = photo.replace("_", " "), deprocess(asked.images(photo)[0])
+        panels = [(picture, heading, {"below": below})]
         panels += [_panel(gradient, rule, VIEWS[view]) for rule, gradient in maps.items()]
         return plot_panels(panels, size=1.8 if len(panels) > 2 else 2.8), words
 
-    def _class_words(self, network, photo, rules, target: int) -> str:
-        _, scores = self._inputs(network, photo)
-        top = int(scores.argmax())
-        words = (
-            f"{class_name(target)}: score {scores[target]:.1f}, probability "
-            f"{scores.softmax(dim=0)[target]:.1%}."
-        )
-        if target == top:
-            return words
-        pairs = [
-            [self._gradient(network, photo, c, rule).flatten() for c in (target, top)]
-            for rule in rules
-        ]
-        alike = [f"{_cosine(a, b):.2f}" for a, b in pairs]
-        each = ", ".join(f"{r} {a}" for r, a in zip(rules, alike, strict=True))
-        return f"{words} Cosine with the map of the top class, {class_name(top)}: {each}."
-
     def _unit(self, network, photo, layer, channel, position) -> tuple[Unit, str]:
-        values = self._value(network, photo, layer)[channel]
+        values = self._outputs(network, photo, layer)[channel]
         unit, where = Unit(layer, channel), "its only value"
         if values.ndim and position == STRONGEST:
             place = divmod(int(values.argmax()), values.shape[1])
@@ -186,86 +157,77 @@ class GuidedBackpropLab(Lab):
             values = values[place]
         elif values.ndim:
             where = "mean over {}×{} positions".format(*values.shape)
-        name, outputs = self._layers(network)[layer]
+        name, channels = self._layers(network)[layer]
         return unit, (
-            f"{name} ({layer}), channel {channel} of {outputs.shape[1]}, {where}: "
+            f"{name} ({layer}), channel {channel} of {channels}, {where}: "
             f"{values.mean():.2f}."
         )
 
-    # -- what is kept ------------------------------------------------------------------
+    def _save(self) -> None:
+        self.attempt(self._save_maps)
 
-    def _fetch(self, network: str) -> nn.Module:
-        """A network by the name in the list, loaded when it is first wanted."""
+    def _save_maps(self) -> str:
+        """Write the maps that are shown into the folder, and say where they are."""
+        cmap, folder = VIEWS[self.controls["view"].value], self.folder.value.strip()
+        if not folder:
+            raise ArgumentError("folder", "must be a name, such as saved_maps, got nothing")
+        names = {rule: f"{self._stem}-{rule}.png" for rule in self._shown}
+        for rule, gradient in self._shown.items():
+            drawn = gradient if cmap is None else gradient.abs().amax(dim=0)
+            path = save_map(drawn, Path(folder) / names[rule], cmap or "gray")
+        return f"Saved in {path.parent}: {', '.join(names.values())}."
+
+    # -- networks ----------------------------------------------------------------------
+
+    def _asked(self, network: str) -> Asked:
+        """A network by its name in the list, loaded when it is first wanted."""
         if network not in self.networks:
             name = OTHERS[network]
             weights = "torchvision" if has_cached_weights(name) else "random"
-            self.networks[network] = load_model(name, weights)
+            self.networks[network] = Asked(load_model(name, weights), photographs())
         return self.networks[network]
 
-    def _load(self, network: str, photo: str) -> tuple[Tensor, Tensor]:
-        picture = self.pictures[photo] or load_samples(names=photo).images[0]
-        images = preprocess(picture)
-        with torch.no_grad():
-            return images, self._fetch(network)(images)[0]
-
-    def _compute(self, network: str, photo: str, target, rule: str) -> Tensor:
-        images, _ = self._inputs(network, photo)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `draw` says it, also when a map is kept
-            return input_gradient(self._fetch(network), images, target, rule)[0]
-
-    def _value(self, network: str, photo: str, layer: str) -> Tensor:
-        """What a layer gives for a photograph: (channels, rows, columns) or (channels,)."""
-        images, _ = self._inputs(network, photo)
-        return outputs_of(self._fetch(network), images, [layer])[layer][0]
-
-    def _find_layers(self, network: str) -> dict[str, tuple[str, Tensor]]:
-        """Path → friendly name and output, of the layers that have channels."""
-        names = {path: name for name, path in friendly_layers(self._fetch(network)).items()}
-        outputs = outputs_of(self._fetch(network), torch.zeros(1, 3, 224, 224), names)
+    @kept
+    def _layers(self, network: str) -> dict[str, tuple[str, int]]:
+        """Path → friendly name and number of channels, of the layers that have channels."""
+        asked = self._asked(network)
+        names = {path: name for name, path in friendly_layers(asked.model).items()}
+        outputs = outputs_of(asked.model, asked.images(PAIR), names)
         return {
-            path: (names[path], output.to("meta"))  # its shape alone is kept
+            path: (names[path], output.shape[1])
             for path, output in outputs.items()
             if output.ndim in (2, 4)
         }
 
-    def _save(self, button) -> None:
-        """Write the maps that are shown into the folder, and say where they are."""
-        cmap, folder = VIEWS[self.controls["view"].value], self.folder.value.strip()
-        try:
-            if not folder:
-                raise ValueError("folder: wants a name, such as saved_maps")
-            for rule, gradient in self._shown.items():
-                drawn = gradient if cmap is None else gradient.abs().amax(dim=0)
-                file = Path(folder) / f"{self._stem}-{rule}.png"
-                path = save_map(drawn, file, cmap or "gray")
-        except (OSError, ValueError) as error:
-            self._say(f"{error}", error=True)
-            return
-        names = ", ".join(f"{self._stem}-{rule}.png" for rule in self._shown)
-        self._say(f"Saved in {path.parent}: {names}.")
+    @kept
+    def _outputs(self, network: str, photo: str, layer: str) -> Tensor:
+        """(channels, rows, columns) or (channels,): what a layer gives for a photograph."""
+        asked = self._asked(network)
+        return outputs_of(asked.model, asked.images(photo), [layer])[layer][0]
 
 
 def outputs_of(
     model: nn.Module, images: Tensor, layers: Iterable[str]
 ) -> dict[str, Tensor]:
     """What each of `layers`, by path, gives for `images`; none for a layer not used."""
-    outputs = {}
+    outputs: dict[str, Tensor] = {}
 
-    def keep(path):
-        def read(module, inputs, output):
-            outputs[path] = output.clone()  # before an in-place ReLU changes it
+    def see(path: str, output: Tensor) -> None:
+        outputs[path] = output.clone()  # before an in-place ReLU changes it
 
-        return read
-
-    hooks = [model.get_submodule(p).register_forward_hook(keep(p)) for p in layers]
-    try:
-        with torch.no_grad():
-            model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    modules = {path: model.get_submodule(path) for path in layers}
+    with watching(modules, see), torch.no_grad():
+        model(images)
     return outputs
+
+
+def _compared(maps: dict[str, Tensor], tops: list[Tensor], name: str) -> str:
+    """How alike each map is to that of the top class, in words."""
+    each = ", ".join(
+        f"{rule} {_cosine(map_.flatten(), top.flatten()):.2f}"
+        for (rule, map_), top in zip(maps.items(), tops, strict=True)
+    )
+    return f" Cosine with the map of the top class, {name}: {each}."
 
 
 def _cosine(a: Tensor, b: Tensor) -> Tensor:
@@ -284,7 +246,4 @@ def _others() -> list[tuple[str, str]]:
 def _panel(gradient: Tensor, rule: str, cmap: str | None) -> tuple:
     if cmap is None:
         return signed_panel(gradient, rule)
-    values = gradient.abs().amax(dim=0)
-    limit = map_limits([values])[0]
-    style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
-    return values, rule, style
+    return map_panel(gradient.abs().amax(dim=0), rule, cmap=cmap)

@@ -12,23 +12,22 @@ from collections.abc import Callable
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from ..figures import describe, in_words, to_png
 from .base import Lab
 
 SHARE = 0.2  # of the time may go into drawing while it computes
-PAUSE = 0.3  # seconds between two pictures at the least
+PAUSE = 0.3  # seconds between two pictures, at least
 
 
 class LiveLab(Lab):
-    """A lab with a start and a stop button and a bar that says how far it is.
+    """A lab with a start and a stop button and a bar that shows how far it is.
 
     A subclass draws the state at rest (`draw`, as any lab), computes (`compute`) and
-    draws what a computation has come to (`draw_result`):
+    draws a result (`draw_result`):
 
     >>> class Count(LiveLab):
     ...     title = "Counting up"
     ...     def __init__(self):
-    ...         super().__init__(top=widgets.IntSlider(100, 1, 1000))
+    ...         super().__init__(top=slider("top", 100, 1, 1000))
     ...     def draw(self, top):
     ...         return self.draw_result(0, top=top)
     ...     def compute(self, report, top):
@@ -43,18 +42,19 @@ class LiveLab(Lab):
 
     A control that is changed while nothing has been computed yet redraws the state at
     rest. Once there is a result it stays on the screen, whatever is changed, until the
-    next start. `stop` keeps what there is.
+    next start. `stop` keeps the result so far.
 
     Attributes:
-        result: what the last computation came to, also when it was stopped; None before.
-        running: whether one is under way.
-        start_button, stop_button, bar, counter: the widgets beside the controls.
+        result: of the last computation, also when it was stopped; None before.
+        computed_with: name → value of the controls that the result was computed with.
+        running: whether a computation is under way.
+        start_button, stop_button, bar, counter: the widgets below the controls.
     """
 
     start_label = "start"
 
     def __init__(self, **controls: widgets.Widget):
-        self.result, self.running = None, False
+        self.result, self.computed_with, self.running = None, {}, False
         self._thread, self._stop, self._lock = None, threading.Event(), threading.Lock()
         self.start_button = widgets.Button(
             description=self.start_label, icon="play", button_style="primary"
@@ -67,27 +67,29 @@ class LiveLab(Lab):
         self.start_button.on_click(lambda _: self.start())
         self.stop_button.on_click(lambda _: self.stop())
         super().__init__(**controls)
-        buttons = widgets.HBox(
-            [self.start_button, self.stop_button, self.bar, self.counter],
-            layout={"flex_flow": "row wrap", "align_items": "center"},
-        )
-        first, *rest = self.widget.children
-        self.widget.children = (first, buttons, *rest)
+        buttons = self.add_row(self.start_button, self.stop_button, self.bar, self.counter)
+        buttons.layout.align_items = "center"
 
     # -- what a subclass writes --------------------------------------------------------
 
     def compute(self, report: Callable[..., bool], **values):
         """The long computation for the controls' `values`; returns its result.
 
-        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is what
-        there is so far, `words` a few words for the counter. It gives False once the
-        stop button was pressed; return then what there is.
+        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is
+        the result so far, `words` a few words for the counter. It returns False
+        once the stop button was pressed; then return the result so far.
         """
         raise NotImplementedError
 
     def draw_result(self, result, **values) -> tuple[Figure, str]:
         """The figure of a result (also of one under way), and a sentence about it."""
         raise NotImplementedError
+
+    def add_looks(self, *controls: widgets.Widget) -> None:
+        """Put controls that only look at the result below the buttons."""
+        for control in controls:
+            control.observe(self._looked, names="value")
+        self.add_row(*controls, at=2)
 
     # -- running -----------------------------------------------------------------------
 
@@ -97,17 +99,18 @@ class LiveLab(Lab):
             if self.running:
                 return False
             self.running = True
-            values = {name: control.value for name, control in self.controls.items()}
             self._stop.clear()
             self.start_button.disabled, self.stop_button.disabled = True, False
             self.bar.value, self.bar.bar_style, self.counter.value = 0, "", ""
             self._say("Running …")
-            self._thread = threading.Thread(target=self._run, args=(values,), daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(self.values,), daemon=True
+            )
             self._thread.start()
         return True
 
     def stop(self) -> None:
-        """Ask the computation to end with what it has; nothing if none is under way."""
+        """Ask the computation, if there is one, to end with the result so far."""
         if self.running:
             self._stop.set()
             self.stop_button.disabled = True
@@ -118,18 +121,25 @@ class LiveLab(Lab):
             self._thread.join(seconds)
         return not self.running
 
+    def close(self) -> None:
+        """Stop, and free everything; a computation that does not stop in time goes on."""
+        if self.is_open:
+            self.stop()
+            if self.wait(10):
+                super().close()
+
     def _run(self, values: dict) -> None:
         report = _Report(self, values)
         try:
-            self.result = self.compute(report, **values)
+            report.keep(self.compute(report, **values))
             report.draw(self.result)
             report.count()
             ended = "Stopped after" if self._stop.is_set() else "Done:"
             self._say(f"{ended} {report.counted}. {report.sentence}")
             self.bar.bar_style = "" if self._stop.is_set() else "success"
-        except Exception as error:
+        except BaseException as error:  # SystemExit would end the thread without a word
             self.bar.bar_style = "danger"
-            self._say(f"{error}", error=True)
+            self._say_error(error)
         finally:
             self.running = False
             self.start_button.disabled, self.stop_button.disabled = False, True
@@ -143,10 +153,14 @@ class LiveLab(Lab):
         else:
             self._say(f"Press {self.start_label} to compute with the changed controls.")
 
-    def _show(self, figure: Figure) -> None:
-        self.picture.value = to_png(figure)
-        self.words = describe(figure)
-        self.alternative.value = in_words(self.words)
+    def _looked(self, change) -> None:
+        if self.running:
+            return
+        if self.result is None:
+            self._say(f"Press {self.start_label} first: there is nothing to look at yet.")
+            return
+        values = self.computed_with
+        self.attempt(lambda: self._show(*self.draw_result(self.result, **values)))
 
 
 class _Report:
@@ -162,13 +176,17 @@ class _Report:
         """Note one step; False once the lab was asked to stop."""
         self.step, self.steps, self.words = step, steps, words
         if result is not None:
-            self.lab.result = result
+            self.keep(result)
         if time.perf_counter() - self.shown > self.pause:
             self.count()
             if result is not None:
                 self.draw(result)
             self.shown = time.perf_counter()
         return not self.lab._stop.is_set()
+
+    def keep(self, result) -> None:
+        """Hand the lab the result so far."""
+        self.lab.result, self.lab.computed_with = result, self.values
 
     @property
     def counted(self) -> str:

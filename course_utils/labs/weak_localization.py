@@ -1,21 +1,28 @@
-"""Lab of lesson 07: from map to box, with every choice and a brush for own seeds."""
+"""Lab of lesson 07: from map to box, with every choice, and a brush for seeds."""
 
-from functools import lru_cache
+from collections.abc import Callable
 
 import ipywidgets as widgets
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import nn
 
-from ..figures import map_limits, plot_panels, range_text
+from ..figures import map_panel, plot_panels
 from ..gradients import vanilla_saliency
-from ..images import fit_box, fit_image, preprocess
-from ..localization import averaged_saliency, iou, localize
-from ..models import class_name, load_model
+from ..images import fit_image
+from ..localization import GraphCut, Localization, averaged_saliency, iou, localize
+from ..models import class_name
 from ..samples import load_composites, load_samples
-from .base import LABEL, ClassPicker, Lab, PicturePicker
+from .base import Lab
+from .controls import (
+    Asked,
+    ClassPicker,
+    PicturePicker,
+    kept,
+    photographs,
+    slider,
+)
 
 FOUND, DRAWN = "#ff2fd6", "#ffffff"
 OBJECT, BACKGROUND = (255, 176, 0), (60, 110, 220)
@@ -23,7 +30,7 @@ SIDE = 224
 
 
 class WeakLocalizationLab(Lab):
-    """Mask, box and IoU of any picture, as quantiles, weights and own seeds change.
+    """Mask, box and IoU of any picture, as the settings and the learner's seeds change.
 
     The brush is a disc placed by three sliders, so that the keyboard can paint too: its
     buttons say that what lies under it is object, or is background.
@@ -40,136 +47,120 @@ class WeakLocalizationLab(Lab):
     title = "From a saliency map to a box"
 
     def __init__(self, model: nn.Module | None = None):
-        self.model = load_model() if model is None else model
         samples, made = load_samples(), load_composites(10)
-        pictures = dict(zip(samples.names, samples.images, strict=True))
-        pictures |= {one.name: one.image for one in made}
-        self.boxes = {
-            name: fit_box(box, image.size)
-            for name, box, image in zip(
-                samples.names, samples.boxes, samples.images, strict=True
-            )
-        } | {one.name: one.box for one in made}
-        self._map = lru_cache(maxsize=64)(self._compute)
-        self._found = lru_cache(maxsize=8)(self._localize)
+        self.boxes = dict(zip(samples.names, samples.boxes_at(SIDE), strict=True))
+        self.boxes |= {one.name: one.box for one in made}
+        pictures = {**photographs(), **{one.name: one.image for one in made}}
         self.picker = PicturePicker(pictures, "malinois_meadow")
+        self.asked = Asked(model, self.picker.pictures)
         self.strokes: dict[str, list[tuple[int, int, int, bool]]] = {}
         self.buttons = {
-            "object": widgets.Button(description="this is object", icon="plus"),
-            "background": widgets.Button(description="this is background", icon="minus"),
-            "undo": widgets.Button(description="undo", icon="undo"),
-            "clear": widgets.Button(description="clear", icon="trash"),
+            "object": self._button("this is object", "plus", self._mark(True)),
+            "background": self._button("this is background", "minus", self._mark(False)),
+            "undo": self._button("undo", "undo", list.pop),
+            "clear": self._button("clear", "trash", list.clear),
         }
         super().__init__(
             photo=self.picker,
-            target=ClassPicker(""),
-            averaged=widgets.Checkbox(description="map averaged over shifts", indent=True),
-            foreground=_slider("foreground", 0.95, 0.5, 0.99, 0.01),
-            background=_slider("background", 0.30, 0.01, 0.6, 0.01),
-            smoothing=_slider("smoothing", 4.0, 0.0, 12.0, 0.5),
-            contrast=_slider("contrast", 60.0, 0.0, 300.0, 10.0),
-            map_weight=_slider("map weight", 5.0, 0.0, 10.0, 0.5),
-            row=_slider("brush row", 112, 0, SIDE - 1, 4),
-            column=_slider("brush column", 112, 0, SIDE - 1, 4),
-            radius=_slider("brush radius", 10, 2, 40, 2),
+            target=ClassPicker(),
+            averaged=widgets.Checkbox(description="map averaged over shifts"),
+            foreground=slider("foreground", 0.95, 0.5, 0.99, 0.01),
+            background=slider("background", 0.30, 0.01, 0.6, 0.01),
+            smoothing=slider("smoothing", 4.0, 0.0, 12.0, 0.5),
+            contrast=slider("contrast", 60.0, 0.0, 300.0, 10.0),
+            map_weight=slider("map weight", 5.0, 0.0, 10.0, 0.5),
+            row=slider("brush row", 112, 0, SIDE - 1, 4),
+            column=slider("brush column", 112, 0, SIDE - 1, 4),
+            radius=slider("brush radius", 10, 2, 40, 2),
         )
-        first, *rest = self.widget.children
-        row = widgets.HBox([*self.buttons.values()], layout={"flex_flow": "row wrap"})
-        self.widget.children = (first, row, *rest)
-        for name, change in {
-            "object": lambda strokes: strokes.append(self._under_brush(True)),
-            "background": lambda strokes: strokes.append(self._under_brush(False)),
-            "undo": lambda strokes: strokes.pop(),
-            "clear": lambda strokes: strokes.clear(),
-        }.items():
-            self.buttons[name].on_click(lambda _, change=change: self._paint(change))
-        self.picker.observe(lambda change: self._upload_failed(), names="error")
+        self.add_row(*self.buttons.values())
 
     def draw(
-        self, photo, target, averaged, row, column, radius, **settings
+        self, photo, target, averaged, foreground, background, row, column, radius, **cut
     ) -> tuple[Figure, str]:
         """Seeds, evidence and cut; boxes found (magenta) and drawn by hand (white)."""
-        picture, _, label, share = self._map(photo, target, averaged)
+        target, brush = self.asked.target(photo, target), (row, column, radius)
         strokes = tuple(self.strokes.get(photo, ()))
         for name in ("undo", "clear"):
             self.buttons[name].disabled = not strokes
-        found = self._found(photo, target, averaged, strokes, tuple(settings.items()))
-        drawn, pixels = self.boxes.get(photo), np.asarray(picture)
+        quantiles, weights = (foreground, background), tuple(cut.items())
+        found = self._localize(photo, target, averaged, strokes, quantiles, weights)
+        figure = self._figure(photo, found, strokes, brush, cut)
+        share = self.asked.scores(photo).softmax(dim=0)[target]
+        words = f"{class_name(target)} (probability {share:.1%}): {_counted(strokes)}"
+        if not found.mask.any():
+            return figure, f"{words}nothing was found, so there is no box."
+        words += f"box {found.box}, mask {found.mask.mean():.0%} of the picture"
+        drawn = self.boxes.get(photo)
+        if drawn is None:
+            return figure, f"{words}. No box is known for this picture."
+        return figure, f"{words}. IoU with the drawn box: {iou(found.box, drawn):.2f}."
+
+    def _figure(self, photo: str, found: Localization, strokes, brush, cut: dict) -> Figure:
+        pixels = np.asarray(fit_image(self.picker.pictures[photo]))
         thing, _, scene = photo.replace("_", " ").partition(" on ")
         seeds = pixels // 2
         seeds[found.foreground], seeds[found.background] = OBJECT, BACKGROUND
         masked = np.where(found.mask[..., None], pixels, pixels // 4)
-        limit = map_limits([found.smoothed])[0]
-        style = {"cmap": "inferno", "vmin": 0, "vmax": limit, "below": range_text(limit)}
-        chosen = "contrast {contrast:g}, map weight {map_weight:g}".format(**settings)
+        chosen = "contrast {contrast:g}, map weight {map_weight:g}".format(**cut)
         figure = plot_panels(
             [
                 (pixels, thing[:26], {"below": f"on {scene}" if scene else ""}),
-                (found.smoothed, "smoothed map", style),
+                map_panel(found.smoothed, "smoothed map"),
                 (seeds, "seeds", {"below": "object: orange, background: blue"}),
                 (masked, "mask and box", {"below": chosen}),
             ],
             size=2.2,
         )
         for axis in (figure.axes[0], figure.axes[3]):
-            draw_boxes(axis, found.box, drawn)
+            draw_boxes(axis, found.box, self.boxes.get(photo))
         for axis in (figure.axes[0], figure.axes[2]):
-            draw_strokes(axis, strokes, (row, column, radius))
-        words = f"{class_name(label)} (probability {share:.1%}): "
-        if strokes:
-            words += (
-                f"{len(strokes)} strokes of yours, "
-                if len(strokes) > 1
-                else ("1 stroke of yours, ")
-            )
-        if not found.mask.any():
-            return figure, f"{words}nothing is found, there is no box."
-        words += f"box {found.box}, mask {found.mask.mean():.0%} of the picture"
-        if drawn is None:
-            return figure, f"{words}. No box is known for this picture."
-        return figure, f"{words}. IoU with the drawn box: {iou(found.box, drawn):.2f}."
+            draw_strokes(axis, strokes, brush)
+        return figure
+
+    # -- computed once -----------------------------------------------------------------
+
+    @kept
+    def _localize(
+        self, photo, target, averaged, strokes, quantiles, weights
+    ) -> Localization:
+        inside, outside = stroke_masks(strokes, SIDE)
+        return localize(
+            fit_image(self.picker.pictures[photo]),
+            self._saliency(photo, target, averaged),
+            *quantiles,
+            object_pixels=inside,
+            background_pixels=outside,
+            cut=GraphCut(**dict(weights)),
+        )
+
+    @kept
+    def _saliency(self, photo: str, target: int, averaged: bool) -> np.ndarray:
+        method = averaged_saliency if averaged else vanilla_saliency
+        return method(self.asked.model, self.asked.images(photo), target)[0].cpu().numpy()
 
     # -- the brush ---------------------------------------------------------------------
 
-    def _under_brush(self, is_object: bool) -> tuple[int, int, int, bool]:
-        place = (self.controls[name].value for name in ("row", "column", "radius"))
-        return (*(round(value) for value in place), is_object)
+    def _button(self, text: str, icon: str, change: Callable) -> widgets.Button:
+        button = widgets.Button(description=text, icon=icon)
+        button.on_click(lambda _: self._paint(change))
+        return button
 
-    def _paint(self, change) -> None:
-        strokes = self.strokes.setdefault(self.picker.value, [])
+    def _mark(self, is_object: bool) -> Callable[[list], None]:
+        def add(strokes: list) -> None:
+            place = (self.controls[name].value for name in ("row", "column", "radius"))
+            strokes.append((*place, is_object))
+
+        return add
+
+    def _paint(self, change: Callable[[list], object]) -> None:
+        """Change the strokes of the picture that is shown, and draw it again."""
         try:
-            change(strokes)
+            change(self.strokes.setdefault(self.picker.value, []))
         except IndexError:
             self._say("There is no stroke to undo.", error=True)
             return
         self.refresh()
-
-    # -- computing ---------------------------------------------------------------------
-
-    def _localize(self, photo, target, averaged, strokes, settings):
-        picture, saliency, *_ = self._map(photo, target, averaged)
-        inside, outside = stroke_masks(strokes, SIDE)
-        return localize(
-            picture,
-            saliency,
-            object_pixels=inside,
-            background_pixels=outside,
-            **dict(settings),
-        )
-
-    def _compute(self, photo: str, target: int | None, averaged: bool):
-        picture = fit_image(self.picker.pictures[photo])
-        images = preprocess(picture)
-        with torch.no_grad():
-            scores = self.model(images)[0]
-        label = int(scores.argmax()) if target is None else target
-        method = averaged_saliency if averaged else vanilla_saliency
-        saliency = method(self.model, images, label)[0].numpy()
-        return picture, saliency, label, scores.softmax(dim=0)[label].item()
-
-    def _upload_failed(self) -> None:
-        if self.picker.error:
-            self._say(self.picker.error, error=True)
 
 
 def draw_boxes(axis, found, drawn=None) -> None:
@@ -200,15 +191,7 @@ def draw_strokes(axis, strokes, brush) -> None:
     axis.add_patch(Circle((column, row), radius, fill=False, ec="white", lw=1.5, ls=":"))
 
 
-def _slider(label: str, value: float, low: float, high: float, step: float):
-    return widgets.FloatSlider(
-        value,
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        readout_format=".2f" if step < 0.1 else ".1f" if step < 1 else ".0f",
-        continuous_update=False,
-        style=LABEL,
-        layout={"width": "330px"},
-    )
+def _counted(strokes) -> str:
+    if not strokes:
+        return ""
+    return f"{len(strokes)} stroke{'s' if len(strokes) > 1 else ''} of yours, "

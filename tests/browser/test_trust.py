@@ -21,8 +21,8 @@ def test_a_map_is_put_to_the_test(run_notebook):
     redraws(lab, "more pixels hidden", lambda: page.keyboard.press("ArrowRight"))
     expect(said).to_contain_text("12 % hidden")
     layers.focus()
-    redraws(lab, "all layers drawn anew", lambda: page.keyboard.press("End"))
-    expect(said).to_contain_text("All drawn anew: rank correlation")
+    redraws(lab, "all layers randomised", lambda: page.keyboard.press("End"))
+    expect(said).to_contain_text("All randomised: rank correlation")
 
     method, fill = (lab.locator("select").nth(n) for n in (2, 3))
     redraws(lab, "another method", lambda: method.select_option(label="Grad-CAM"))

@@ -18,7 +18,9 @@ class Count(LiveLab):
     def __init__(self):
         self.gate, self.arrived = threading.Event(), threading.Event()
         self.error = None
+        self.factor = widgets.IntSlider(1, 1, 9)
         super().__init__(top=widgets.IntSlider(5, 1, 100))
+        self.add_looks(self.factor)
 
     def draw(self, top):
         return self.draw_result(0, top=top)[0], f"ready to count to {top}"
@@ -36,8 +38,8 @@ class Count(LiveLab):
 
     def draw_result(self, result, top):
         figure = Figure()
-        figure.subplots().bar(["n", "top"], [result, top])
-        return figure, f"counted to {result}"
+        figure.subplots().bar(["n", "top"], [result * self.factor.value, top])
+        return figure, f"counted to {result} of {top}"
 
 
 @pytest.fixture
@@ -140,7 +142,7 @@ def test_a_result_stays_until_the_next_start(lab):
     assert lab.result == 9
 
 
-def test_a_control_turned_while_it_runs_changes_nothing(lab):
+def test_a_control_changed_while_it_runs_changes_nothing(lab):
     begin(lab)
     picture = lab.picture.value
     lab.controls["top"].value = 9
@@ -150,7 +152,7 @@ def test_a_control_turned_while_it_runs_changes_nothing(lab):
     assert lab.result == 5, "a run keeps the values it was started with"
 
 
-def test_an_error_is_said_and_what_there_was_is_kept(lab):
+def test_an_error_is_shown_and_what_there_was_is_kept(lab):
     lab.error = RuntimeError("out of <paper>")
     begin(lab)
     lab.gate.set()
@@ -166,6 +168,41 @@ def test_an_error_is_said_and_what_there_was_is_kept(lab):
     assert not lab.failed
 
 
+@pytest.mark.parametrize("error", [SystemExit(), KeyboardInterrupt()])
+def test_not_even_an_exit_ends_without_a_word(lab, error):
+    lab.error = error
+    begin(lab)
+    lab.gate.set()
+    assert lab.wait(30)
+    assert type(error).__name__ in lab.status.value
+    assert not lab.start_button.disabled
+
+
+def test_a_control_that_only_looks_draws_the_result_again(lab):
+    lab.factor.value = 2
+    assert "Press start first" in lab.status.value
+    lab.gate.set()
+    lab.start()
+    lab.wait(30)
+    before = lab.picture.value
+    lab.controls["top"].value = 9
+    lab.factor.value = 3
+    assert lab.picture.value != before
+    assert "counted to 5 of 5" in lab.status.value
+    assert lab.result == 5
+
+
+def test_a_lab_that_is_closed_while_it_computes_stops_first():
+    lab = Count()
+    begin(lab)
+    thread = lab._thread
+    threading.Timer(0.1, lab.gate.set).start()
+    lab.close()
+    assert not thread.is_alive()
+    assert not lab.is_open
+    lab.close()  # a second time does nothing
+
+
 def test_stop_and_wait_without_a_run_do_nothing(lab):
     lab.stop()
     assert lab.wait(1)
@@ -175,6 +212,6 @@ def test_stop_and_wait_without_a_run_do_nothing(lab):
     assert lab.result == 5, "a stop from before does not stop the next run"
 
 
-def test_waiting_for_less_than_it_takes_says_so(lab):
+def test_waiting_for_less_than_it_takes_gives_false(lab):
     begin(lab)
     assert not lab.wait(0.01)

@@ -1,18 +1,33 @@
 """Lesson 09's lab, its controls set as a learner would set them."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from course_utils.gradients import vanilla_saliency
+from course_utils.labs import shortcuts as module
 from course_utils.labs.shortcuts import VARIANTS, ShortcutLab, Trained
+from course_utils.shortcuts import brightness_on
 
 
 @pytest.fixture(scope="module")
-def lab():
-    """With one training behind it."""
-    lab = ShortcutLab()
-    lab.start()
-    assert lab.wait(300), lab.status.value
-    assert not lab.failed, lab.status.value
+def trained():
+    """A lab with one training behind it, on fewer pictures; and what came of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TRAINING", 64)
+        patch.setattr(module, "TESTS", 12)
+        lab = ShortcutLab()
+        lab.start()
+        assert lab.wait(300), lab.status.value
+        assert not lab.failed, lab.status.value
+        yield lab, lab.result
+
+
+@pytest.fixture
+def lab(trained):
+    lab, lab.result = trained
     return lab
 
 
@@ -25,9 +40,10 @@ def look(lab, number=2, variant=VARIANTS[0], target="what it says"):
 def test_it_opens_with_the_training_pictures():
     fresh = ShortcutLab()
     assert not fresh.failed, fresh.status.value
-    assert "160 stand on their class" in fresh.status.value
+    tied = f"{module.TRAINING} stand on their class"
+    assert tied in fresh.status.value
     fresh.controls["scene"].value = 0.5
-    assert "160 stand on their class" not in fresh.status.value
+    assert tied not in fresh.status.value
     fresh.number.value = 3
     assert "Press start first" in fresh.status.value
 
@@ -56,24 +72,25 @@ def test_every_variant_and_class_can_be_looked_at(lab, variant, target):
 
 
 def test_a_class_for_which_nothing_speaks_is_said_in_words(lab):
-    """The reading is the network's own: Grad-CAM is zero, and says so."""
-    lab.result.probe.head.weight.data.neg_().abs_().neg_()
-    try:
-        _, words = look(lab, 5, target="bear")
-        assert "Grad-CAM is zero" in words
-    finally:
-        lab.result = None
+    probe = copy.deepcopy(lab.result.probe)
+    probe.head.weight.data.abs_().neg_()
+    lab.result = replace(lab.result, probe=probe)
+    _, words = look(lab, 5, target="bear")
+    assert "Grad-CAM is zero" in words
 
 
-def test_another_training_needs_no_new_pictures_where_all_are_known(lab):
-    lab.start()
-    assert lab.wait(300)
+def test_another_training_needs_no_new_pictures_where_all_are_known(lab, start):
     known = len(lab.known)
-    lab.controls["sign"].value = 0.5  # what it was
-    lab.start()
-    assert lab.wait(60)
+    result = start(lab)
     assert len(lab.known) == known
-    assert lab.result.probe is not None
+    assert result.probe is not None
+
+
+def test_features_are_not_kept_without_end(lab, start, monkeypatch):
+    monkeypatch.setattr(module, "KNOWN", 50)
+    recipe = next(iter(lab.known))
+    assert start(lab).probe is not None
+    assert next(iter(lab.known)) != recipe
 
 
 def test_a_changed_dial_forgets_the_old_probe_and_shows_its_pictures(lab):
@@ -109,11 +126,6 @@ def test_stop_keeps_what_was_computed():
 
 def test_its_look_is_that_of_the_lesson(lab):
     """The status line's numbers are `brightness_on` of the shown picture."""
-    from course_utils.gradients import vanilla_saliency
-    from course_utils.shortcuts import brightness_on
-
-    lab.start()
-    assert lab.wait(300)
     _, words = look(lab, 6)
     one = lab.result.tests[5:6]
     times = brightness_on(vanilla_saliency(lab.result.probe, one.images), one.masks)

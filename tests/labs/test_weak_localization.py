@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from course_utils.labs.weak_localization import WeakLocalizationLab, stroke_masks
 
@@ -31,13 +32,8 @@ def test_it_opens_with_a_box_and_its_iou(lab):
         ("radius", 20),
     ],
 )
-def test_each_control_changes_the_picture(lab, name, value):
-    before, old = lab.picture.value, lab.controls[name].value
-    lab.controls[name].value = value
-    assert not lab.failed, lab.status.value
-    assert lab.picture.value != before
-    lab.controls[name].value = old
-    assert lab.picture.value == before
+def test_each_control_changes_the_picture(lab, redraws, name, value):
+    redraws(lab, lab.controls[name], value)
 
 
 def test_a_composite_has_a_known_box(lab):
@@ -47,11 +43,11 @@ def test_a_composite_has_a_known_box(lab):
     lab.picker.choice.value = "malinois_meadow"
 
 
-def test_quantiles_that_cross_are_said_in_the_status_line(lab):
+def test_quantiles_that_cross_are_shown_in_the_status_line(lab):
     lab.controls["foreground"].value = 0.5
     lab.controls["background"].value = 0.6
     assert lab.failed
-    assert "foreground: wants quantiles" in lab.status.value
+    assert "foreground" in lab.status.value
     lab.controls["foreground"].value, lab.controls["background"].value = 0.95, 0.3
     assert not lab.failed
 
@@ -64,8 +60,6 @@ def test_another_class_is_asked_for(lab):
 
 
 def test_a_picture_without_a_box_is_drawn_without_iou(lab):
-    from PIL import Image
-
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     lab.picker.pictures["mine.png"] = Image.fromarray(noise)
     lab.picker.value = "mine.png"
@@ -108,7 +102,7 @@ def test_each_picture_keeps_its_own_strokes(lab):
     lab.buttons["clear"].click()
 
 
-def test_undo_without_a_stroke_is_said(lab):
+def test_undo_without_a_stroke_is_shown(lab):
     lab.buttons["undo"].click()
     assert lab.failed
     assert "no stroke to undo" in lab.status.value
@@ -122,3 +116,7 @@ def test_a_later_stroke_covers_an_earlier_one():
     assert outside[5, 7]
     assert not (inside & outside).any()
     assert (inside | outside).sum() > inside.sum() > 0
+
+
+def test_the_network_is_unchanged(lab, is_unchanged):
+    assert is_unchanged(lab.asked.model)

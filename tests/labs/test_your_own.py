@@ -144,7 +144,8 @@ def test_what_cannot_be_opened_is_said(lab, source, words):
 def test_an_upload_that_is_no_picture_is_said(lab):
     upload(lab, "notes.txt", b"no pixels")
     assert lab.failed
-    assert "The picture stays as it was: notes.txt" in lab.status.value
+    assert "The picture is unchanged." in lab.status.value
+    assert "notes.txt" in lab.status.value
 
 
 def test_an_upload_becomes_a_sheet(lab):

@@ -497,7 +497,7 @@ ROWS = {
     ),
     "size of two sides": (
         *(lambda: preprocess(np.zeros((4, 4)), (4, 4)), ValueError),
-        r"size must be a whole number of at least 1, got \(4, 4\)",
+        "size must be a whole number of at least 1, got .4, 4",
     ),
     "unknown fit": (
         *(lambda: preprocess(np.zeros((4, 4)), fit="pad"), ValueError),

@@ -16,7 +16,6 @@ from course_utils import (
     averaged_saliency,
     centre_surround,
     deletion_insertion,
-    evaluate_folder,
     grad_cam,
     integrated_gradients,
     iou,
@@ -34,10 +33,10 @@ from course_utils import (
 from course_utils._machinery.fills import fill_picture
 from course_utils.evaluation import bootstrap_interval, rank_correlation
 from course_utils.figures import save_map
-from course_utils.localization import find_seeds, fit_mixture
+from course_utils.localization import GraphCut, find_seeds
 from course_utils.methods import compute_maps, find_method
 from course_utils.occlusion import window_starts
-from course_utils.sheets import compare_methods
+from course_utils.your_own import compare_methods
 
 MODEL, SIZE = toys.Busy().train(), 12
 IMAGES = toys.batch(2, SIZE)
@@ -87,14 +86,6 @@ def folder_of(**settings):
     def run(folder):
         PICTURE.save(folder / "a.png")
         return map_folder(folder, MODEL, **({"size": SIZE} | settings))
-
-    return run
-
-
-def evaluate(**settings):
-    def run(folder):
-        PICTURE.save(folder / "a.png")
-        return evaluate_folder(folder, MODEL, **settings)
 
     return run
 
@@ -252,71 +243,62 @@ ROWS = {
     "std of zero": (climb(std=(0, 1, 1)), "std must be 3 numbers"),
     "mean of two": (climb(mean=(0, 1)), "mean must be 3 numbers"),
     # localization
-    "maps of a batch": (find(saliency=MAP[None]), r"saliency: wants one map \(H, W\), not"),
-    "signed map": (find(saliency=MAP - 1), "saliency: wants finite values .* not negative"),
-    "map of NaN": (find(saliency=MAP * NAN), "saliency: wants finite values"),
+    "maps of a batch": (find(saliency=MAP[None]), r"saliency must be one map of shape \(H"),
+    "signed map": (find(saliency=MAP - 1), "saliency must be finite and not negative"),
+    "map of NaN": (find(saliency=MAP * NAN), "saliency must be finite"),
     "map by name": (
         find(saliency="map"),
-        r"saliency: wants a map \(H, W\) of numbers, not",
+        r"saliency must be a map \(H, W\) of numbers, got 'map'",
     ),
-    "empty map": (
-        find(saliency=MAP[:0]),
-        r"saliency: wants one map \(H, W\), not the shape",
-    ),
+    "empty map": (find(saliency=MAP[:0]), "saliency must be one map .*, got shape"),
     "picture of another size": (
         find(Image.new("RGB", (9, 9))),
-        "image: wants the map's siz",
+        "image must have the map's size",
     ),
-    "picture by path": (
-        find("a.png"),
-        "image: wants a PIL picture or an array .*, not str",
-    ),
+    "picture by path": (find("a.png"), "image must be a PIL image or an array .*'a.png'"),
     "picture above 1": (
         find(np.full((12, 12, 3), 255.0)),
-        "image: wants uint8, or floats in",
+        "image must hold uint8, or floats between 0 and 1",
     ),
     "quantiles swapped": (
         find(foreground=0.2, background=0.8),
-        "foreground: wants quantiles",
+        r"foreground must be between background \(0.8\) and 1, got 0.2",
     ),
-    "quantile of one": (
-        find(foreground=1.0),
-        "foreground: wants quantiles 0 < background <",
+    "quantile of one": (find(foreground=1.0), "foreground must be between .*, got 1.0"),
+    "cut of a dict": (find(cut={}), "cut must be a GraphCut, got a dict"),
+    "negative smoothing": (
+        call(GraphCut, smoothing=-1),
+        "smoothing must be a number of at least 0, got -1",
     ),
-    "negative smoothing": (find(smoothing=-1), "smoothing: wants a number from 0, not -1"),
     "no component": (
-        find(components=0),
-        "components: wants a whole number, 1 to 50, not 0",
+        call(GraphCut, components=0),
+        "components must be a whole number between 1 and 50, got 0",
     ),
-    "contrast of NaN": (find(contrast=NAN), "contrast: wants a number from 0, not nan"),
-    "weight by name": (find(map_weight="x"), "map_weight: wants a number from 0, not 'x'"),
-    "seeds of signs": (
-        call(find_seeds, -MAP),
-        "saliency: wants finite values that are not",
+    "contrast of NaN": (
+        call(GraphCut, contrast=NAN),
+        "contrast must be a number .*got nan",
     ),
-    "points of no shape": (
-        call(fit_mixture, np.zeros(3)),
-        r"points: wants an array \(N, D",
-    ),
+    "weight by name": (call(GraphCut, map_weight="x"), "map_weight must be .*, got 'x'"),
+    "seeds of signs": (call(find_seeds, -MAP), "saliency must be finite and not negative"),
     "box of three": (
         call(iou, (0, 0, 1), (0, 0, 1, 1)),
-        "box_a: wants four numbers x0, y0",
+        "box_a must be four numbers x0, y0",
     ),
     "box upside down": (
         call(iou, (0, 0, 1, 1), (0, 3, 1, 1)),
-        "box_b: wants finite x0 ≤ x1",
+        "box_b must be finite with x0 ≤ x1",
     ),
     "box of words": (
         call(iou, "box", (0, 0, 1, 1)),
-        "box_a: wants four numbers .*, not 'box",
+        "box_a must be four numbers .*, got 'box",
     ),
     "shift of half the side": (
         call(averaged_saliency, MODEL, IMAGES, 1, shifts=(6,)),
-        r"shifts: wants some, below half the side, not \[6\]",
+        r"shifts must be below half the image's side, got \[6\]",
     ),
     "no shift": (
         call(averaged_saliency, MODEL, IMAGES, 1, shifts=()),
-        "shifts: wants some",
+        "shifts must be",
     ),
     # tests of maps
     "map of another size": (
@@ -354,38 +336,41 @@ ROWS = {
     ),
     "no values": (call(bootstrap_interval, []), "values must be a row of finite numbers"),
     "level of one": (call(bootstrap_interval, [1, 2], level=1), r"level must be between 0"),
-    "unknown method": (call(find_method, "lime"), "method must be one of .*, got 'lime'"),
+    "unknown method": (call(find_method, "lime"), "method must be one of .*, got .lime"),
     "method of no name": (call(find_method, ""), "method must be one of .*, got ''"),
     "unknown methods": (
         call(compute_maps, MODEL, IMAGES, 1, ["lime"]),
         "names must be one of",
     ),
     # sheets and folders
-    "method of a sheet": (sheet("lime"), "methods? must be .*, got 'lime'"),
-    "no method": (sheet([]), "methods: wants some of .*, not none"),
-    "scale of a sheet": (sheet(scale="log"), "scale: wants one of own, method, rank, not"),
+    "method of a sheet": (sheet("lime"), "method.*'lime'"),
+    "no method": (sheet([]), "methods must name some of .*, got none"),
+    "scale of a sheet": (
+        sheet(scale="log"),
+        "scale must be one of own, .*, got 'log'",
+    ),
     "titles of a sheet": (
         sheet(titles=["a", "b"]),
-        "titles: 1 pictures want as many, not 2",
+        "titles must be one per picture, got 2 for 1 pictures",
     ),
     "fit of a sheet": (sheet(fit="pad"), "fit must be one of crop, stretch, got 'pad'"),
     "target of a sheet": (
         sheet(targets=9),
-        "targets must be classes between 0 and 3, got 9",
+        "targets must be classes between 0 and 3",
     ),
     "method of a folder": (
         folder_of(method="lime"),
         "method must be one of .*, got 'lime'",
     ),
-    "method of no kind": (folder_of(method=3), "method: wants a name or a function .* int"),
-    "batch of none": (folder_of(batch=0), "batch: wants a whole number from 1, not 0"),
-    "threads of none": (
-        folder_of(threads=0),
-        "threads: wants a whole number from 1, not 0",
+    "method of no kind": (folder_of(method=3), "method must be a function .*, got 3"),
+    "batch of none": (
+        folder_of(batch=0),
+        "batch must be a whole number .* 1, got 0",
     ),
+    "workers of none": (folder_of(workers=0), "workers must be a whole number of at least"),
     "targets of a folder": (
         folder_of(targets=[1]),
-        "targets: wants None, one class for all",
+        "targets must be None, one class, .*, got",
     ),
     "size of a folder": (folder_of(size=0), "size must be a whole number of at least 1"),
     "std of a folder": (folder_of(std=(1, 1, 0)), "std must be 3 numbers above 0"),
@@ -393,7 +378,6 @@ ROWS = {
         lambda f: map_folder(f / "no", MODEL),
         "folder must contain pictures",
     ),
-    "batch to evaluate": (evaluate(batch=0), "(batch|annotations): "),
     "ending of a map": (save("map.jpg"), "path must end in .png, got 'map.jpg'"),
     "map to save": (save("map.png", np.zeros(3)), "values must be a map "),
     # attention

@@ -1,0 +1,67 @@
+"""`map` on many machines: the batches of a folder run, shared among workers by Ray Data.
+
+Ray starts the workers on this machine, or on all machines of the cluster that
+``ray.init(address=…)`` or the variable RAY_ADDRESS names. Each of them needs this package
+and the same paths to pictures and maps. What a worker was doing when it died, another
+worker does again. Ours is only what one worker does with one batch.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+
+MOST_BLOCKS = 1000
+
+
+class Worker:
+    """Holds what is the same for all batches, such as the network; called per batch."""
+
+    def __init__(self, make: Callable[[list[str]], list]):
+        self.make = make
+
+    def __call__(self, row: dict) -> dict:
+        """One row of the data set: the names of a batch in, its results out, as JSON."""
+        try:
+            return {"made": json.dumps(self.make(json.loads(row["names"]))), "error": ""}
+        except Exception as error:  # not for Ray to repeat, but for the caller to see
+            return {"made": "", "error": str(error) or type(error).__name__}
+
+
+def map_on_cluster(
+    make: Callable[[list[str]], list],
+    batches: Sequence[list[str]],
+    workers: int,
+    gpus: int = 0,
+) -> Iterator[list]:
+    """``map(make, batches)``, in any order, by `workers` processes.
+
+    Args:
+        make: called with a batch; copied to each worker. Its result becomes JSON.
+        batches: lists of names.
+        workers: how many processes at most; each computes with one core.
+        gpus: that each worker has for itself.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed.
+        RuntimeError: `make` has raised an error in a worker.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        words = 'workers needs Ray, which is not installed: pip install "ray[data]"'
+        raise ModuleNotFoundError(words, name="ray") from error
+    if not batches:
+        return
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    blocks = min(len(batches), MOST_BLOCKS)
+    rows = [{"names": json.dumps(batch)} for batch in batches]
+    made = ray.data.from_items(rows, override_num_blocks=blocks).map(
+        Worker,
+        fn_constructor_args=(make,),
+        compute=ray.data.ActorPoolStrategy(size=min(workers, blocks)),
+        num_cpus=1,
+        num_gpus=gpus,
+    )
+    for row in made.iter_rows():
+        if row["error"]:
+            raise RuntimeError(f"a worker has failed: {row['error']}")
+        yield json.loads(row["made"])

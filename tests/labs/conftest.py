@@ -1,0 +1,116 @@
+"""What the tests of all labs share: opening, starting, turning and uploading."""
+
+import datetime
+import io
+
+import pytest
+from PIL import Image
+
+NOW = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+@pytest.fixture
+def open_lab():
+    """Make a lab; it is stopped and closed after the test."""
+    labs = []
+
+    def make(lab_class, *arguments, **keywords):
+        labs.append(lab_class(*arguments, **keywords))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        if hasattr(lab, "stop"):
+            lab.stop()
+            assert lab.wait()
+        lab.close()
+
+
+@pytest.fixture
+def start():
+    """Start a lab, wait for its end, and return its result."""
+
+    def run(lab, seconds=60):
+        assert lab.start()
+        assert lab.wait(seconds)
+        assert not lab.failed, lab.status.value
+        return lab.result
+
+    return run
+
+
+@pytest.fixture
+def draws_each():
+    """Each entry of a list draws a picture of its own; the first choice comes back."""
+
+    def check(lab, choice, entries=None):
+        before, seen = choice.index, set()
+        entries = range(len(choice.options)) if entries is None else entries
+        for index in entries:
+            choice.index = index
+            assert not lab.failed, (choice.label, lab.status.value)
+            seen.add(lab.picture.value)
+        assert len(seen) == len(entries)
+        choice.index = before
+
+    return check
+
+
+@pytest.fixture
+def redraws():
+    """Another value draws another picture, the old value the old one again."""
+
+    def check(lab, control, value):
+        before, old = lab.picture.value, control.value
+        control.value = value
+        assert not lab.failed, lab.status.value
+        assert lab.picture.value != before
+        words = lab.words
+        control.value = old
+        assert lab.picture.value == before
+        return words
+
+    return check
+
+
+@pytest.fixture
+def upload():
+    """Set an upload as the browser does, in the form of ipywidgets 7 or 8."""
+
+    def send(lab, name, content):
+        widget = lab.controls["photo"].upload
+        item = {"name": name, "type": "image/png", "size": len(content)}
+        item["last_modified"] = NOW
+        if isinstance(widget.value, dict):
+            value = {name: {"metadata": item, "content": content}}
+        else:
+            value = ({**item, "content": memoryview(content)},)
+        widget.set_trait("value", value)
+
+    return send
+
+
+@pytest.fixture(scope="session")
+def png():
+    """A picture of one colour as a file's bytes."""
+
+    def encode(colour, size=(40, 30)):
+        file = io.BytesIO()
+        Image.new("RGB", size, colour).save(file, "PNG")
+        return file.getvalue()
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def is_unchanged():
+    """Whether a network is in evaluation mode, without gradients and without hooks."""
+
+    def check(model):
+        return (
+            not model.training
+            and all(p.grad is None for p in model.parameters())
+            and not any(m._forward_hooks for m in model.modules())
+        )
+
+    return check
