@@ -31,18 +31,17 @@ def neighbour_links(image, contrast: float = 60.0) -> tuple[np.ndarray, ...]:
     colours = np.asarray(image, dtype=float)
     height, width = colours.shape[:2]
     index = np.arange(height * width).reshape(height, width)
-    first, second, squares, lengths = [], [], [], []
+    pairs, squares, lengths = [], [], []
     for down, right in NEIGHBOURS:
         one = np.s_[: height - down, max(0, -right) : width - max(0, right)]
         other = np.s_[down:, max(0, right) : width - max(0, -right)]
-        first.append(index[one].ravel())
-        second.append(index[other].ravel())
+        pairs.append([index[one].ravel(), index[other].ravel()])
         squares.append(((colours[one] - colours[other]) ** 2).sum(axis=2).ravel())
-        lengths.append(np.full(first[-1].size, np.hypot(down, right)))
-    squares = np.concatenate(squares)
+        lengths.append(np.full(squares[-1].size, np.hypot(down, right)))
+    first, second = np.concatenate(pairs, axis=1)
+    squares, lengths = np.concatenate(squares), np.concatenate(lengths)
     mean = squares.mean() if squares.any() else 1.0
-    costs = contrast * np.exp(-squares / (2 * mean)) / np.concatenate(lengths)
-    return np.concatenate(first), np.concatenate(second), costs
+    return first, second, contrast * np.exp(-squares / (2 * mean)) / lengths
 
 
 def minimum_cut(evidence, links) -> np.ndarray:
@@ -87,8 +86,7 @@ def _reached_by_flow(own, first, second, costs) -> np.ndarray:
     tails = np.concatenate([first, second, np.full(positive.size, source), negative])
     heads = np.concatenate([second, first, positive, np.full(negative.size, sink)])
     capacities = np.concatenate([costs, costs, own[positive], -own[negative]])
-    shape = own.size + 2, own.size + 2
-    graph = csr_matrix((capacities.astype(np.int32), (tails, heads)), shape)
+    graph = csr_matrix((capacities.astype(np.int32), (tails, heads)), (own.size + 2,) * 2)
     residual = graph - maximum_flow(graph, source, sink).flow > 0
     reached = breadth_first_order(residual, source, return_predecessors=False)
     return np.isin(np.arange(own.size), reached)

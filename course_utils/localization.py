@@ -53,7 +53,7 @@ class GraphCut:
         components: Gaussians in each of the two colour mixtures, 1 to 50.
         contrast: of `neighbour_links`; more makes the outline shorter and smoother.
         colour_weight, map_weight: factors of `colour_evidence` and of `map_evidence`.
-        sizes: factors of the map's threshold to be tried, or one of them; smaller ones
+        sizes: factors of the map's threshold to be tried, or a single one; smaller ones
             find larger objects.
     """
 
@@ -73,9 +73,6 @@ class GraphCut:
         if not sizes:
             raise ArgumentError("sizes", "must hold at least one number, got none")
         object.__setattr__(self, "sizes", sizes)
-
-
-# -- the steps, one by one -------------------------------------------------------------
 
 
 def find_seeds(saliency, foreground=0.95, background=0.30) -> tuple[np.ndarray, np.ndarray]:
@@ -122,13 +119,12 @@ def colour_evidence(image, foreground, background, components: int = 8) -> np.nd
     """(H, W): how much better each colour fits the foreground, in nats, within ±10.
 
     The log-likelihood ratio log p(colour | object) − log p(colour | background) under two
-    mixtures of Gaussians, each fitted to the colours of its seeds, of which it needs as
-    many different ones as Gaussians. Without any seeds of one kind the evidence is 0.
+    mixtures of Gaussians, each fitted to the colours of its seeds. A mixture has no more
+    Gaussians than its seeds have colours; without seeds of one kind the evidence is 0.
     """
     from sklearn.mixture import GaussianMixture  # here, because it takes 0.4 s to import
 
-    image = np.asarray(image, dtype=float)
-    log_p = []
+    image, log_p = np.asarray(image, dtype=float), []
     for seeds in (foreground, background):
         colours = image[np.asarray(seeds, dtype=bool)]
         if len(colours) == 0:
@@ -136,8 +132,7 @@ def colour_evidence(image, foreground, background, components: int = 8) -> np.nd
         colours = colours[:: max(1, len(colours) // EXAMPLES)]
         if len(colours) == 1:
             colours = np.repeat(colours, 2, axis=0)  # scikit-learn asks for two
-        # The floor of the variances is a hundredth of the range [0, 1], squared. A fit
-        # takes 10 to 60 iterations; k-means++ is the quickest start, and seeded.
+        # The floor of the variances is a hundredth of the range [0, 1], squared.
         count = min(components, len(np.unique(colours, axis=0)))
         mixture = GaussianMixture(
             count, reg_covar=1e-4, max_iter=1000, init_params="k-means++", random_state=0
@@ -203,9 +198,6 @@ def mask_box(mask) -> Box:
     return tuple(int(edge) for edge in edges)
 
 
-# -- all steps together ----------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Localization:
     """Where the object is, and how that was found; all but `box` and `size` are (H, W).
@@ -213,7 +205,7 @@ class Localization:
     Attributes:
         mask: the object: the largest component of `cut`.
         box: around the mask, see `mask_box`; (0, 0, 0, 0) for an empty mask.
-        cut: the object's side of the cut.
+        cut: the object's side of the graph cut.
         foreground, background: the seeds.
         smoothed: the saliency map after smoothing.
         evidence: of colours and map together, in nats; positive in favour of the object.
@@ -252,7 +244,6 @@ def localize(
         image: a PIL image or an array (H, W, 3), `uint8` or floats in [0, 1].
         saliency: (H, W), a tensor or an array of the image's size.
         foreground, background: quantiles of the smoothed map, see `find_seeds`.
-        cut: the weights and the sizes.
         object_pixels, background_pixels: (H, W) bool, pixels that you know for certain
             (seeds by hand, Boykov & Jolly 2001), see `mark_map`; the mask then holds the
             parts of the cut in which `object_pixels` lie.
@@ -297,7 +288,7 @@ def localize(
 
 
 def iou(box_a, box_b) -> float:
-    """Intersection over union, in [0, 1], of two boxes as `mask_box` gives them.
+    """Intersection over union of two boxes (x0, y0, x1, y1), in [0, 1]; 0 for empty ones.
 
     Example:
         >>> iou((0, 0, 2, 2), (1, 0, 3, 2))  # 2 pixels of 6
@@ -355,10 +346,10 @@ def rival_boxes(maps) -> dict[str, list[Box]]:
         smoothed = gaussian_filter(_checked_map(saliency), 5.0, mode="nearest")
         height, width = smoothed.shape
         left, top = (round(side * (1 - 0.5**0.5) / 2) for side in (width, height))
-        bright = largest_component(smoothed > 0.15 * smoothed.max())
+        bright = smoothed > 0.15 * smoothed.max()
         rivals["whole picture"].append((0, 0, width, height))
         rivals["centred box"].append((left, top, width - left, height - top))
-        rivals["plain threshold"].append(mask_box(bright))
+        rivals["plain threshold"].append(mask_box(largest_component(bright)))
     return rivals
 
 
