@@ -25,54 +25,42 @@ def neighbour_links(image, contrast: float = 60.0) -> tuple[np.ndarray, ...]:
     colours, m the mean of ‖Δ‖² over the image (Boykov & Jolly 2001; Rother et al. 2004,
     section 2.1). Cutting between similar pixels costs more than cutting along an edge.
 
-    Args:
-        image: (H, W, 3), any range.
-        contrast: the cost between two equal neighbours that share a side.
-
-    Returns:
-        (first, second, cost), each (links,): indices ``row · W + column`` of two
-        neighbours, and floats. Each pair of neighbours is listed once.
+    For an image (H, W, 3) of any range, it is (first, second, cost), each (links,): the
+    indices ``row · W + column`` of two neighbours, and floats. Each pair comes once.
     """
     colours = np.asarray(image, dtype=float)
     height, width = colours.shape[:2]
     index = np.arange(height * width).reshape(height, width)
-    first, second, squares, lengths = [], [], [], []
+    pairs, squares, lengths = [], [], []
     for down, right in NEIGHBOURS:
-        rows, columns, left = height - down, width - abs(right), max(0, -right)
-        one = np.s_[:rows, left : left + columns]
-        other = np.s_[down:, left + right : left + right + columns]
-        first.append(index[one].ravel())
-        second.append(index[other].ravel())
+        one = np.s_[: height - down, max(0, -right) : width - max(0, right)]
+        other = np.s_[down:, max(0, right) : width - max(0, -right)]
+        pairs.append([index[one].ravel(), index[other].ravel()])
         squares.append(((colours[one] - colours[other]) ** 2).sum(axis=2).ravel())
-        lengths.append(np.full(rows * columns, np.hypot(down, right)))
-    squares = np.concatenate(squares)
+        lengths.append(np.full(squares[-1].size, np.hypot(down, right)))
+    first, second = np.concatenate(pairs, axis=1)
+    squares, lengths = np.concatenate(squares), np.concatenate(lengths)
     mean = squares.mean() if squares.any() else 1.0
-    costs = contrast * np.exp(-squares / (2 * mean)) / np.concatenate(lengths)
-    return np.concatenate(first), np.concatenate(second), costs
+    return first, second, contrast * np.exp(-squares / (2 * mean)) / lengths
 
 
 def minimum_cut(evidence, links) -> np.ndarray:
     """The labelling that costs least: pay for evidence ignored and for links cut.
 
     A pixel of positive evidence e costs e if it is called background, one of negative
-    evidence costs −e if it is called object; a link costs its weight if its two ends are
-    called differently. A maximum flow from the object's terminal to the background's
-    finds the cheapest labelling of all 2^pixels (Greig et al. 1989): what remains
-    reachable from the object's terminal is object. Of several that cost the same, it is
-    the one with the fewest pixels. A pixel that is certain needs no place in the graph:
-    its links become evidence of its neighbours.
+    evidence −e if it is called object; a link costs its weight if its ends are called
+    differently. A maximum flow finds the cheapest of all 2^pixels labellings, and of
+    several the one with the fewest pixels (Greig et al. 1989). A pixel that is certain
+    needs no place in the graph: its links become evidence of its neighbours.
 
     Args:
         evidence: any shape, in nats; ±inf for a pixel that is certain.
-        links: (first, second, cost) as `neighbour_links` gives them; costs not negative.
-            All costs are rounded to 1/100, because the solver takes whole numbers.
-
-    Returns:
-        bool, the shape of `evidence`; True is object.
+        links: (first, second, cost) as of `neighbour_links`; costs not negative, rounded
+            to 1/100, because the solver takes whole numbers.
 
     Example:
         >>> links = np.array([0, 1]), np.array([1, 2]), np.array([4.0, 2.0])
-        >>> minimum_cut(np.array([5.0, -1.0, -3.0]), links).tolist()
+        >>> minimum_cut(np.array([5.0, -1.0, -3.0]), links).tolist()  # True is object
         [True, True, False]
     """
     evidence = np.asarray(evidence, dtype=float)
@@ -92,43 +80,26 @@ def minimum_cut(evidence, links) -> np.ndarray:
 
 
 def _reached_by_flow(own, first, second, costs) -> np.ndarray:
-    """(N,) bool: what a maximum flow leaves reachable from the object's terminal.
-
-    `own` (N,) is the evidence of the pixels, `first`, `second`, `costs` are their links,
-    all in whole numbers.
-    """
+    """(N,) bool: what a maximum flow leaves reachable from the object's terminal."""
     source, sink = own.size, own.size + 1
     positive, negative = np.flatnonzero(own > 0), np.flatnonzero(own < 0)
-    tails = [first, second, np.full(positive.size, source), negative]
-    heads = [second, first, positive, np.full(negative.size, sink)]
+    tails = np.concatenate([first, second, np.full(positive.size, source), negative])
+    heads = np.concatenate([second, first, positive, np.full(negative.size, sink)])
     capacities = np.concatenate([costs, costs, own[positive], -own[negative]])
-    graph = csr_matrix(
-        (capacities.astype(np.int32), (np.concatenate(tails), np.concatenate(heads))),
-        shape=(own.size + 2, own.size + 2),
-    )
-    residual = graph - maximum_flow(graph, source, sink).flow
-    residual.data[residual.data < 0] = 0
-    residual.eliminate_zeros()
+    graph = csr_matrix((capacities.astype(np.int32), (tails, heads)), (own.size + 2,) * 2)
+    residual = graph - maximum_flow(graph, source, sink).flow > 0
     reached = breadth_first_order(residual, source, return_predecessors=False)
-    side = np.zeros(own.size + 2, dtype=bool)
-    side[reached] = True
-    return side[: own.size]
+    return np.isin(np.arange(own.size), reached)
 
 
 def cut_by_halves(evidence, image, contrast: float = 60.0, band: int = 4) -> np.ndarray:
     """Nearly the minimum cut of an image: found at half the size, then refined.
 
     The flow through 50,000 pixels takes long. So the image is halved until its shorter
-    side is at most 128 pixels and cut there; at each doubling only the pixels near the
-    outline are decided again (banded graph cuts, Lombaert et al. 2005). Within the band
-    the cut is the cheapest one. Halving blurs edges, so it may miss an outline that lies
-    far away: on the course's pictures about 1 pixel in 200 has another label than in the
-    `minimum_cut` of all pixels.
-
-    Args:
-        evidence: (H, W), as in `minimum_cut`.
-        image, contrast: see `neighbour_links`.
-        band: how far the refined outline may move, in pixels, at each doubling.
+    side is at most 128 pixels and cut there; at each doubling only the pixels within
+    `band` pixels of the outline are decided again (banded graph cuts, Lombaert et al.
+    2005). Halving blurs edges, so an outline that lies farther away may be missed: on the
+    course's pictures about 1 pixel in 200 has another label than in the `minimum_cut`.
     """
     links = neighbour_links(image, contrast)
     if min(evidence.shape) <= HALVED:
@@ -158,19 +129,13 @@ def halved(values: np.ndarray) -> np.ndarray:
 
 
 def cut_quality(cut, colour, links) -> float:
-    """How much a cut looks like an object; only differences have a meaning.
+    """How much a cut (H, W) looks like an object; only differences have a meaning.
 
-    ``0.05 · log(share of the image) + 0.025 · (colour inside − outside) − link``: the
-    mean evidence of the colours, in nats, on both sides of the outline of the cut's
-    largest component, and the mean link that the outline cuts, from 0 (it follows edges
-    all along) to 1 (it runs through plain surfaces). The factors were chosen on the
-    course's pictures.
-
-    −inf where nothing or everything is object.
-
-    Args:
-        cut, colour: (H, W), a cut, and `colour_evidence`.
-        links: as `neighbour_links` gives them for a contrast of 1.
+    ``0.05 · log(share of the image) + 0.025 · (colour inside − outside) − link``: means of
+    `colour_evidence` on both sides of the outline of the largest component, and of the
+    links that the outline cuts, from 0 (it follows edges all along) to 1 (it runs through
+    plain surfaces); `links` are those for a contrast of 1. The factors were chosen on the
+    course's pictures. −inf where nothing or everything is object.
     """
     mask = largest_component(cut)
     if not mask.any() or mask.all():
@@ -186,11 +151,9 @@ def largest_component(mask) -> np.ndarray:
 
     An empty mask stays empty; of equally large parts the first by rows is taken.
     """
-    mask = np.asarray(mask, dtype=bool)
-    parts, count = label(mask, CONNECTED)
-    if count == 0:
-        return mask.copy()
-    return parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+    parts, count = label(np.asarray(mask, dtype=bool), CONNECTED)
+    largest = 1 + np.bincount(parts.ravel())[1:].argmax() if count else 1
+    return parts == largest
 
 
 def parts_with(mask, pixels) -> np.ndarray:

@@ -5,12 +5,8 @@ saliency map knows more. Simonyan et al. (2013, section 3.2, arXiv:1312.6034) ta
 brightest pixels of the map as examples of the object's colours and the darkest as
 examples of the background's, and let a graph cut decide on all the others.
 
-`localize` does it all. Its steps: `find_seeds` picks the examples, `colour_evidence` and
-`map_evidence` say which side each pixel belongs to, `best_size` compares cuts of several
-sizes, `cut_by_halves` finds the final one, and `largest_component` and `mask_box` turn it
-into a box. The cuts themselves are in `graph_cuts`.
-
-In this module an `image` is an array (H, W, 3) of colours in [0, 1] unless noted, a
+The functions come in the order in which `localize` calls them; the cuts are in
+`graph_cuts`. An `image` is an array (H, W, 3) of colours in [0, 1] unless noted, a
 `saliency` map (H, W) holds no negative values, and masks are bool of shape (H, W).
 Arguments that do not fit raise `ArgumentError`.
 """
@@ -24,7 +20,7 @@ import torch.nn.functional as F
 from PIL import Image
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from ._machinery.arguments import ArgumentError, described, function, number
+from ._machinery.arguments import ArgumentError, described, function, number, numbers
 from .gradients import vanilla_saliency
 from .graph_cuts import (
     cut_by_halves,
@@ -36,7 +32,7 @@ from .graph_cuts import (
     parts_with,
     summed,
 )
-from .targets import read_answer
+from .targets import predict
 
 Box = tuple[int, int, int, int]
 SURE = 10.0  # evidence is capped here: odds of e¹⁰ to 1
@@ -50,23 +46,15 @@ MOST_PIXELS = 1_000_000
 class GraphCut:
     """How `localize` weighs map, colours and outline.
 
-    ``GraphCut(map_weight=0, sizes=[1])`` is the evidence of the paper itself.
+    ``GraphCut(map_weight=0, sizes=1)`` is the evidence of the paper itself.
 
     Attributes:
-        smoothing: standard deviation of the Gaussian that blurs the map, in pixels;
-            0 leaves the map unchanged.
+        smoothing: standard deviation of the Gaussian that blurs the map, in pixels, or 0.
         components: Gaussians in each of the two colour mixtures, 1 to 50.
-        contrast: what it costs to cut between two equal neighbours, see
-            `neighbour_links`. More makes the outline shorter and smoother.
-        colour_weight: factor of the colours' log-likelihood ratio.
-        map_weight: factor of log(map / threshold), where the threshold splits the
-            smoothed map into two groups (Otsu 1979).
-        sizes: factors of that threshold to be tried; smaller ones find larger objects.
-            A single number fixes the size.
-
-    Example:
-        >>> GraphCut(contrast=100.0, sizes=0.7).sizes
-        (0.7,)
+        contrast: of `neighbour_links`; more makes the outline shorter and smoother.
+        colour_weight, map_weight: factors of `colour_evidence` and of `map_evidence`.
+        sizes: factors of the map's threshold to be tried, or a single one; smaller ones
+            find larger objects.
     """
 
     smoothing: float = 4.0
@@ -81,125 +69,16 @@ class GraphCut:
             number(name, getattr(self, name), low=0)
         number("components", self.components, 1, 50, whole=True)
         tried = np.atleast_1d(self.sizes).tolist()
-        if not tried:
-            raise ArgumentError("sizes", "must hold at least one number, got none")
         sizes = tuple(number("sizes", size, low=0, above=True) for size in tried)
+        if not sizes:
+            raise ArgumentError("sizes", "must hold at least one number, got none")
         object.__setattr__(self, "sizes", sizes)
 
 
-@dataclass(frozen=True)
-class Localization:
-    """Where the object is, and how that was found.
+def find_seeds(saliency, foreground=0.95, background=0.30) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks: pixels at or above the quantile `foreground`, at or below `background`.
 
-    Attributes:
-        mask: (H, W) bool, the object: the largest component of `cut`.
-        box: ``(x0, y0, x1, y1)`` around the mask in pixels. Columns x0 … x1 − 1 and rows
-            y0 … y1 − 1 are inside, so ``x1 - x0`` is the width. (0, 0, 0, 0) for an empty
-            mask.
-        cut: (H, W) bool, the object's side of the minimum cut.
-        foreground, background: (H, W) bool, the seeds.
-        smoothed: (H, W), the saliency map after smoothing.
-        evidence: (H, W), in favour of the object where positive: the log-likelihood ratio
-            of the colours plus the term of the map, in nats.
-        size: which of the `sizes` was chosen; 0.0 where there was nothing to choose.
-    """
-
-    mask: np.ndarray
-    box: Box
-    cut: np.ndarray
-    foreground: np.ndarray
-    background: np.ndarray
-    smoothed: np.ndarray
-    evidence: np.ndarray
-    size: float = 0.0
-
-
-def localize(
-    image,
-    saliency,
-    foreground: float = 0.95,
-    background: float = 0.30,
-    *,
-    cut: GraphCut = GraphCut(),
-    object_pixels=None,
-    background_pixels=None,
-) -> Localization:
-    """Find the object that a saliency map shows: mask and box.
-
-    Seeds, colour mixtures, graph cut and the largest component as in Simonyan et al.
-    (2013, section 3.2). Four things are this course's own. The map is smoothed first.
-    Seeds are only examples of colours, not certain: five per cent of an image may be
-    more than a small object, and the dark inside of a large one is not background. The
-    map is evidence of its own, beside the colours (`map_weight`). And since a map does
-    not tell how large its object is, the image is cut at several `sizes`, and the best
-    cut is kept (`cut_quality`; many cuts and a choice: Carreira & Sminchisescu 2012).
-
-    Args:
-        image: a PIL image or an array (H, W, 3), `uint8` or floats in [0, 1], of the
-            map's size.
-        saliency: (H, W), not negative; a tensor or an array.
-        foreground, background: quantiles of the smoothed map, see `find_seeds`.
-        cut: the weights and the sizes, see `GraphCut`.
-        object_pixels, background_pixels: (H, W) bool, pixels that you know (seeds by
-            hand, as in Boykov & Jolly 2001). They are certain, and the map is made bright
-            or dark around them, see `mark_map`.
-
-    Returns:
-        A `Localization`. Where the map is the same everywhere there is nothing to find:
-        its mask is empty and its box (0, 0, 0, 0). With `object_pixels` the mask holds
-        the parts of the cut they lie in, instead of the largest part.
-
-    Example:
-        >>> picture = np.zeros((40, 40, 3)); picture[10:20, 5:25] = 1.0
-        >>> localize(picture, picture[..., 0]).box
-        (5, 10, 25, 20)
-    """
-    if not isinstance(cut, GraphCut):
-        raise ArgumentError("cut", f"must be a GraphCut, got {described(cut)}")
-    raw = _checked_map(saliency)
-    colours = _checked_image(image, raw.shape)
-    inside = _checked_pixels("object_pixels", object_pixels, raw.shape)
-    outside = _checked_pixels("background_pixels", background_pixels, raw.shape)
-    if (inside & outside).any():
-        raise ArgumentError("object_pixels", "must not share pixels with background_pixels")
-
-    blurred = gaussian_filter(raw, cut.smoothing, mode="nearest")
-    smoothed = mark_map(blurred, inside, outside)
-    if raw.max() == raw.min() and not inside.any():  # the map says nothing
-        empty = np.zeros(raw.shape, dtype=bool)
-        return Localization(empty, mask_box(empty), empty, empty, empty, smoothed, 0 * raw)
-    bright, dark = find_seeds(smoothed, foreground, background)
-    bright, dark = (bright | inside) & ~outside, (dark | outside) & ~inside
-
-    colour = colour_evidence(colours, bright, dark, cut.components)
-    evidence = cut.colour_weight * colour + cut.map_weight * map_evidence(smoothed)
-    evidence[inside], evidence[outside] = np.inf, -np.inf
-    size = best_size(evidence, colour, colours, cut)
-    evidence -= cut.map_weight * np.log(size)
-
-    found = cut_by_halves(evidence, colours, cut.contrast)
-    if not found.any():  # the whole outline costs more than what it encloses
-        found = bright
-    mask = parts_with(found, inside) if inside.any() else largest_component(found)
-    evidence = np.nan_to_num(evidence, posinf=SURE, neginf=-SURE)
-    return Localization(mask, mask_box(mask), found, bright, dark, smoothed, evidence, size)
-
-
-# -- seeds and evidence ----------------------------------------------------------------
-
-
-def find_seeds(
-    saliency, foreground: float = 0.95, background: float = 0.30
-) -> tuple[np.ndarray, np.ndarray]:
-    """The brightest and the darkest pixels of a map.
-
-    Args:
-        saliency: (H, W).
-        foreground: pixels at or above this quantile are foreground seeds.
-        background: pixels at or below this quantile are background seeds.
-
-    Returns:
-        Two masks that share no pixel; both are empty for a map that is the same everywhere.
+    They share no pixel, and are empty for a map that is the same everywhere.
 
     Example:
         >>> bright, dark = find_seeds(np.arange(100.0).reshape(10, 10))
@@ -237,17 +116,15 @@ def mark_map(saliency, object_pixels, background_pixels) -> np.ndarray:
 
 
 def colour_evidence(image, foreground, background, components: int = 8) -> np.ndarray:
-    """(H, W): how much better each colour fits the foreground, in nats.
+    """(H, W): how much better each colour fits the foreground, in nats, within ±10.
 
     The log-likelihood ratio log p(colour | object) − log p(colour | background) under two
-    mixtures of Gaussians, each fitted to the colours of its seeds, held within ±10. A
-    mixture has at most as many Gaussians as its seeds have different colours; without any
-    seeds of one kind the evidence is 0.
+    mixtures of Gaussians, each fitted to the colours of its seeds. A mixture has no more
+    Gaussians than its seeds have colours; without seeds of one kind the evidence is 0.
     """
     from sklearn.mixture import GaussianMixture  # here, because it takes 0.4 s to import
 
-    image = np.asarray(image, dtype=float)
-    log_p = []
+    image, log_p = np.asarray(image, dtype=float), []
     for seeds in (foreground, background):
         colours = image[np.asarray(seeds, dtype=bool)]
         if len(colours) == 0:
@@ -255,26 +132,19 @@ def colour_evidence(image, foreground, background, components: int = 8) -> np.nd
         colours = colours[:: max(1, len(colours) // EXAMPLES)]
         if len(colours) == 1:
             colours = np.repeat(colours, 2, axis=0)  # scikit-learn asks for two
-        # The floor of the variances is a hundredth of the range [0, 1], squared. A fit
-        # takes 10 to 60 iterations; k-means++ is the quickest start, and seeded.
+        # The floor of the variances is a hundredth of the range [0, 1], squared.
+        count = min(components, len(np.unique(colours, axis=0)))
         mixture = GaussianMixture(
-            min(components, len(np.unique(colours, axis=0))),
-            reg_covar=1e-4,
-            max_iter=1000,
-            init_params="k-means++",
-            random_state=0,
-        ).fit(colours)
-        log_p.append(mixture.score_samples(image.reshape(-1, 3)))
+            count, reg_covar=1e-4, max_iter=1000, init_params="k-means++", random_state=0
+        )
+        log_p.append(mixture.fit(colours).score_samples(image.reshape(-1, 3)))
     return (log_p[0] - log_p[1]).reshape(image.shape[:2]).clip(-SURE, SURE)
 
 
 def map_evidence(smoothed) -> np.ndarray:
-    """(H, W): log of the map over the threshold between its two groups.
-
-    Held above log(1/1000) of the maximum; 0 for a map that is the same everywhere.
-    """
+    """(H, W): log of the map (at least 1/1000 of its maximum) over its threshold."""
     values = np.asarray(smoothed, dtype=float)
-    if not values.max() > values.min():
+    if values.max() == values.min():  # nowhere brighter
         return np.zeros_like(values)
     least = values.max() / 1000
     threshold = max(two_group_threshold(values), least)
@@ -282,24 +152,22 @@ def map_evidence(smoothed) -> np.ndarray:
 
 
 def two_group_threshold(values) -> float:
-    """The value that splits numbers into two groups as far apart as possible (Otsu 1979).
+    """The value that divides numbers into groups of largest w₀·w₁·(μ₁ − μ₀)² (Otsu 1979).
 
-    It makes the variance *between* the groups, w₀·w₁·(μ₁ − μ₀)², as large as possible.
+    This is the variance between the two; w are their shares, and μ their means.
     """
     ordered = np.sort(np.asarray(values, dtype=float), axis=None)
     sums, below = ordered.cumsum(), np.arange(1, ordered.size)
     above = ordered.size - below
     gap = (sums[-1] - sums[:-1]) / above - sums[:-1] / below
-    return float(ordered[np.argmax(below * above * gap**2)]) if below.size else 0.0
+    return float(ordered[np.argmax(below * above * gap**2)])
 
 
 def best_size(evidence, colour, image, cut: GraphCut) -> float:
-    """Which of `cut.sizes` gives the cut of the highest `cut_quality`.
-
-    Sizes are compared at a quarter of 224 pixels. If no cut has an outline, it is the
-    size nearest to 1.
+    """Which of `cut.sizes` gives the cut of the highest `cut_quality`, on a small image.
 
     `evidence` (H, W) is that of size 1, `colour` (H, W) the part of it from colours alone.
+    If no cut has an outline, it is the size nearest to 1.
     """
     pixels, contrast = 1, cut.contrast
     while min(evidence.shape) > COARSE:
@@ -316,9 +184,6 @@ def best_size(evidence, colour, image, cut: GraphCut) -> float:
     return max(quality, key=quality.get)
 
 
-# -- boxes -----------------------------------------------------------------------------
-
-
 def mask_box(mask) -> Box:
     """``(x0, y0, x1, y1)`` around a mask; x1 and y1 are one beyond its last pixel.
 
@@ -333,11 +198,97 @@ def mask_box(mask) -> Box:
     return tuple(int(edge) for edge in edges)
 
 
-def iou(box_a, box_b) -> float:
-    """Intersection over union of two boxes ``(x0, y0, x1, y1)``, in [0, 1].
+@dataclass(frozen=True)
+class Localization:
+    """Where the object is, and how that was found; all but `box` and `size` are (H, W).
 
-    Boxes hold x0 ≤ x < x1 and y0 ≤ y < y1: two that only touch share nothing. Two empty
-    boxes have the IoU 0.
+    Attributes:
+        mask: the object: the largest component of `cut`.
+        box: around the mask, see `mask_box`; (0, 0, 0, 0) for an empty mask.
+        cut: the object's side of the graph cut.
+        foreground, background: the seeds.
+        smoothed: the saliency map after smoothing.
+        evidence: of colours and map together, in nats; positive in favour of the object.
+        size: which of the `sizes` was chosen; 0.0 where there was nothing to choose.
+    """
+
+    mask: np.ndarray
+    box: Box
+    cut: np.ndarray
+    foreground: np.ndarray
+    background: np.ndarray
+    smoothed: np.ndarray
+    evidence: np.ndarray
+    size: float = 0.0
+
+
+def localize(
+    image,
+    saliency,
+    foreground: float = 0.95,
+    background: float = 0.30,
+    *,
+    cut: GraphCut = GraphCut(),
+    object_pixels=None,
+    background_pixels=None,
+) -> Localization:
+    """Find the object that a saliency map shows: mask and box, empty for a flat map.
+
+    Four things are this course's own. The map is smoothed first. Seeds are only examples
+    of colours, not certain: five per cent of an image may be more than a small object, and
+    the dark inside of a large one is not background. The map is evidence of its own, beside
+    the colours. And since a map does not tell how large its object is, the image is cut at
+    several sizes, and the best cut is kept (Carreira & Sminchisescu 2012).
+
+    Args:
+        image: a PIL image or an array (H, W, 3), `uint8` or floats in [0, 1].
+        saliency: (H, W), a tensor or an array of the image's size.
+        foreground, background: quantiles of the smoothed map, see `find_seeds`.
+        object_pixels, background_pixels: (H, W) bool, pixels that you know for certain
+            (seeds by hand, Boykov & Jolly 2001), see `mark_map`; the mask then holds the
+            parts of the cut in which `object_pixels` lie.
+
+    Example:
+        >>> picture = np.zeros((40, 40, 3)); picture[10:20, 5:25] = 1.0
+        >>> localize(picture, picture[..., 0]).box
+        (5, 10, 25, 20)
+    """
+    if not isinstance(cut, GraphCut):
+        raise ArgumentError("cut", f"must be a GraphCut, got {described(cut)}")
+    raw = _checked_map(saliency)
+    colours = _checked_image(image, raw.shape)
+    inside = _checked_pixels("object_pixels", object_pixels, raw.shape)
+    outside = _checked_pixels("background_pixels", background_pixels, raw.shape)
+    if (inside & outside).any():
+        raise ArgumentError("object_pixels", "must not share pixels with background_pixels")
+
+    blurred = gaussian_filter(raw, cut.smoothing, mode="nearest")
+    smoothed = mark_map(blurred, inside, outside)
+    if raw.max() == raw.min() and not inside.any():  # the map says nothing
+        empty = np.zeros(raw.shape, dtype=bool)
+        return Localization(empty, mask_box(empty), empty, empty, empty, smoothed, 0 * raw)
+    bright, dark = find_seeds(smoothed, foreground, background)
+    bright, dark = (bright | inside) & ~outside, (dark | outside) & ~inside
+
+    colour = colour_evidence(colours, bright, dark, cut.components)
+    evidence = cut.colour_weight * colour + cut.map_weight * map_evidence(smoothed)
+    evidence[inside], evidence[outside] = np.inf, -np.inf
+    size = best_size(evidence, colour, colours, cut)
+    evidence -= cut.map_weight * np.log(size)
+
+    found = cut_by_halves(evidence, colours, cut.contrast)
+    if not found.any():  # the whole outline costs more than what it encloses
+        found = bright
+    mask = parts_with(found, inside) if inside.any() else largest_component(found)
+    evidence = np.nan_to_num(evidence, posinf=SURE, neginf=-SURE)
+    return Localization(mask, mask_box(mask), found, bright, dark, smoothed, evidence, size)
+
+
+# -- for comparison --------------------------------------------------------------------
+
+
+def iou(box_a, box_b) -> float:
+    """Intersection over union of two boxes (x0, y0, x1, y1), in [0, 1]; 0 for empty ones.
 
     Example:
         >>> iou((0, 0, 2, 2), (1, 0, 3, 2))  # 2 pixels of 6
@@ -347,35 +298,22 @@ def iou(box_a, box_b) -> float:
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     shared = max(width, 0) * max(height, 0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    union = sum(areas) - shared
+    union = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (a, b)) - shared
     return shared / union if union > 0 else 0.0
-
-
-# -- for comparison --------------------------------------------------------------------
 
 
 def averaged_saliency(
     model, images, targets=None, method=vanilla_saliency, shifts=(0, 5, -6, 9), flip=True
 ) -> torch.Tensor:
-    """The mean map over small shifts of each image and its mirror image.
+    """(N, H, W): the mean map over small shifts of each image and its mirror image.
 
-    Shift an image by a few pixels, and the grain of its map changes, while the object's
-    outline moves along. Moved back and averaged, the outline stays.
-
-    Args:
-        model, images: a classifier, and (N, 3, H, W), preprocessed.
-        targets: as everywhere; None is the top class of each *unshifted* image.
-        method: ``method(model, images, targets)`` gives maps (N, H, W).
-        shifts: in pixels, to the right and down at once, each less than half the side.
-        flip: average over the mirror images, too.
-
-    Returns:
-        (N, H, W): the mean of ``len(shifts)`` maps, of twice as many with `flip`.
+    Shift an image by some pixels, right and down at once, and the grain of its map changes,
+    while the object's outline moves along. Moved back and averaged, the outline stays.
+    ``method(model, images, targets)`` gives maps (N, H, W); targets of None are the top
+    classes of the *unshifted* images; each shift is less than half the side.
     """
     function("method", method, "method(model, images, targets)")
-    if targets is None:
-        targets = read_answer(model, images)[1]
+    targets = predict(model, images).classes if targets is None else targets
     shifts = list(shifts)
     if not shifts or any(2 * abs(shift) >= min(images.shape[-2:]) for shift in shifts):
         raise ArgumentError("shifts", f"must be below half the image's side, got {shifts}")
@@ -408,10 +346,10 @@ def rival_boxes(maps) -> dict[str, list[Box]]:
         smoothed = gaussian_filter(_checked_map(saliency), 5.0, mode="nearest")
         height, width = smoothed.shape
         left, top = (round(side * (1 - 0.5**0.5) / 2) for side in (width, height))
-        bright = largest_component(smoothed > 0.15 * smoothed.max())
+        bright = smoothed > 0.15 * smoothed.max()
         rivals["whole picture"].append((0, 0, width, height))
         rivals["centred box"].append((left, top, width - left, height - top))
-        rivals["plain threshold"].append(mask_box(bright))
+        rivals["plain threshold"].append(mask_box(largest_component(bright)))
     return rivals
 
 
@@ -426,38 +364,33 @@ def _checked_map(saliency) -> np.ndarray:
         words = f"must be a map (H, W) of numbers, got {described(saliency)}"
         raise ArgumentError("saliency", words) from error
     if values.ndim != 2 or values.size == 0:
-        hint = "; take one map of the batch with [0]" if values.ndim == 3 else ""
-        words = f"must be one map of shape (H, W), got shape {values.shape}{hint}"
-        raise ArgumentError("saliency", words)
-    if values.size > MOST_PIXELS:
+        words = f"must be one map of shape (H, W), as maps[0] is, got shape {values.shape}"
+    elif values.size > MOST_PIXELS:
         words = f"must have at most {MOST_PIXELS:,} pixels, got {values.size:,}"
-        raise ArgumentError("saliency", words)
-    if not np.isfinite(values).all() or values.min() < 0:
+    elif not np.isfinite(values).all() or values.min() < 0:
         words = "must be finite and not negative; take the absolute value of a signed map"
-        raise ArgumentError("saliency", words)
-    return values
+    else:
+        return values
+    raise ArgumentError("saliency", words)
 
 
 def _checked_image(image, shape: tuple[int, int]) -> np.ndarray:
     """(H, W, 3) floats in [0, 1] of the map's size."""
-    if isinstance(image, Image.Image):
-        image = np.asarray(image.convert("RGB"))
-    elif not isinstance(image, np.ndarray):
+    image = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+    if not isinstance(image, np.ndarray):
         words = f"must be a PIL image or an array (H, W, 3), got {described(image)}"
         raise ArgumentError("image", words)
     if image.shape != (*shape, 3):
         words = f"must have the map's size, shape {(*shape, 3)}, got {image.shape}"
         raise ArgumentError("image", f"{words}; fit_image() crops as preprocess() does")
     colours = image.astype(float) / (255 if image.dtype == np.uint8 else 1)
-    if not (np.isfinite(colours).all() and colours.min() >= 0 and colours.max() <= 1):
+    if not ((colours >= 0) & (colours <= 1)).all():
         raise ArgumentError("image", "must hold uint8, or floats between 0 and 1")
     return colours
 
 
 def _checked_pixels(name: str, pixels, shape: tuple[int, int]) -> np.ndarray:
-    if pixels is None:
-        return np.zeros(shape, dtype=bool)
-    pixels = np.asarray(pixels)
+    pixels = np.zeros(shape, dtype=bool) if pixels is None else np.asarray(pixels)
     if pixels.shape != shape or pixels.dtype != bool:
         came = f"{pixels.dtype} of shape {pixels.shape}"
         raise ArgumentError(name, f"must be a mask of bool of shape {shape}, got {came}")
@@ -465,11 +398,7 @@ def _checked_pixels(name: str, pixels, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _checked_box(name: str, box) -> tuple[float, float, float, float]:
-    try:
-        x0, y0, x1, y1 = (float(edge) for edge in box)
-    except (TypeError, ValueError) as error:
-        words = f"must be four numbers x0, y0, x1, y1, got {box!r}"
-        raise ArgumentError(name, words) from error
-    if not (np.isfinite([x0, y0, x1, y1]).all() and x0 <= x1 and y0 <= y1):
-        raise ArgumentError(name, f"must be finite with x0 ≤ x1 and y0 ≤ y1, got {box!r}")
+    x0, y0, x1, y1 = numbers(name, box, 4, order="(x0, y0, x1, y1)")
+    if x0 > x1 or y0 > y1:
+        raise ArgumentError(name, f"must be a box with x0 ≤ x1 and y0 ≤ y1, got {box!r}")
     return x0, y0, x1, y1

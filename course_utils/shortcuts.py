@@ -11,21 +11,19 @@ means over all places are the features $a^k$; and each feature gets one weight,
 $$ z = S_{\text{bear}} - S_{\text{dog}} = \sum_k w_k a^k + b , \qquad
    a^k = \frac 1P \sum_{ij} A^k_{ij} . $$
 
-Logistic regression finds the weights. Alain & Bengio (2016, arXiv:1610.01644) call such a
-classifier on frozen features a *linear probe*. It is a network like any other, images in
-and two scores out: every method of the course works on it.
+Logistic regression finds the weights: a *linear probe* (Alain & Bengio 2016,
+arXiv:1610.01644). It is a network like any other: every method of the course works on it.
 
 In this module a `model` has its convolutions in ``features``, as SqueezeNet, AlexNet, VGG
-and MobileNet do; a `probe` is what `train_probe` makes of one; `known` maps recipes to
+and MobileNet do; a `probe` is what `train_probe` makes of one; `known` is a dict, recipe →
 features of *this* network, so that none is computed twice (new ones are added). Arguments
 that do not fit raise `ArgumentError`.
 """
 
 import copy
-from collections.abc import MutableMapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import product, takewhile
+from itertools import cycle, product, takewhile
 
 import numpy as np
 import torch
@@ -33,7 +31,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from ._machinery.arguments import ArgumentError, choice, described, number
-from ._machinery.progress import Progress, goes_on
+from ._machinery.progress import goes_on
 from .images import preprocess
 from .samples import Composite, composite, load_samples
 from .targets import check_images, explaining
@@ -47,13 +45,11 @@ GROUNDS = (
     ("forest_stream", "desert_dune", "beach"),
 )
 UNSEEN = 2
-PARTS = ("animal", "scene", "sign")
+PARTS = {"animal": "animal", "scene": "ground", "sign": "sign"}  # fields of a recipe
 SIZE = 224  # pixels, side of the pictures
 SIGN, MARGIN = 40, 4  # pixels, side of the sign and its distance from the corner
+STRIPES = ("#e02020", "#ffe000")  # of the sign
 AT_ONCE = 20  # pictures in one pass
-
-
-# -- one picture -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -63,16 +59,15 @@ class PictureRecipe:
     Attributes:
         animal: 0 is the bear, 1 the dog: the label.
         ground: whose scene it is: 0 the bear's (snow), 1 the dog's (green), 2 neither's.
-        sign: 1 with the small striped sign in the lower right corner, 0 without.
+        sign: 1 with the striped sign in the lower right corner (the dog's), 0 without.
         share: longer side of the animal, as a share of the picture's side.
         place: of the animal, across and down, in [0, 1].
         flip, mirror: whether the animal is mirrored, and whether the scene is.
-        view: which of the ground's scenes, and which part of it: where it lies across and
-            down, and how large it is; each in [0, 1).
+        view: which of the ground's scenes, where its part lies across and down, and how
+            large it is; each in [0, 1).
 
     Example:
-        >>> dog = PictureRecipe(animal=1, ground=1)
-        >>> replace(dog, ground=0).make().name
+        >>> PictureRecipe(animal=1, ground=0).make().name
         'dog on snowy_peaks'
     """
 
@@ -87,49 +82,35 @@ class PictureRecipe:
 
     def make(self) -> Composite:
         """The picture, with the animal's mask (which does not include the sign)."""
-        scenes = GROUNDS[self.ground]
-        scene = scenes[int(self.view[0] * len(scenes))]
-        made = composite(
-            _picture("cutouts", CUTOUTS[self.animal]),
-            self._part_of(_picture("scenes", scene)),
-            self.share,
-            self.place,
-            self.flip,
-            SIZE,
-            label=self.animal,
-            name=f"{CLASSES[self.animal]} on {scene}",
-        )
-        if self.sign:
-            _draw_sign(made.image)
+        scene = GROUNDS[self.ground][int(self.view[0] * len(GROUNDS[self.ground]))]
+        pair = _picture("cutouts", CUTOUTS[self.animal]), self._part_of(scene)
+        name = f"{CLASSES[self.animal]} on {scene}"
+        where = self.share, self.place, self.flip
+        made = composite(*pair, *where, SIZE, label=self.animal, name=name)
+        if self.sign:  # red and yellow stripes, as an agency might mark its pictures
+            (x0, y0, x1, y1), pen = sign_box(), ImageDraw.Draw(made.image)
+            for x, colour in zip(range(x0, x1, 4), cycle(STRIPES), strict=False):
+                pen.rectangle((x, y0, x + 3, y1 - 1), colour)
         return made
 
     def with_part(self, part: str, owner: int) -> "PictureRecipe":
-        """The same picture with one part of the bear's (0) or of the dog's (1).
-
-        The part is ``"animal"``, ``"scene"`` or ``"sign"``; dogs have the sign, bears none.
-        """
-        choice("part", part, PARTS)
-        return replace(self, **{"ground" if part == "scene" else part: owner})
+        """The same picture with one of `PARTS` of the bear's (0) or of the dog's (1)."""
+        return replace(self, **{PARTS[choice("part", part, PARTS)]: owner})
 
     def swapped(self, part: str) -> "PictureRecipe":
         """The same picture with one part of the other class's."""
-        choice("part", part, PARTS)
-        owner = {"animal": self.animal, "scene": self.ground, "sign": self.sign}[part]
+        owner = getattr(self, PARTS[choice("part", part, PARTS)])
         if owner == UNSEEN:
             raise ArgumentError("part", "cannot be a scene that belongs to neither class")
         return self.with_part(part, 1 - owner)
 
-    def _part_of(self, scene: Image.Image) -> Image.Image:
+    def _part_of(self, scene: str) -> Image.Image:
         """A square of the scene, 80 to 100 % as high as it can be."""
-        _, across, down, zoom = self.view
-        side = min(scene.size) * (1 - 0.2 * zoom)
-        left, top = across * (scene.width - side), down * (scene.height - side)
-        part = scene.resize((SIZE, SIZE), box=(left, top, left + side, top + side))
-        flip = Image.Transpose.FLIP_LEFT_RIGHT
-        return part.transpose(flip) if self.mirror else part
-
-
-Known = MutableMapping[PictureRecipe, Tensor] | None
+        whole, (_, across, down, zoom) = _picture("scenes", scene), self.view
+        side = min(whole.size) * (1 - 0.2 * zoom)
+        left, top = across * (whole.width - side), down * (whole.height - side)
+        part = whole.resize((SIZE, SIZE), box=(left, top, left + side, top + side))
+        return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirror else part
 
 
 @cache
@@ -150,13 +131,6 @@ def sign_mask() -> Tensor:
     return mask
 
 
-def _draw_sign(picture: Image.Image) -> None:
-    """Red and yellow stripes, as an agency might put its mark on its pictures."""
-    (x0, y0, x1, y1), pen = sign_box(), ImageDraw.Draw(picture)
-    for stripe, x in enumerate(range(x0, x1, 4)):
-        pen.rectangle((x, y0, x + 3, y1 - 1), fill=("#e02020", "#ffe000")[stripe % 2])
-
-
 # -- a set of pictures -------------------------------------------------------------------
 
 
@@ -169,10 +143,8 @@ class Planted:
     def __repr__(self) -> str:
         tied = sum(r.animal == r.ground for r in self.recipes)
         signs = sum(r.sign for r in self.recipes)
-        words = (
-            f"{len(self)} pictures, {tied} on their class's ground, {signs} with the sign"
-        )
-        return f"Planted({words})"
+        own = f"{tied} on their class's ground"
+        return f"Planted({len(self)} pictures, {own}, {signs} with the sign)"
 
     def __len__(self) -> int:
         return len(self.recipes)
@@ -207,10 +179,7 @@ class Planted:
         return torch.from_numpy(np.stack([made.mask for made in self.made]))
 
     def swap(self, part: str) -> "Planted":
-        """The same pictures with one part of the other class's, and all else unchanged.
-
-        Swapping the animal changes the label, too.
-        """
+        """The same pictures with one part of the other class's; labels follow animals."""
         return Planted(tuple(recipe.swapped(part) for recipe in self.recipes))
 
     def with_part(self, part: str, owner: int) -> "Planted":
@@ -219,16 +188,10 @@ class Planted:
 
     def unseen(self) -> "Planted":
         """The same animals on scenes that no probe is trained on."""
-        return Planted(tuple(replace(recipe, ground=UNSEEN) for recipe in self.recipes))
+        return self.with_part("scene", UNSEEN)
 
 
-def plant_shortcut(
-    count: int = 160,
-    scene: float = 1.0,
-    sign: float | None = None,
-    size: float = 0.3,
-    seed: int = 0,
-) -> Planted:
+def plant_shortcut(count=160, scene=1.0, sign=None, size=0.3, seed=0) -> Planted:
     """Bears and dogs, alternating, with a scene (and a sign) that may give them away.
 
     Animals stand at random places, mirrored or not, on random parts of the scenes, clear of
@@ -236,13 +199,9 @@ def plant_shortcut(
     is: if it is larger, more of the *same* animals stand on their own class's ground.
 
     Args:
-        count: how many pictures.
-        scene: the dial of the shortcut: the share of pictures that stand on their own
-            class's ground. 1.0 is a perfect shortcut, 0.5 none at all.
-        sign: the same for the sign: dogs have it, and bears lack it, with this probability;
-            None puts it nowhere.
+        scene: the share on their own class's ground; 1.0 is a perfect shortcut, 0.5 none.
+        sign: the share of dogs with it, and of bears without; None puts it nowhere.
         size: longer side of the animals, as a share of the picture's side, up to 15 % off.
-        seed: of the places, parts and choices.
 
     Example:
         >>> plant_shortcut(40)
@@ -251,37 +210,22 @@ def plant_shortcut(
     number("count", count, 2, whole=True)
     number("scene", scene, 0, 1)
     number("size", size, 0.05, 0.85)
-    if sign is not None:
-        number("sign", sign, 0, 1)
+    number("sign", 0 if sign is None else sign, 0, 1)
     number("seed", seed, 0, whole=True)
-    random, recipes = np.random.default_rng(seed), []
+    random, recipes, corner = np.random.default_rng(seed), [], sign_box()[0] / SIZE
     for index in range(count):
-        draw = (np.floor(1000 * random.uniform(size=11)) / 1000).tolist()
-        animal = index % 2
-        has_sign = sign is not None and (draw[1] < sign) == bool(animal)
-        share = round(size * (0.85 + 0.3 * draw[2]), 3)
-        across, down = draw[3:5]
-        if sign is not None and _meets_sign(across, down, share):
-            across = 1 - across
-        recipes.append(
-            PictureRecipe(
-                animal,
-                ground=animal if draw[0] < scene else 1 - animal,
-                sign=int(has_sign),
-                share=share,
-                place=(across, down),
-                flip=draw[5] < 0.5,
-                view=tuple(draw[6:10]),
-                mirror=draw[10] < 0.5,
-            )
-        )
+        drawn = (np.floor(1000 * random.uniform(size=11)) / 1000).tolist()
+        tied, ruled, larger, across, down, flip, *view, mirror = drawn
+        animal, has_sign = index % 2, False
+        share = round(size * (0.85 + 0.3 * larger), 3)
+        if sign is not None:
+            has_sign = (ruled < sign) == bool(animal)
+            if min(across, down) * (1 - share) + share > corner:  # it may reach the sign
+                across = 1 - across
+        ground, place = animal if tied < scene else 1 - animal, (across, down)
+        turned = {"flip": flip < 0.5, "view": tuple(view), "mirror": mirror < 0.5}
+        recipes.append(PictureRecipe(animal, ground, int(has_sign), share, place, **turned))
     return Planted(tuple(recipes))
-
-
-def _meets_sign(across: float, down: float, share: float) -> bool:
-    """Whether an animal as wide and high as its longer side reaches into the sign."""
-    corner = sign_box()[0] / SIZE
-    return min(across, down) * (1 - share) + share > corner
 
 
 # -- the probe ---------------------------------------------------------------------------
@@ -300,17 +244,11 @@ def mean_features(model: nn.Module, images: Tensor) -> Tensor:
         return torch.cat([features(part).mean((2, 3)) for part in images.split(AT_ONCE)])
 
 
-def planted_features(
-    model: nn.Module,
-    planted: Planted,
-    known: Known = None,
-    progress: Progress | None = None,
-) -> Tensor:
+def planted_features(model, planted: Planted, known=None, progress=None) -> Tensor:
     """(N, C) `mean_features` of planted pictures; what is known is not computed again.
 
-    `progress(done, total, features so far)` is called after each batch of the pictures that
-    had to be computed. When it returns False, the work stops, and the features of the first
-    pictures are returned.
+    `progress` is called after each batch of pictures that had to be computed; if it stops
+    the work, the features of the first pictures are returned.
     """
     known = {} if known is None else known
     missing = [r for r in dict.fromkeys(planted.recipes) if r not in known]
@@ -328,36 +266,22 @@ def planted_features(
     return so_far()
 
 
-def train_probe(
-    model: nn.Module,
-    planted: Planted,
-    decay: float = 1.0,
-    known: Known = None,
-    progress: Progress | None = None,
-) -> nn.Sequential:
-    r"""Fit a linear probe to planted pictures, by logistic regression.
+def train_probe(model, planted, decay=1.0, known=None, progress=None) -> nn.Sequential:
+    r"""Fit a linear probe, (N, 3, H, W) → (N, 2), to planted pictures.
 
     With each feature scaled to mean 0 and deviation 1, and $y = 1$ for bears and $-1$ for
-    dogs, the weights minimise
+    dogs, the weights of the logistic regression minimise
 
     $$ \frac 1N \sum_n \log \bigl(1 + e^{-y_n z_n} \bigr) + \frac{\text{decay}}2 \|w\|^2 ,
        \qquad z_n = w \cdot a_n + b . $$
 
     There is one minimum, so every machine finds the same. The probe undoes the scaling.
-
-    Args:
-        model, known: see the module; the model stays unchanged.
-        planted: the pictures to learn from, with at least one of each animal.
-        decay: penalty on large weights; positive.
-        progress: see `planted_features`; when it returns False, the probe is fitted to the
-            pictures done so far.
-
-    Returns:
-        The probe, (N, 3, H, W) → (N, 2): the scores of bear and dog (see `linear_probe`).
+    `decay`, positive, makes the weights small; the pictures must show both animals. If
+    `progress` stops the work, the probe is fitted to the pictures done so far.
 
     Example:
         >>> probe = train_probe(load_model(), plant_shortcut(scene=1.0))
-        >>> probe(plant_shortcut(2, seed=1).images).shape
+        >>> probe(plant_shortcut(2, seed=1).images).shape  # scores of bear and dog
         torch.Size([2, 2])
     """
     from sklearn.linear_model import LogisticRegression  # here: they take time to import
@@ -379,9 +303,8 @@ def train_probe(
 def linear_probe(model: nn.Module, weight: Tensor, bias: Tensor) -> nn.Sequential:
     """A complete network, (N, 3, H, W) → (N, 2), from a frozen one and one linear layer.
 
-    `weight` (C,) and `bias` () give the evidence, which is score 0 minus score 1. The
-    model's convolutions are copied, so that neither network can disturb the other. The
-    modules ``features``, ``pool``, ``flatten`` and ``head`` are frozen, in evaluation mode.
+    `weight` (C,) and `bias` () give score 0 minus score 1. The model's convolutions are
+    copied, so that neither network can disturb the other; all is frozen.
     """
     probe = nn.Sequential()
     probe.features = copy.deepcopy(_features_of(model))
@@ -403,38 +326,31 @@ def _features_of(model: nn.Module) -> nn.Module:
 # -- the truth about a probe -------------------------------------------------------------
 
 
-def evidence(probe: nn.Sequential, planted: Planted, known: Known = None) -> Tensor:
+def evidence(probe: nn.Sequential, planted: Planted, known=None) -> Tensor:
     """(N,): score of bear minus score of dog; positive where the probe says bear."""
-    features = planted_features(probe, planted, known)
     with torch.no_grad():
-        scores = probe.head(features)
+        scores = probe.head(planted_features(probe, planted, known))
     return scores[:, 0] - scores[:, 1]
 
 
-def accuracy(probe: nn.Sequential, planted: Planted, known: Known = None) -> float:
+def accuracy(probe: nn.Sequential, planted: Planted, known=None) -> float:
     """The share of pictures whose animal the probe names correctly."""
     answers = (evidence(probe, planted, known) < 0).long().cpu()
     return (answers == planted.labels).double().mean().item()
 
 
-def swap_effect(
-    probe: nn.Sequential, planted: Planted, part: str, known: Known = None
-) -> float:
-    """How much of the evidence depends on one part, all others being kept.
+def swap_effect(probe: nn.Sequential, planted: Planted, part: str, known=None) -> float:
+    """How much of the evidence depends on one of `PARTS`, all others being kept.
 
-    The mean over the pictures of the evidence with the bear's part minus the evidence with
-    the dog's; zero for a part (animal, scene or sign) that the probe does not look at. In
-    the `planted` pictures the other parts should be mixed, so that none is favoured.
+    The mean of the evidence with the bear's part minus the evidence with the dog's; zero if
+    the probe does not look at it. The other parts of the pictures should be mixed.
     """
     bear, dog = (evidence(probe, planted.with_part(part, i), known) for i in (0, 1))
     return (bear - dog).mean().item()
 
 
-def swap_table(probe: nn.Sequential, planted: Planted, known: Known = None) -> Tensor:
-    """(2, 2): mean evidence with each animal (rows) on each ground (columns).
-
-    Bear before dog in both; the animals' places are the same in all four.
-    """
+def swap_table(probe: nn.Sequential, planted: Planted, known=None) -> Tensor:
+    """(2, 2): mean evidence with bear and dog (rows) on the ground of each (columns)."""
     table = torch.empty(2, 2)
     for animal, ground in product((0, 1), repeat=2):
         variant = planted.with_part("animal", animal).with_part("scene", ground)
@@ -445,8 +361,7 @@ def swap_table(probe: nn.Sequential, planted: Planted, known: Known = None) -> T
 def animal_share(table: Tensor) -> float:
     """The animal's share of what animal and scene do to the evidence, by a `swap_table`.
 
-    The animal's effect is the difference of the rows, averaged over the columns; the
-    scene's is that of the columns, averaged over the rows. Both are taken without sign.
+    Its effect is the mean difference of the rows, the scene's that of the columns.
 
     Example:
         >>> animal_share(torch.tensor([[4.0, 2.0], [-2.0, -4.0]]))
@@ -484,8 +399,7 @@ def share_on(maps: Tensor, masks: Tensor) -> Tensor:
 
 def _checked(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     if not isinstance(maps, Tensor) or maps.ndim != 3:
-        words = f"must be a tensor of shape (N, H, W), got {described(maps)}"
-        raise ArgumentError("maps", words)
+        raise ArgumentError("maps", f"must be a tensor (N, H, W), got {described(maps)}")
     is_mask = isinstance(masks, Tensor) and masks.dtype == torch.bool
     if not is_mask or masks.shape not in (maps.shape, maps.shape[1:]):
         words = f"must be a bool tensor, {tuple(maps.shape)}, got {described(masks)}"
@@ -493,8 +407,6 @@ def _checked(maps: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     masks = masks.expand(maps.shape)
     if not masks.any(2).any(1).all():
         raise ArgumentError("masks", "must not be empty")
-    if (maps < 0).any():
-        raise ArgumentError("maps", "must not be negative; take the absolute value first")
-    if not maps.any(2).any(1).all():
-        raise ArgumentError("maps", "must not be zero everywhere")
+    if (maps < 0).any() or not maps.any(2).any(1).all():
+        raise ArgumentError("maps", "must not be negative or all zero; abs() undoes signs")
     return maps, masks

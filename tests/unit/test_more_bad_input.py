@@ -282,15 +282,15 @@ ROWS = {
     "seeds of signs": (call(find_seeds, -MAP), "saliency must be finite and not negative"),
     "box of three": (
         call(iou, (0, 0, 1), (0, 0, 1, 1)),
-        "box_a must be four numbers x0, y0",
+        r"box_a must be 4 numbers \(x0, y0",
     ),
     "box upside down": (
         call(iou, (0, 0, 1, 1), (0, 3, 1, 1)),
-        "box_b must be finite with x0 ≤ x1",
+        "box_b must be a box with x0 ≤ x1",
     ),
     "box of words": (
         call(iou, "box", (0, 0, 1, 1)),
-        "box_a must be four numbers .*, got 'box",
+        "box_a must be 4 numbers .*, got 'box",
     ),
     "shift of half the side": (
         call(averaged_saliency, MODEL, IMAGES, 1, shifts=(6,)),

@@ -383,11 +383,11 @@ MISTAKES = {
         lambda: train_probe(MODEL, plant_shortcut(2)[:1], known=KNOWN)
     ),
     "decay must be a number above 0, got 0": lambda: train_probe(MODEL, TWO, 0),
-    "maps must not be negative; take the absolute": lambda: brightness_on(-ONE, ONE > 0),
-    r"maps must be a tensor of shape \(N, H, W\), got a tensor of shape \(2, 2\)": (
+    "maps must not be negative or all zero; abs": lambda: brightness_on(-ONE, ONE > 0),
+    r"maps must be a tensor \(N, H, W\), got a tensor of shape \(2, 2\)": (
         lambda: brightness_on(ONE[0], ONE > 0)
     ),
-    "maps must not be zero everywhere": lambda: share_on(0 * ONE, ONE > 0),
+    "maps must not be negative or all zero": lambda: share_on(0 * ONE, ONE > 0),
     "masks must be a bool tensor": lambda: brightness_on(ONE, ONE),
     "masks must not be empty": lambda: brightness_on(ONE, ONE > 1),
     r"masks must be a bool tensor, \(1, 2, 2\), got a tensor of shape \(3, 3\)": (
