@@ -47,19 +47,17 @@ class Lab:
     def __init__(self, **controls: widgets.Widget):
         _close_labs_of_last_run(self)
         self.controls = controls
-        self.picture = widgets.Image(
-            format="png", layout={"max_width": "100%", "align_self": "flex-start"}
-        )
+        layout = {"max_width": "100%", "align_self": "flex-start"}
+        self.picture = widgets.Image(format="png", layout=layout)
         self.status, self.alternative = widgets.HTML(), widgets.HTML()
         self.failed, self.seconds = False, 0.0
         self.words = self._sentence = ""
         for control in controls.values():
-            control.observe(self._changed, names="value")
+            control.observe(lambda change: self.refresh(), names="value")
             if control.has_trait("error"):
                 control.observe(self._refused, names="error")
-        self.widget = widgets.VBox(
-            [row(*controls.values()), self.picture, self.status, self.alternative]
-        )
+        rows = [row(*controls.values()), self.picture, self.status, self.alternative]
+        self.widget = widgets.VBox(rows)
         self.widget.add_class("course-lab")
         self.refresh()
 
@@ -75,25 +73,50 @@ class Lab:
     def refresh(self) -> None:
         """Draw again; the status line shows the sentence, or the error."""
         start = time.perf_counter()
-        if self.attempt(lambda: self._show(*self.draw(**self.values))):
+        if self.attempt(lambda: self.show(*self.draw(**self.values))):
             self.seconds = time.perf_counter() - start
 
-    def attempt(self, action: Callable[[], str]) -> bool:
+    def attempt(self, action: Callable[[], str | None]) -> bool:
         """Do what the learner asked for; False if it failed.
 
-        The status line shows the sentence that `action` returns, with the warnings that
-        are meant for users, or the error.
+        The status line shows the sentence that `action` returns (None leaves it), with the
+        warnings that are meant for users, or the error.
         """
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 sentence = action()
         except Exception as error:
-            self._say_error(error)
+            self.say_error(error)
             return False
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        self._say(" ".join([sentence, *notes]))
+        if sentence is not None:
+            self.say(" ".join([sentence, *notes]))
         return True
+
+    def follow(self, control: widgets.Widget, action: Callable) -> None:
+        """Call ``action(value)`` whenever a control changes; an error is shown."""
+        control.observe(lambda c: self.attempt(lambda: action(c.new)), names="value")
+
+    def show(self, figure: Figure, sentence: str = "") -> str:
+        """Put a figure on the screen, its text alternative below; gives the sentence."""
+        png, self.words = to_png(figure), describe(figure)
+        self.picture.value, self.alternative.value = png, in_words(self.words)
+        return sentence
+
+    def say(self, sentence: str, error: bool = False) -> None:
+        """Write into the status line, which a screen reader announces."""
+        self.failed, self._sentence = error, sentence
+        style = "color: #b00020; font-weight: bold" if error else ""
+        kind = "lab-error" if error else "lab-status"
+        self.status.value = (
+            f"<div class='{kind}' role='status' aria-live='polite' style='{style}'>"
+            f"{'⚠ ' if error else ''}{html.escape(sentence)}</div>"
+        )
+
+    def say_error(self, error: BaseException) -> None:
+        """Write an error into the status line."""
+        self.say(str(error) or type(error).__name__, error=True)
 
     def add_row(self, *parts: widgets.Widget, at: int = 1) -> widgets.HBox:
         """Put a row of widgets at a place below the controls, which are row 0."""
@@ -103,10 +126,7 @@ class Lab:
         return added
 
     def close(self) -> None:
-        """Remove the lab's widgets, and free its pictures, maps and networks.
-
-        A cell that runs again closes the labs of its last run.
-        """
+        """Remove the lab's widgets, and free its pictures, maps and networks."""
         if self.is_open:
             for part in list(_parts(self.widget)):
                 part.close()
@@ -117,49 +137,22 @@ class Lab:
         """Whether it has not been closed."""
         return "widget" in vars(self)
 
-    def _changed(self, change) -> None:
-        self.refresh()
-
     def _refused(self, change) -> None:
         if change.new:
-            self._say(f"{change.new}. The picture is unchanged.", error=True)
-
-    def _show(self, figure: Figure, sentence: str = "") -> str:
-        png, self.words = to_png(figure), describe(figure)
-        self.picture.value, self.alternative.value = png, in_words(self.words)
-        return sentence
-
-    def _say_error(self, error: BaseException) -> None:
-        self._say(str(error) or type(error).__name__, error=True)
-
-    def _say(self, sentence: str, error: bool = False) -> None:
-        self.failed, self._sentence = error, sentence
-        style = "color: #b00020; font-weight: bold" if error else ""
-        kind = "lab-error" if error else "lab-status"
-        self.status.value = (
-            f"<div class='{kind}' role='status' aria-live='polite' style='{style}'>"
-            f"{'⚠ ' if error else ''}{html.escape(sentence)}</div>"
-        )
+            self.say(f"{change.new}. The picture is unchanged.", error=True)
 
     def _ipython_display_(self) -> None:
         """The live widget; its still picture where no widget can be; a fixed text."""
         if hasattr(self.widget, "_handle_displayed"):  # ipywidgets 7
             self.widget._handle_displayed()
-        view = {
-            "version_major": 2,
-            "version_minor": 0,
-            "model_id": self.widget.model_id,
-        }
         words = f"Interactive: {self.title}. {self._sentence} {self.words}"
-        display(
-            {
-                "application/vnd.jupyter.widget-view+json": view,
-                "image/png": base64.b64encode(lighten(self.picture.value)).decode(),
-                "text/plain": words,
-            },
-            metadata={"image/png": {"alt": words}},
-            raw=True,
-        )
+        view = {"model_id": self.widget.model_id, "version_major": 2, "version_minor": 0}
+        forms = {
+            "application/vnd.jupyter.widget-view+json": view,
+            "image/png": base64.b64encode(lighten(self.picture.value)).decode(),
+            "text/plain": words,
+        }
+        display(forms, metadata={"image/png": {"alt": words}}, raw=True)
 
 
 # -- a cell that runs again --------------------------------------------------------------

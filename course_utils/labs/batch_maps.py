@@ -7,10 +7,9 @@ from torch import nn
 
 from ..figures import map_limits, map_panel, plot_panels, smooth
 from ..figures.maps import overlay_panel
-from ..images import deprocess
 from ..models import class_name
 from .base import Lab
-from .controls import PAIR, Asked, ClassPicker, dropdown, photographs
+from .controls import PAIR, Asked, ClassPicker, dropdown
 
 CHANNEL_RULES = {
     "largest |slope| of the colours": lambda g: g.abs().amax(dim=0),
@@ -19,26 +18,21 @@ CHANNEL_RULES = {
     "green only": lambda g: g[1].abs(),
     "blue only": lambda g: g[2].abs(),
 }
+SCALES = [("each map its own", "each"), ("one for both", "shared")]
 
 
 class BatchMapsLab(Lab):
-    """The map of the top class beside the map of any other class.
-
-    Args:
-        model: a classifier; the bundled SqueezeNet unless given.
-    """
+    """The map of the top class beside the map of any other class."""
 
     title = "Maps of two classes of one photograph"
 
     def __init__(self, model: nn.Module | None = None):
-        self.asked = Asked(model, photographs())
+        self.asked = Asked(model)
         super().__init__(
             photo=dropdown("photograph", [*self.asked.pictures], PAIR),
             target=ClassPicker("shepherd", fixed=(), label="other class"),
             channels=dropdown("colours", [*CHANNEL_RULES]),
-            scale=dropdown(
-                "scale", [("each map its own", "each"), ("one for both", "shared")]
-            ),
+            scale=dropdown("scale", SCALES),
             cmap=dropdown("colour map", ["inferno", "hot", "viridis", "gray"]),
             overlaid=widgets.Checkbox(description="laid over the photograph"),
         )
@@ -50,15 +44,11 @@ class BatchMapsLab(Lab):
         maps = [rule(self.asked.gradient(photo, c)).numpy() for c in classes.values()]
         alike = np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1]
         maps = [smooth(m) for m in maps] if overlaid else maps
-        picture = deprocess(self.asked.images(photo)[0])
-        panels = [(picture, photo.replace("_", " "), {})]
-        limits = map_limits(maps, scale)
+        panels, limits = [self.asked.panel(photo)], map_limits(maps, scale)
         for (word, c), values, limit in zip(classes.items(), maps, limits, strict=True):
-            title = f"{word}: {class_name(c)}"
-            if overlaid:
-                panels.append(overlay_panel(picture, values, title, limit, cmap))
-            else:
-                panels.append(map_panel(values, title, limit, cmap))
+            drawn = values, f"{word}: {class_name(c)}", limit, cmap
+            picture = panels[0][0]
+            panels.append(overlay_panel(picture, *drawn) if overlaid else map_panel(*drawn))
         standing = "; ".join(self.asked.standing(photo, c) for c in classes.values())
         words = f"{standing}. Correlation of the two maps: {alike:.2f}."
         return plot_panels(panels, size=3.0), words

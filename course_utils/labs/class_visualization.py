@@ -7,31 +7,23 @@ from torch import nn
 
 from ..class_visualization import Visualization, judge, visualize_class
 from ..models import class_name, load_model
-from .controls import ClassPicker, dropdown, photographs, save_field, slider
+from .controls import ClassPicker, button, dropdown, path_field, photographs, slider
 from .live import LiveLab
 
+WRITTEN = [("waves, decorrelated colours", "fourier"), ("pixels", "pixel")]
 WEIGHTS = [("off" if w == 0 else f"{w:g}", w) for w in (0, 1e-4, 1e-3, 1e-2)]
 
 
 class ClassVisualizationLab(LiveLab):
-    """Choose a class and a recipe; play, stop, save.
-
-    Args:
-        model: a classifier of ImageNet's classes; the bundled SqueezeNet unless given.
-        size: side of the picture in pixels.
-
-    Attributes:
-        file, save_button: the text field and the button at the end.
-    """
+    """Choose a class and a recipe for a picture, `size` pixels wide; play, stop, save."""
 
     title = "A picture that a network likes"
 
     def __init__(self, model: nn.Module | None = None, size: int = 160):
         self.model, self.size = load_model() if model is None else model, size
-        written = [("waves, decorrelated colours", "fourier"), ("pixels", "pixel")]
         super().__init__(
             target=ClassPicker("castle", fixed=()),
-            parametrization=dropdown("written as", written),
+            parametrization=dropdown("written as", WRITTEN),
             robust=widgets.Checkbox(True, description="random size, angle and place"),
             jitter=slider("jitter (px)", 8, 0, 32, 4),
             blur_every=slider("blur every", 0, 0, 20, 5),
@@ -41,25 +33,23 @@ class ClassVisualizationLab(LiveLab):
             seed=slider("seed", 0, 0, 20),
             start=dropdown("start from", ["noise", *photographs()]),
         )
-        self.file, self.save_button = save_field(
-            "save as", "my-class.png", "save", self.save
-        )
-        self.add_row(self.file, self.save_button, at=len(self.widget.children))
+        self.file = path_field("save as", "my-class.png")
+        self.save_button = button("save", "save", self.save)
+        self.add_row(self.file, self.save_button, at=5)
 
     def draw(self, **values) -> tuple[Figure, str]:
         """The picture before its first step."""
-        so_far = visualize_class(self.model, **(self._arguments(values) | {"steps": 0}))
-        figure, _ = self.draw_result(so_far, **values)
+        figure, _ = self.draw_result(self._visualize(values | {"steps": 0}), **values)
         name = class_name(values["target"])
         return figure, f"Press start to look for the picture of {name}."
 
     def compute(self, report, **values) -> Visualization:
         """Run `visualize_class`, reporting each step."""
 
-        def progress(done: int, total: int, so_far: Visualization) -> bool:
-            return report(done, total, so_far, f"score {so_far.history[-1]:.1f}")
+        def progress(step: int, steps: int, so_far: Visualization) -> bool:
+            return report(step, steps, so_far, f"score {so_far.history[-1]:.1f}")
 
-        return visualize_class(self.model, **self._arguments(values), progress=progress)
+        return self._visualize(values, progress)
 
     def draw_result(self, result: Visualization, **values) -> tuple[Figure, str]:
         """The picture beside its score at each step, and the recipe in words."""
@@ -90,22 +80,18 @@ class ClassVisualizationLab(LiveLab):
         picture, notes = self.result.save(self.file.value.strip())
         return f"Saved {picture} and, with the run's settings, {notes.name}."
 
-    def _arguments(self, values: dict) -> dict:
+    def _visualize(self, values: dict, progress=None) -> Visualization:
         start = photographs().get(values["start"])  # None for noise
-        return values | {"start": start, "size": self.size}
+        given = values | {"start": start, "size": self.size, "progress": progress}
+        return visualize_class(self.model, **given)
 
 
 def _recipe(values: dict) -> str:
     """The settings of a run in two lines."""
     written = "waves" if values["parametrization"] == "fourier" else "pixels"
-    parts = [
-        f"{written} from {values['start'].replace('_', ' ')}",
-        f"seed {values['seed']}",
-        f"jitter {values['jitter']}",
-        "random size and angle" if values["robust"] else "",
-        f"blur every {values['blur_every']}" if values["blur_every"] else "",
-        f"L2 {values['l2']:g}" if values["l2"] else "",
-        f"variation {values['tv']:g}" if values["tv"] else "",
-    ]
-    parts = [part for part in parts if part]
-    return ", ".join(parts[:3]) + ("\n" + ", ".join(parts[3:]) if parts[3:] else "")
+    first = [f"{written} from {values['start'].replace('_', ' ')}"]
+    first += [f"seed {values['seed']}", f"jitter {values['jitter']}"]
+    words = {"blur_every": "blur every", "l2": "L2", "tv": "variation"}
+    second = ["random size and angle"] if values["robust"] else []
+    second += [f"{text} {values[k]:g}" for k, text in words.items() if values[k]]
+    return "\n".join(", ".join(line) for line in (first, second) if line)

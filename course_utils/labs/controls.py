@@ -11,38 +11,34 @@ import ipywidgets as widgets
 import torch
 import traitlets
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._machinery.arguments import naming
+from .._machinery.hooks import watching
 from ..gradients import input_gradient
-from ..images import load_image, preprocess, uploaded_files
-from ..models import Unit, class_name, class_names, find_classes, load_model
+from ..images import deprocess, load_image, preprocess, uploaded_files
+from ..models import class_name, class_names, find_classes, friendly_layers, load_model
 from ..samples import load_samples, two_class_picture
-from ..targets import read_answer
+from ..targets import predict
 
 LABEL = {"description_width": "90px"}
 WIDE = {"style": LABEL, "layout": {"width": "330px"}}
 PAIR = "parrot and dog, side by side"
 FILLS = {"mean colour": "mean", "blurred picture": "blur", "black": "black"}
+TOP = (("top class", None),)
 NO_CLASS = -1  # in a list: a Dropdown takes None for "nothing is chosen" and shows a blank
 ANSWERS = 64  # that an object keeps; a map takes 0.6 MB
 
 # -- single controls ---------------------------------------------------------------------
 
 
-def slider(
-    label: str, value: float, low: float, high: float, step: float = 1
-) -> widgets.IntSlider | widgets.FloatSlider:
+def slider(label: str, value: float, low: float, high: float, step: float = 1):
     """A slider of whole numbers; of floats if `step` is a float."""
-    fractions, more = isinstance(step, float), {}
-    if fractions:
+    kind, look = widgets.IntSlider, {"description": label, "continuous_update": False}
+    if isinstance(step, float):
         decimals = 2 if step < 0.1 else 1 if step < 1 else 0
-        more = {"readout_format": f".{decimals}f"}
-    kind = widgets.FloatSlider if fractions else widgets.IntSlider
-    return kind(
-        value, min=low, max=high, step=step, description=label, continuous_update=False,
-        **more, **WIDE,
-    )  # fmt: skip
+        kind, look["readout_format"] = widgets.FloatSlider, f".{decimals}f"
+    return kind(value, min=low, max=high, step=step, **look, **WIDE)
 
 
 def dropdown(label: str, options: Sequence, value=None) -> widgets.Dropdown:
@@ -56,15 +52,17 @@ def row(*parts: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(parts, layout={"flex_flow": "row wrap"})
 
 
-def save_field(
-    label: str, value: str, button: str, save: Callable[[], object]
-) -> tuple[widgets.Text, widgets.Button]:
-    """A text field for where to save, and the button that saves."""
-    field = widgets.Text(value=value, description=label, **WIDE)
-    field.add_class("course-lab-save")
-    pressed = widgets.Button(description=button, icon="save")
-    pressed.on_click(lambda _: save())
-    return field, pressed
+def button(text: str, icon: str, press: Callable[[], object], **look) -> widgets.Button:
+    """A button that calls `press`."""
+    made = widgets.Button(description=text, icon=icon, **look)
+    made.on_click(lambda _: press())
+    return made
+
+
+def path_field(label: str, value: str = "", **look) -> widgets.Text:
+    """A text field for a file, a folder or an address."""
+    field = widgets.Text(value=value, description=label, **WIDE | look)
+    return field.add_class("course-lab-save")
 
 
 # -- pictures, and a network that is asked about them ------------------------------------
@@ -98,31 +96,69 @@ class Asked:
 
     Args:
         model: a classifier, (N, 3, H, W) → (N, classes); the bundled SqueezeNet if None.
-        pictures: name → picture; pictures that join later can be asked about, too.
+        pictures: name → picture; one that joins later can be asked about, too. The
+            course's photographs unless given.
+        names: of its classes; ImageNet's unless given.
+        size, colours: of `preprocess`, where the network wants its own (mean and std).
     """
 
-    def __init__(self, model: nn.Module | None, pictures: Mapping[str, Image.Image]):
+    def __init__(self, model, pictures=None, names=None, size: int = 224, **colours):
         self.model = load_model() if model is None else model
-        self.pictures = pictures
+        self.pictures = photographs() if pictures is None else pictures
+        self.names, self.size, self.colours = names, size, colours
+
+    def prepare(self, picture: Image.Image) -> Tensor:
+        """(1, 3, size, size): a picture, preprocessed, on the network's device."""
+        weight = next(self.model.parameters(), torch.empty(0))
+        return preprocess(picture, self.size, **self.colours).to(weight.device)
 
     @kept
     def images(self, photo: str) -> Tensor:
-        """(1, 3, 224, 224): the picture, preprocessed, on the network's device."""
-        weight = next(self.model.parameters(), torch.empty(0))
-        return preprocess(self.pictures[photo]).to(weight.device)
+        """(1, 3, size, size): one of the pictures, prepared."""
+        return self.prepare(self.pictures[photo])
+
+    def panel(self, photo: str) -> tuple:
+        """The picture as the network sees it, as one of the panels of `plot_panels`."""
+        picture = deprocess(self.images(photo)[0], **self.colours)
+        return picture, photo.replace("_", " "), {}
 
     @kept
     def scores(self, photo: str) -> Tensor:
         """(classes,), before softmax."""
-        return read_answer(self.model, self.images(photo))[2][0].cpu()
+        return predict(self.model, self.images(photo)).outputs[0].cpu()
+
+    @kept
+    def layers(self) -> dict[str, tuple[str, int]]:
+        """Path → friendly name and number of channels, of the layers that have channels."""
+        named = {path: name for name, path in friendly_layers(self.model).items()}
+        modules, shapes = {p: self.model.get_submodule(p) for p in named}, {}
+        with watching(modules, lambda path, output: shapes.update({path: output.shape})):
+            predict(self.model, self.images(next(iter(self.pictures))))
+        counts = {path: shape[1] for path, shape in shapes.items() if len(shape) in (2, 4)}
+        return {p: (name, counts[p]) for p, name in named.items() if p in counts}
+
+    def explained(self) -> list[tuple[str, str]]:
+        """What can be explained, for a list: a class ("") or a layer's unit (its path)."""
+        layers = self.layers().items()
+        units = [(f"unit of {name} ({path})", path) for path, (name, _) in layers]
+        return [("a class", ""), *units]
+
+    @kept
+    def output(self, photo: str, layer: str) -> Tensor:
+        """(channels, …): what a layer, given by its path, makes of the picture."""
+        found, layers = [], {layer: self.model.get_submodule(layer)}
+        # A copy, as an in-place ReLU behind the layer would change it.
+        with watching(layers, lambda _, output: found.append(output[0].clone())):
+            predict(self.model, self.images(photo))
+        return found[-1]
 
     def target(self, photo: str, wanted: int | None = None) -> int:
         """The class to explain: `wanted`, or the top class if that is None."""
         return int(self.scores(photo).argmax()) if wanted is None else wanted
 
     @kept
-    def gradient(self, photo: str, target: int | Unit, rule: str = "vanilla") -> Tensor:
-        """(3, 224, 224): the slope of the target's score at each pixel."""
+    def gradient(self, photo: str, target, rule: str = "vanilla") -> Tensor:
+        """(3, 224, 224): the slope at each pixel of a class's or a `Unit`'s score."""
         return input_gradient(self.model, self.images(photo), target, rule)[0].cpu()
 
     def standing(self, photo: str, target: int) -> str:
@@ -150,48 +186,39 @@ class ClassPicker(widgets.HBox):
 
     value = traitlets.Any(allow_none=True)
 
-    def __init__(
-        self,
-        word: str = "",
-        fixed: Sequence[tuple[str, int | None]] = (("top class", None),),
-        names: Sequence[str] | None = None,
-        label: str = "class",
-    ):
+    def __init__(self, word: str = "", fixed=TOP, names=None, label: str = "class"):
         self._fixed = [(text, NO_CLASS if v is None else v) for text, v in fixed]
-        self._names = class_names() if names is None else names
-        self.search = widgets.Text(
-            value=word,
-            placeholder="a word, such as cat",
-            description=label,
-            style=LABEL,
-            layout={"width": "230px"},
-        )
-        self.choice = widgets.Dropdown(layout={"width": "220px"})
+        look = {"placeholder": "a word, such as cat", "layout": {"width": "230px"}}
+        self.search = widgets.Text(value=word, description=label, style=LABEL, **look)
+        nothing = [("", NO_CLASS)]
+        self.choice = widgets.Dropdown(options=nothing, layout={"width": "220px"})
         self.note = widgets.HTML()
         super().__init__([self.search, self.choice, self.note])
-        self._find()
+        self.offer(names)
         self.search.observe(self._find, names="value")
-        self.choice.observe(self._chosen, names="value")
+        ends = (self.choice, "value"), (self, "value")
+        traitlets.dlink(*ends, lambda index: None if index == NO_CLASS else index)
+
+    def offer(self, names: Sequence[str] | None) -> None:
+        """Search among other names, from now on; ImageNet's if None."""
+        self._names = class_names() if names is None else names
+        self._find()
+
+    def switch(self, on: bool) -> None:
+        """Switch search and list on or off."""
+        self.search.disabled = self.choice.disabled = not on
 
     def _find(self, change=None) -> None:
-        found, self.note.value = [], ""
-        if self.search.value.strip():
-            try:
-                with naming(word="The word"):
-                    found = find_classes(self.search.value, self._names)
-            except ValueError as error:
-                text = html.escape(str(error))
-                self.note.value = f"<span role='status'>{text}</span>"
-                return  # the choice stays
+        word, self.note.value = self.search.value, ""
+        try:
+            with naming(word="The word"):
+                found = find_classes(word, self._names) if word.strip() else []
+        except ValueError as error:
+            self.note.value = f"<span role='status'>{html.escape(str(error))}</span>"
+            return  # the choice stays
         matches = [(f"{name} ({index})", index) for index, name in found]
-        options = [*matches, *self._fixed] or [(self._names[0], 0)]
-        with self.hold_trait_notifications():
-            self.choice.options = options
-            self.choice.value = options[0][1]
-        self._chosen()
-
-    def _chosen(self, change=None) -> None:
-        self.value = None if self.choice.value == NO_CLASS else self.choice.value
+        # With other options a Dropdown takes the first of them.
+        self.choice.options = [*matches, *self._fixed] or [(self._names[0], 0)]
 
 
 class PicturePicker(widgets.HBox):
@@ -201,56 +228,38 @@ class PicturePicker(widgets.HBox):
     nothing: `error` says what is wrong with it, and the lab shows that.
 
     Args:
-        pictures: name → picture.
+        pictures: name → picture; the course's photographs unless given. The attribute of
+            this name has the uploads, too.
         value: the name chosen at first; the first one unless given.
-        label: the description in front of the list.
-
-    Attributes:
-        pictures: name → picture, uploads included.
     """
 
     value = traitlets.Unicode()
     error = traitlets.Unicode()
 
-    def __init__(
-        self,
-        pictures: Mapping[str, Image.Image],
-        value: str | None = None,
-        label: str = "photograph",
-    ):
-        self.pictures = dict(pictures)
-        self.choice = dropdown(label, [*self.pictures], value)
+    def __init__(self, pictures: Mapping | None = None, value: str | None = None):
+        self.pictures = dict(photographs() if pictures is None else pictures)
+        self.choice = dropdown("photograph", [*self.pictures], value)
         self.upload = widgets.FileUpload(
             accept="image/*", description="Upload a picture", layout={"width": "180px"}
         )
-        super().__init__([self.choice, self.upload], value=self.choice.value)
-        self.choice.observe(self._chosen, names="value")
+        super().__init__([self.choice, self.upload])
+        traitlets.dlink((self.choice, "value"), (self, "value"))
         self.upload.observe(self._uploaded, names="value")
-
-    def _chosen(self, change) -> None:
-        self.value = change.new
 
     def _uploaded(self, change) -> None:
         self.error = ""
-        files = uploaded_files(change.new)
-        if not files:
-            return
-        name, data = files[-1]
-        try:
-            with naming(source="The upload"):
-                picture = load_image({name: {"content": data}})
-        except ValueError as error:
-            self.error = str(error)
-            return
-        self.add(name, picture)
+        for name, data in uploaded_files(change.new)[-1:]:
+            try:
+                with naming(source="The upload"):
+                    self.add(name, load_image({name: {"content": data}}))
+            except ValueError as error:
+                self.error = str(error)
 
     def add(self, name: str, picture: Image.Image) -> None:
         """Add a picture to the list, under a name that is free, and choose it."""
         free = (name, *(f"{name} ({n})" for n in range(2, len(self.pictures) + 3)))
         name = next(text for text in free if text not in self.pictures)
         self.pictures[name] = picture
-        self.choice.unobserve(self._chosen, names="value")  # the list is between two states
-        self.choice.options = [*self.pictures]
-        self.choice.value = name
-        self.choice.observe(self._chosen, names="value")
-        self.value = name
+        with self.hold_trait_notifications():  # the list is between two states
+            self.choice.options = [*self.pictures]
+            self.choice.value = name

@@ -8,11 +8,13 @@ import html
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from .base import Lab
+from .controls import button
 
 SHARE = 0.2  # of the time may go into drawing while it computes
 PAUSE = 0.3  # seconds between two pictures, at least
@@ -40,9 +42,8 @@ class LiveLab(Lab):
     ...         figure.subplots().bar(["n"], [result])
     ...         return figure, f"counted to {result}"
 
-    A control that is changed while nothing has been computed yet redraws the state at
-    rest. Once there is a result it stays on the screen, whatever is changed, until the
-    next start. `stop` keeps the result so far.
+    Until something has been computed, a changed control redraws the state at rest. A result
+    stays on the screen until the next start; `stop` keeps the result so far.
 
     Attributes:
         result: of the last computation, also when it was stopped; None before.
@@ -51,21 +52,13 @@ class LiveLab(Lab):
         start_button, stop_button, bar, counter: the widgets below the controls.
     """
 
-    start_label = "start"
-
     def __init__(self, **controls: widgets.Widget):
         self.result, self.computed_with, self.running = None, {}, False
         self._thread, self._stop, self._lock = None, threading.Event(), threading.Lock()
-        self.start_button = widgets.Button(
-            description=self.start_label, icon="play", button_style="primary"
-        )
-        self.stop_button = widgets.Button(description="stop", icon="stop", disabled=True)
-        self.bar = widgets.FloatProgress(
-            min=0, max=1, layout={"width": "260px"}, style={"bar_color": "#c1440e"}
-        )
-        self.counter = widgets.HTML()
-        self.start_button.on_click(lambda _: self.start())
-        self.stop_button.on_click(lambda _: self.stop())
+        self.start_button = button("start", "play", self.start, button_style="primary")
+        self.stop_button = button("stop", "stop", self.stop, disabled=True)
+        look = {"layout": {"width": "260px"}, "style": {"bar_color": "#c1440e"}}
+        self.bar, self.counter = widgets.FloatProgress(min=0, max=1, **look), widgets.HTML()
         super().__init__(**controls)
         buttons = self.add_row(self.start_button, self.stop_button, self.bar, self.counter)
         buttons.layout.align_items = "center"
@@ -75,9 +68,9 @@ class LiveLab(Lab):
     def compute(self, report: Callable[..., bool], **values):
         """The long computation for the controls' `values`; returns its result.
 
-        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is
-        the result so far, `words` a few words for the counter. It returns False
-        once the stop button was pressed; then return the result so far.
+        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is the one
+        so far, `words` a few words for the counter. It returns False once the stop button
+        was pressed; then return the result so far.
         """
         raise NotImplementedError
 
@@ -88,7 +81,7 @@ class LiveLab(Lab):
     def add_looks(self, *controls: widgets.Widget) -> None:
         """Put controls that only look at the result below the buttons."""
         for control in controls:
-            control.observe(self._looked, names="value")
+            control.observe(lambda change: self.look(), names="value")
         self.add_row(*controls, at=2)
 
     # -- running -----------------------------------------------------------------------
@@ -102,10 +95,9 @@ class LiveLab(Lab):
             self._stop.clear()
             self.start_button.disabled, self.stop_button.disabled = True, False
             self.bar.value, self.bar.bar_style, self.counter.value = 0, "", ""
-            self._say("Running …")
-            self._thread = threading.Thread(
-                target=self._run, args=(self.values,), daemon=True
-            )
+            self.say("Running …")
+            run = partial(self._run, self.values)
+            self._thread = threading.Thread(target=run, daemon=True)
             self._thread.start()
         return True
 
@@ -129,81 +121,60 @@ class LiveLab(Lab):
                 super().close()
 
     def _run(self, values: dict) -> None:
-        report = _Report(self, values)
+        self._begun = self._shown = time.perf_counter()
+        self._pause, self._step = PAUSE, (0, 0, "")
+
+        def report(step: int, steps: int, result=None, words: str = "") -> bool:
+            self._step = step, steps, words
+            if result is not None:
+                self.result, self.computed_with = result, values
+            if time.perf_counter() - self._shown > self._pause:
+                self._count()
+                if result is not None:
+                    self._draw_so_far()
+                self._shown = time.perf_counter()
+            return not self._stop.is_set()
+
         try:
-            report.keep(self.compute(report, **values))
-            report.draw(self.result)
-            report.count()
+            self.result, self.computed_with = self.compute(report, **values), values
+            sentence = self._draw_so_far()
             ended = "Stopped after" if self._stop.is_set() else "Done:"
-            self._say(f"{ended} {report.counted}. {report.sentence}")
+            self.say(f"{ended} {self._count()}. {sentence}")
             self.bar.bar_style = "" if self._stop.is_set() else "success"
         except BaseException as error:  # SystemExit would end the thread without a word
             self.bar.bar_style = "danger"
-            self._say_error(error)
+            self.say_error(error)
         finally:
             self.running = False
             self.start_button.disabled, self.stop_button.disabled = False, True
 
-    def refresh(self) -> None:
-        """Draw the state at rest, but never over a result."""
-        if self.running:
-            return
-        if self.result is None:
-            super().refresh()
-        else:
-            self._say(f"Press {self.start_label} to compute with the changed controls.")
+    def _count(self) -> str:
+        """Move the bar and the words beside it; returns steps and seconds in words."""
+        step, steps, words = self._step
+        counted = f"{step} of {steps} steps in {time.perf_counter() - self._begun:.1f} s"
+        self.bar.value = step / max(steps, 1)
+        self.counter.value = html.escape(f"{counted}, {words}" if words else counted)
+        return counted
 
-    def _looked(self, change) -> None:
-        if self.running:
-            return
-        if self.result is None:
-            self._say(f"Press {self.start_label} first: there is nothing to look at yet.")
-            return
-        values = self.computed_with
-        self.attempt(lambda: self._show(*self.draw_result(self.result, **values)))
-
-
-class _Report:
-    """How far a computation has come: moves the bar, and draws when it is time to."""
-
-    def __init__(self, lab: LiveLab, values: dict):
-        self.lab, self.values = lab, values
-        self.begun = self.shown = time.perf_counter()
-        self.pause, self.sentence = PAUSE, ""
-        self.step, self.steps, self.words = 0, 0, ""
-
-    def __call__(self, step: int, steps: int, result=None, words: str = "") -> bool:
-        """Note one step; False once the lab was asked to stop."""
-        self.step, self.steps, self.words = step, steps, words
-        if result is not None:
-            self.keep(result)
-        if time.perf_counter() - self.shown > self.pause:
-            self.count()
-            if result is not None:
-                self.draw(result)
-            self.shown = time.perf_counter()
-        return not self.lab._stop.is_set()
-
-    def keep(self, result) -> None:
-        """Hand the lab the result so far."""
-        self.lab.result, self.lab.computed_with = result, self.values
-
-    @property
-    def counted(self) -> str:
-        """Steps and seconds since the start, in words."""
-        seconds = time.perf_counter() - self.begun
-        return f"{self.step} of {self.steps} steps in {seconds:.1f} s"
-
-    def count(self) -> None:
-        """Move the bar and the words beside it."""
-        self.lab.bar.value = self.step / max(self.steps, 1)
-        text = ", ".join(part for part in (self.counted, self.words) if part)
-        self.lab.counter.value = html.escape(text)
-
-    def draw(self, result) -> None:
+    def _draw_so_far(self) -> str:
         """Put the result on the screen; drawing must not eat up the time to compute."""
         start = time.perf_counter()
-        figure, self.sentence = self.lab.draw_result(result, **self.values)
-        self.lab._show(figure)
-        self.lab.seconds = time.perf_counter() - start
-        self.pause = max(PAUSE, self.lab.seconds / SHARE)
+        sentence = self.show(*self.draw_result(self.result, **self.computed_with))
+        self.seconds = time.perf_counter() - start
+        self._pause = max(PAUSE, self.seconds / SHARE)
+        return sentence
+
+    def refresh(self) -> None:
+        """Draw the state at rest, but never over a result."""
+        if self.result is None and not self.running:
+            super().refresh()
+        elif not self.running:
+            self.say("Press start to compute with the changed controls.")
+
+    def look(self) -> None:
+        """Draw the result again, which is looked at in another way."""
+        values = self.computed_with
+        if self.result is None and not self.running:
+            self.say("Press start first: there is nothing to look at yet.")
+        elif not self.running:
+            self.attempt(lambda: self.show(*self.draw_result(self.result, **values)))

@@ -10,42 +10,27 @@ from ..figures import map_limits
 from ..images import deprocess
 from ..models import class_name
 from ..occlusion import OcclusionMap, occlusion
-from ..targets import read_answer
-from .controls import (
-    FILLS,
-    Asked,
-    ClassPicker,
-    PicturePicker,
-    dropdown,
-    photographs,
-    slider,
-)
+from ..targets import predict
+from .controls import FILLS, Asked, ClassPicker, PicturePicker, dropdown, slider
 from .live import LiveLab
 
 PANELS = {"left": 0.005, "right": 0.895, "bottom": 0.02, "top": 0.91, "wspace": 0.04}
 BAR = (0.91, 0.09, 0.013, 0.75)  # left, bottom, width, height; as shares of the figure
+NO_TICKS = {"xticks": [], "yticks": []}
 ALL_FILLS = FILLS | {"white": "white", "noise": "noise"}
 
 
 class OcclusionLab(LiveLab):
-    """Choose a photograph, a class and a window; start; then look at single windows.
-
-    Args:
-        model: a classifier of ImageNet's classes; the bundled SqueezeNet unless given.
-
-    Attributes:
-        row, column: the sliders that choose the window to look at, in per cent from the
-            first window to the last.
-    """
+    """Choose a photograph, a class and a window; start; then look at single windows."""
 
     title = "Hide a window"
 
     def __init__(self, model: nn.Module | None = None):
-        picker = PicturePicker(photographs())
+        picker = PicturePicker()
         self.asked = Asked(model, picker.pictures)
-        self.row, self.column = (
-            slider(f"{name} (%)", 50, 0, 100, 5) for name in ("row", "column")
-        )
+        # The window to look at, in per cent of the way from the first to the last:
+        self.row = slider("row (%)", 50, 0, 100, 5)
+        self.column = slider("column (%)", 50, 0, 100, 5)
         super().__init__(
             photo=picker,
             target=ClassPicker(),
@@ -83,31 +68,18 @@ class OcclusionLab(LiveLab):
         images, fill = self.asked.images(values["photo"]), ALL_FILLS[values["fill"]]
         if fill == "noise":
             fill = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0))
-        return occlusion(
-            self.asked.model,
-            images,
-            values["target"],
-            values["window"],
-            values["stride"],
-            fill=fill,
-            score=values["score"],
-            progress=progress,
-            **options,
-        )
-
-    # -- looking at one window ---------------------------------------------------------
+        place = (values[name] for name in ("target", "window", "stride"))
+        options |= {"fill": fill, "score": values["score"], "progress": progress}
+        return occlusion(self.asked.model, images, *place, **options)
 
     def _chosen(self, found: OcclusionMap) -> tuple[int, int]:
         """Row and column, in the grid of windows, of the one nearest to the sliders."""
-        rows, columns = found.drops.shape
-        return (
-            round(self.row.value / 100 * (rows - 1)),
-            round(self.column.value / 100 * (columns - 1)),
-        )
+        places = zip((self.row, self.column), found.drops.shape, strict=True)
+        return tuple(round(slider.value / 100 * (count - 1)) for slider, count in places)
 
     def _looked_at(self, found: OcclusionMap, row: int, column: int) -> str:
         """What the network says with the chosen window hidden."""
-        scores = read_answer(self.asked.model, found.hidden(row, column))[2][0]
+        scores = predict(self.asked.model, found.hidden(row, column)).outputs[0]
         top, shares = int(scores.argmax()), scores.softmax(dim=0)
         return (
             f"Hidden at row {found.tops[row]}, column {found.lefts[column]}: "
@@ -120,35 +92,29 @@ class OcclusionLab(LiveLab):
         """Three panels; with a `window` (row, column) hidden, or before the first one."""
         # Placed by hand: a layout engine would draw every picture twice.
         figure = Figure(figsize=(9.2, 3.15))
-        left, middle, right = figure.subplots(1, 3, gridspec_kw=PANELS)
+        axes = figure.subplots(1, 3, gridspec_kw=PANELS, subplot_kw=NO_TICKS)
         picture, drops = found.image, np.full(found.image.shape[2:], np.nan)
+        title = "photograph"
         if window is not None:
             picture, drops = found.hidden(*window), found.heatmap.numpy()
-        left.imshow(np.asarray(deprocess(picture)[0]))
-        left.set_title("photograph" if window is None else "with one window hidden")
+            title = "with one window hidden"
+            row, column = window
+            corner = found.lefts[column] - 0.5, found.tops[row] - 0.5
+            for axis in axes[1:]:
+                look = {"fill": False, "ec": "black", "lw": 1.5}
+                axis.add_patch(Rectangle(corner, *found.window[::-1], **look))
         known = drops[~np.isnan(drops)]
         limit = map_limits([known])[0] if known.size else 1.0
         colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-        middle.imshow(np.asarray(deprocess(found.image)[0].convert("L")), cmap="gray")
-        middle.imshow(drops, alpha=0.6, **colours)
-        middle.set_title("laid over the photograph")
-        drawn = right.imshow(drops, **colours)
-        bar = figure.add_axes(BAR)
-        figure.colorbar(drawn, cax=bar, label=f"drop in {values['score']}")
-        right.set_title(f"mean drop, {class_name(found.target)}")
-        if window is not None:
-            _frame((middle, right), found, *window)
-        for axis in (left, middle, right):
-            axis.set(xticks=[], yticks=[])
+        axes[0].imshow(deprocess(picture)[0])
+        axes[1].imshow(deprocess(found.image)[0].convert("L"), cmap="gray")
+        axes[1].imshow(drops, alpha=0.6, **colours)
+        drawn = axes[2].imshow(drops, **colours)
+        figure.colorbar(drawn, figure.add_axes(BAR), label=f"drop in {values['score']}")
+        axes[0].set_title(title)
+        axes[1].set_title("laid over the photograph")
+        axes[2].set_title(f"mean drop, {class_name(found.target)}")
         return figure
-
-
-def _frame(axes, found: OcclusionMap, row: int, column: int) -> None:
-    """The outline of a window, in each of the axes."""
-    height, width = found.window
-    corner = found.lefts[column] - 0.5, found.tops[row] - 0.5
-    for axis in axes:
-        axis.add_patch(Rectangle(corner, width, height, fill=False, ec="black", lw=1.5))
 
 
 def _value(value: float | Tensor, values: dict) -> str:

@@ -1,9 +1,10 @@
 """Lab of lesson 09: plant a shortcut, train a probe, and look where its maps lie."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 from ..figures import map_limits, map_panel, plot_panels, signed_style, smooth
 from ..gradients import vanilla_saliency
@@ -27,41 +28,28 @@ from .live import LiveLab
 
 TRAINING, TESTS, SHOWN = 160, 40, 5  # pictures
 KNOWN = 10_000  # pictures whose features are kept, 2 kB each
-UNCHANGED, ELSEWHERE = "unchanged", "on an unseen scene"
-VARIANTS = (UNCHANGED, *(f"{part} swapped" for part in PARTS), ELSEWHERE)
+VARIANTS = {"unchanged": lambda one: one}
+VARIANTS |= {f"{part} swapped": partial(Planted.swap, part=part) for part in PARTS}
+VARIANTS |= {"on an unseen scene": Planted.unseen}
 ANSWER = "what it says"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How far a training has come.
+    """How far a training has come; there is no probe until all pictures went through."""
 
-    Attributes:
-        planted: the training pictures.
-        tests: pictures of the same kind, to look at and to test with.
-        done: how many pictures have gone through the network.
-        probe: None until all of them have.
-        words: accuracies and swap effects.
-    """
-
-    planted: Planted
-    tests: Planted
-    done: int = 0
+    planted: Planted  # the training pictures
+    tests: Planted  # of the same kind, to look at and to test with
+    done: int = 0  # pictures that have gone through the network
     probe: nn.Sequential | None = None
-    words: str = ""
+    words: str = ""  # accuracies and swap effects
 
 
 class ShortcutLab(LiveLab):
     """Dials of the training pictures; a probe trained at a button; one picture's maps.
 
-    Features once computed are kept, so that most later trainings take a moment.
-
-    Args:
-        model: a network with ``features``; the bundled SqueezeNet unless given.
-
-    Attributes:
-        number, variant, target: which test picture to look at, what is swapped in it, and
-            which class its maps are of.
+    `model` must have ``features``; once computed they are kept, so that most later
+    trainings take a moment.
     """
 
     title = "Plant a shortcut"
@@ -69,8 +57,8 @@ class ShortcutLab(LiveLab):
     def __init__(self, model: nn.Module | None = None):
         self.model = load_model() if model is None else model
         self.known: dict = {}  # a picture's recipe → its features
-        self.number = slider("picture", 2, 1, 12)
-        self.variant = dropdown("look at it", VARIANTS)
+        self.number = slider("picture", 2, 1, 12)  # of the test pictures
+        self.variant = dropdown("look at it", [*VARIANTS])
         self.target = dropdown("map of", [ANSWER, *CLASSES])
         super().__init__(
             scene=slider("scene tied", 1.0, 0.5, 1.0, 0.05),
@@ -78,8 +66,6 @@ class ShortcutLab(LiveLab):
             size=slider("animal's size", 0.3, 0.15, 0.6, 0.05),
         )
         self.add_looks(self.number, self.variant, self.target)
-
-    # -- before and while it trains ----------------------------------------------------
 
     def draw(self, **dials) -> tuple[Figure, str]:
         """The first training pictures of these dials."""
@@ -102,7 +88,8 @@ class ShortcutLab(LiveLab):
         """Features of all pictures, then the probe and its tests."""
         planted = plant_shortcut(TRAINING, **dials)
         tests = plant_shortcut(TESTS, seed=1, **dials)
-        pictures = _all_pictures(planted, tests)
+        sets = [planted, tests, *(tests.swap(part) for part in PARTS)]
+        pictures = Planted(tuple(dict.fromkeys(r for one in sets for r in one.recipes)))
         while len(self.known) > KNOWN:
             self.known.pop(next(iter(self.known)))  # the oldest
         begun = sum(recipe in self.known for recipe in pictures.recipes)
@@ -129,53 +116,36 @@ class ShortcutLab(LiveLab):
             "Start goes on from here."
         )
 
-    # -- looking at one picture --------------------------------------------------------
-
     def _look(self, result: Trained) -> tuple[Figure, str]:
-        probe, one = result.probe, self._chosen(result.tests)
+        probe, number, chosen = result.probe, self.number.value, self.target.value
+        one = VARIANTS[self.variant.value](result.tests[number - 1 : number])
         images = one.images.to(next(probe.parameters()))
         z = evidence(probe, one).item()
         answer = int(z < 0)
-        chosen = self.target.value
         asked = answer if chosen == ANSWER else CLASSES.index(chosen)
         gradient = vanilla_saliency(probe, images, asked).cpu()
-        speaks, cam = _speaks(probe, images, asked), gradient * 0
-        if speaks:  # otherwise Grad-CAM would warn
-            cam = grad_cam(probe, images, asked).cpu()
+        weight = probe.head.weight[asked][:, None, None]
+        speaks = bool(((probe.features(images) * weight).sum(1) > 0).any())
+        # Where no place of the last maps speaks for the class, Grad-CAM would warn.
+        cam = grad_cam(probe, images, asked).cpu() if speaks else gradient * 0
         drops = occlusion(probe, images, asked, window=48, stride=22).heatmap.cpu()
-        below = {"below": f"evidence for bear {z:+.1f}"}
+        says, below = CLASSES[answer], {"below": f"evidence for bear {z:+.1f}"}
         panels = [
-            (one.pictures[0], f"says: {CLASSES[answer]}", below),
+            (one.pictures[0], f"says: {says}", below),
             map_panel(smooth(gradient[0]), "gradient, smoothed"),
             map_panel(cam[0].numpy(), "Grad-CAM"),
             (drops.numpy(), "occlusion", signed_style(map_limits([drops])[0])),
         ]
         bright = {"gradient": gradient} | ({"Grad-CAM": cam} if speaks else {})
-        times = ", ".join(
-            f"{name} {brightness_on(maps, one.masks[0]).item():.1f}"
-            for name, maps in bright.items()
-        )
+        bright = {name: brightness_on(m, one.masks[0]).item() for name, m in bright.items()}
+        times = ", ".join(f"{name} {value:.1f}" for name, value in bright.items())
         right = "right" if answer == one.recipes[0].animal else "wrong"
         return plot_panels(panels, size=2.2), (
-            f"Says {CLASSES[answer]}, {right}. Maps of “{CLASSES[asked]}”; times as bright "
+            f"Says {says}, {right}. Maps of “{CLASSES[asked]}”; times as bright "
             f"on the animal as on average: {times}"
             + (". " if speaks else " (nothing speaks for it: Grad-CAM is zero). ")
             + result.words
         )
-
-    def _chosen(self, tests: Planted) -> Planted:
-        one = tests[self.number.value - 1 : self.number.value]
-        if self.variant.value == ELSEWHERE:
-            return one.unseen()
-        if self.variant.value == UNCHANGED:
-            return one
-        return one.swap(self.variant.value.removesuffix(" swapped"))
-
-
-def _all_pictures(planted: Planted, tests: Planted) -> Planted:
-    """All pictures of the training and its tests, each once."""
-    sets = [planted, tests, *(tests.swap(part) for part in PARTS)]
-    return Planted(tuple(dict.fromkeys(r for one in sets for r in one.recipes)))
 
 
 def _tested(probe: nn.Module, tests: Planted, known: dict) -> str:
@@ -184,20 +154,11 @@ def _tested(probe: nn.Module, tests: Planted, known: dict) -> str:
     sets |= {f"{part} swapped": tests.swap(part) for part in ("scene", "sign")}
     accuracies = [f"{name} {accuracy(probe, s, known):.2f}" for name, s in sets.items()]
     moves = [f"{p} {abs(swap_effect(probe, tests, p, known)):.1f}" for p in PARTS]
-    return (
-        f"Accuracy: {', '.join(accuracies)}. "
-        f"Replacing moves the evidence by: {', '.join(moves)}."
-    )
-
-
-def _speaks(probe: nn.Module, images: Tensor, asked: int) -> bool:
-    """Whether any place of the last maps speaks for the class."""
-    maps = probe.features(images)
-    weight = probe.head.weight[asked][:, None, None]
-    return bool(((maps * weight).sum(1) > 0).any())
+    words = ", ".join(accuracies), ", ".join(moves)
+    return "Accuracy: {}. Replacing moves the evidence by: {}.".format(*words)
 
 
 def _contact_sheet(planted: Planted) -> Figure:
     titles = [CLASSES[label] for label in planted.labels.tolist()]
-    pairs = zip(planted.pictures, titles, strict=True)
-    return plot_panels([(picture, title, {}) for picture, title in pairs], size=1.5)
+    panels = [(*pair, {}) for pair in zip(planted.pictures, titles, strict=True)]
+    return plot_panels(panels, size=1.5)

@@ -2,29 +2,20 @@
 
 import ipywidgets as widgets
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from PIL import Image
 from torch import Tensor, nn
 
-from ..attention import (
-    RED,
-    PopoutDisplay,
-    centre_surround,
-    grid_rows,
-    popout_display,
-    spectral_residual,
-)
+from ..attention import RED, centre_surround, grid_rows, popout_display, spectral_residual
 from ..figures import map_panel, plot_panels, smooth
 from ..gradients import vanilla_saliency
-from ..images import fit_image, preprocess
 from ..models import class_name
-from ..targets import read_answer
+from ..targets import predict
 from .base import Lab
-from .controls import Asked, ClassPicker, dropdown, kept, photographs, slider
+from .controls import Asked, ClassPicker, dropdown, kept, slider
 
 DISPLAYS = {"pop-out: dots": "colour", "pop-out: bars": "orientation"}
+RESIDUALS = [("intensity only", "intensity"), ("and colours", "colour")]
 COLOURS = {
     "red, intensity of the blue": RED,
     "green, intensity of the blue": "#3cd23c",
@@ -37,22 +28,16 @@ COLOURS = {
 
 
 class TheoryLab(Lab):
-    """A display of one odd item, or a photograph, under three kinds of saliency.
-
-    Args:
-        model: a classifier; the bundled SqueezeNet unless given.
-    """
+    """A display of one odd item, or a photograph, under three kinds of saliency."""
 
     title = "Three kinds of saliency"
 
     def __init__(self, model: nn.Module | None = None):
-        self.asked = Asked(model, photographs())
+        self.asked = Asked(model)
         controls = {
             "picture": dropdown("picture", [*DISPLAYS, *self.asked.pictures]),
             "target": ClassPicker("lorikeet", fixed=()),
-            "channels": dropdown(
-                "residual of", [("intensity only", "intensity"), ("and colours", "colour")]
-            ),
+            "channels": dropdown("residual of", RESIDUALS),
             "colour": dropdown("odd colour", [*COLOURS.items()]),
             "tilt": slider("odd tilt", 45, 0, 90, 5),
             "items": slider("items", 36, 4, 100),
@@ -67,31 +52,32 @@ class TheoryLab(Lab):
 
     def draw(self, picture, target, channels, **display) -> tuple[Figure, str]:
         """Picture, spectral residual, centre-surround and the network's map."""
-        shown = (picture, *display.values()) if picture in DISPLAYS else (picture,)
+        shown = picture, *(display.values() if picture in DISPLAYS else ())
         image, popout = self._shown(*shown)
         scores, network = self._network(target, *shown)
-        maps = {
-            "spectral residual": self._residual(channels, *shown),
-            "centre-surround": self._contrast(*shown),
-            "network, smoothed": network,
-        }
+        maps = [
+            ("spectral residual", self._residual(channels, *shown)),
+            ("centre-surround", self._contrast(*shown)),
+            ("network, smoothed", network),
+        ]
         panels = [(image, picture.replace("_", " "), {})]
-        panels += [map_panel(values, title) for title, values in maps.items()]
-        figure = plot_panels(panels, size=2.0)
+        panels += [map_panel(values, title) for title, values in maps]
+        figure, words = plot_panels(panels, size=2.0), ""
         if popout:
             _frame(figure, popout)
+            found = [f"{t}: {'yes' if popout.found_by(m) else 'no'}" for t, m in maps]
+            words = f"Largest in the odd one's cell? {'; '.join(found)}. "
         share = scores.softmax(dim=0)[target]
         standing = f"“{class_name(target)}”: score {scores[target]:.1f}, {share:.1%}."
-        return figure, f"{_found(popout, maps)}The network was asked for {standing}"
+        return figure, f"{words}The network was asked for {standing}"
 
     # -- computed once for each photograph, and each display's settings ------------------
 
     @kept
-    def _shown(
-        self, picture, colour=None, tilt=45, items=0, row=1, column=1, seed=0
-    ) -> tuple[Image.Image, PopoutDisplay | None]:
+    def _shown(self, picture, colour=None, tilt=45, items=0, row=1, column=1, seed=0):
+        """The picture, and its `PopoutDisplay`; None for a photograph."""
         if picture not in DISPLAYS:
-            return fit_image(self.asked.pictures[picture]), None
+            return self.asked.panel(picture)[0], None
         kind, place = DISPLAYS[picture], (row - 1, column - 1)
         tilt = tilt if kind == "orientation" else None
         popout = popout_display(kind, items, seed, place, colour, tilt)
@@ -107,10 +93,9 @@ class TheoryLab(Lab):
 
     @kept
     def _network(self, target: int, *shown) -> tuple[Tensor, np.ndarray]:
-        weight = next(self.asked.model.parameters(), torch.empty(0))
-        images = preprocess(self._shown(*shown)[0]).to(weight.device)
-        scores = read_answer(self.asked.model, images, target)[2][0].cpu()
-        return scores, smooth(vanilla_saliency(self.asked.model, images, target)[0])
+        model, images = self.asked.model, self.asked.prepare(self._shown(*shown)[0])
+        saliency = vanilla_saliency(model, images, target)[0]
+        return predict(model, images).outputs[0].cpu(), smooth(saliency)
 
 
 def _adapt(controls: dict[str, widgets.Widget]) -> None:
@@ -119,20 +104,12 @@ def _adapt(controls: dict[str, widgets.Widget]) -> None:
     for name in ("items", "row", "column", "colour", "seed"):
         controls[name].disabled = kind is None
     controls["tilt"].disabled = kind != "orientation"
-    for name in ("row", "column"):
-        controls[name].max = grid_rows(controls["items"].value)
+    controls["row"].max = controls["column"].max = grid_rows(controls["items"].value)
 
 
-def _frame(figure: Figure, popout: PopoutDisplay) -> None:
+def _frame(figure: Figure, popout) -> None:
     """A frame around the odd one, in every panel."""
     x0, y0, x1, y1 = popout.box
     for axis in figure.axes:
         frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="white", lw=1.5)
         axis.add_patch(frame)
-
-
-def _found(popout: PopoutDisplay | None, maps: dict[str, np.ndarray]) -> str:
-    if popout is None:
-        return ""
-    words = [f"{t}: {'yes' if popout.found_by(m) else 'no'}" for t, m in maps.items()]
-    return f"Largest in the odd one's cell? {'; '.join(words)}. "

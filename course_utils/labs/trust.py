@@ -6,50 +6,28 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from ..evaluation import (
-    Curves,
-    blocks_from_top,
-    deletion_insertion,
-    forget,
-    rank_correlation,
-)
+from ..evaluation import blocks_from_top, deletion_insertion, forget, rank_correlation
 from ..figures import plot_panels
 from ..images import deprocess
 from ..methods import QUICK
 from ..models import class_name, friendly_layers
-from ..targets import read_answer
+from ..targets import predict
 from .base import Lab
-from .controls import (
-    FILLS,
-    Asked,
-    ClassPicker,
-    PicturePicker,
-    dropdown,
-    kept,
-    photographs,
-    slider,
-)
+from .controls import FILLS, Asked, ClassPicker, PicturePicker, dropdown, kept, slider
 
 STEPS = 16  # of a curve
 
 
 class TrustLab(Lab):
-    """One map, the map of a randomised network, and the curves as pixels are hidden.
-
-    Args:
-        model: a classifier; the bundled SqueezeNet unless given.
-
-    Attributes:
-        blocks: the paths of what can be randomised, the topmost first.
-    """
+    """One map, the map of a randomised network, and the curves as pixels are hidden."""
 
     title = "Put a map to the test"
 
     def __init__(self, model: nn.Module | None = None):
-        self.picker = PicturePicker(photographs(), "german_shepherd")
+        self.picker = PicturePicker(value="german_shepherd")
         self.asked = Asked(model, self.picker.pictures)
         self.model = self.asked.model
-        self.blocks = blocks_from_top(self.model)
+        self.blocks = blocks_from_top(self.model)  # paths of what can be randomised
         friendly = {path: name for name, path in friendly_layers(self.model).items()}
         self.block_names = [friendly.get(path, path) for path in self.blocks]
         methods = [(method.label, name) for name, method in QUICK.items()]
@@ -67,11 +45,10 @@ class TrustLab(Lab):
         target, fill = self.asked.target(photo, target), FILLS[fill]
         whole, randomised = (self._map(photo, target, method, n) for n in (0, layers))
         agreement = rank_correlation(whole, randomised).item()
-        curves, rival = (
-            self._curves(photo, target, name, fill) for name in (method, "random")
-        )
+        names = method, "random"
+        curves, rival = (self._curves(photo, target, name, fill) for name in names)
         left = curves.hidden(hidden / 100)
-        share = read_answer(self.model, left)[2].softmax(dim=1)[0, target].item()
+        share = predict(self.model, left).outputs.softmax(dim=1)[0, target]
         panel, label = QUICK[method].panel, QUICK[method].label
         panels = [
             (np.asarray(deprocess(left)[0]), f"{hidden} % hidden", {}),
@@ -104,13 +81,14 @@ class TrustLab(Lab):
         return QUICK[method](model, images, target).cpu()
 
     @kept
-    def _curves(self, photo: str, target: int, method: str, fill: str) -> Curves:
+    def _curves(self, photo: str, target: int, method: str, fill: str):
+        """The `Curves` of one map."""
         images, maps = self.asked.images(photo), self._map(photo, target, method, 0)
         importance = QUICK[method].importance(maps)[0]
         return deletion_insertion(self.model, images, importance, target, STEPS, fill)
 
 
-def _draw_curves(curves: Curves, rival: Curves, share: float, axis) -> None:
+def _draw_curves(curves, rival, share: float, axis) -> None:
     """Deletion and insertion, those of random pixels in grey, and the slider's share."""
     colours = {"deletion": "#c1440e", "insertion": "#3b6ea5"}
     for name, colour in colours.items():

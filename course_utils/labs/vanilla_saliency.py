@@ -1,60 +1,43 @@
 """Lab of lesson 02: one picture, one network, one class, and how its map is drawn."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import ipywidgets as widgets
-from matplotlib.figure import Figure
 from torch import nn
 
 from ..figures import draw_top_classes, map_panel, plot_panels, smooth
 from ..figures.maps import overlay_panel
-from ..images import deprocess
 from ..models import class_name, download_size, load_model
 from .base import Lab
 from .batch_maps import CHANNEL_RULES
-from .controls import (
-    Asked,
-    ClassPicker,
-    PicturePicker,
-    dropdown,
-    photographs,
-    slider,
-)
+from .controls import Asked, ClassPicker, PicturePicker, dropdown, slider
 
 # Entry of the list → arguments of `load_model`.
 NETWORKS = {
     "SqueezeNet 1.1": ("squeezenet1_1", "bundled"),
     "ResNet-18, random weights": ("resnet18", "random"),
-    **{
-        f"{title}, {download_size(name):.0f} MB to download once": (name, "torchvision")
-        for title, name in {
-            "ResNet-18": "resnet18",
-            "AlexNet": "alexnet",
-            "VGG-19": "vgg19",
-        }.items()
-    },
+}
+DOWNLOADS = {"ResNet-18": "resnet18", "AlexNet": "alexnet", "VGG-19": "vgg19"}
+NETWORKS |= {
+    f"{title}, {download_size(name):.0f} MB to download once": (name, "torchvision")
+    for title, name in DOWNLOADS.items()
 }
 
 
 class VanillaSaliencyLab(Lab):
     """A photograph or an upload, its map, and what the network takes it for.
 
-    The last three networks are kept, with their answers.
-
-    Args:
-        model: a classifier of ImageNet's classes to put at the head of the list; the
-            bundled SqueezeNet heads it unless given.
+    `model` heads the list of networks. The last three are kept, with their answers.
     """
 
     title = "The saliency map of one picture"
 
     def __init__(self, model: nn.Module | None = None):
-        self.networks = dict(NETWORKS)
-        if model is not None:
-            self.networks = {type(model).__name__: model, **NETWORKS}
+        own = {} if model is None else {type(model).__name__: model}
+        self.networks = own | NETWORKS
         self._former = next(iter(self.networks))
         self._asked = lru_cache(maxsize=3)(self._load)
-        self.picker = PicturePicker(photographs(), "bison")
+        self.picker = PicturePicker(value="bison")
         super().__init__(
             photo=self.picker,
             target=ClassPicker(),
@@ -64,28 +47,16 @@ class VanillaSaliencyLab(Lab):
             overlaid=widgets.Checkbox(description="laid over the picture"),
         )
 
-    def draw(
-        self, photo, target, network, channels, smoothing, overlaid
-    ) -> tuple[Figure, str]:
+    def draw(self, photo, target, network, channels, smoothing, overlaid):
         """The picture, its map, and the five most probable classes."""
         asked = self._network(network)
-        picture, scores = deprocess(asked.images(photo)[0]), asked.scores(photo)
-        target = asked.target(photo, target)
+        scores, target = asked.scores(photo), asked.target(photo, target)
         values = smooth(CHANNEL_RULES[channels](asked.gradient(photo, target)), smoothing)
-        title = f"map: {class_name(target)}"
-        panel = map_panel(values, title)
-        if overlaid:
-            panel = overlay_panel(picture, values, title)
-        figure = plot_panels(
-            [
-                (picture, photo.replace("_", " "), {}),
-                panel,
-                (lambda axis: draw_top_classes(axis, scores), "probability", {}),
-            ],
-            size=2.6,
-        )
+        seen, drawn = asked.panel(photo), (values, f"map: {class_name(target)}")
+        panel = overlay_panel(seen[0], *drawn) if overlaid else map_panel(*drawn)
+        bars = partial(draw_top_classes, scores=scores), "probability", {}
         place = int((scores > scores[target]).sum()) + 1
-        return figure, (
+        return plot_panels([seen, panel, bars], size=2.6), (
             f"{network.split(',')[0]} gives {class_name(target)} the score "
             f"{scores[target]:.1f}, a probability of {scores.softmax(dim=0)[target]:.1%}: "
             f"place {place} of {len(scores)}."
@@ -107,7 +78,7 @@ class VanillaSaliencyLab(Lab):
     def _load(self, name: str) -> Asked:
         model = self.networks[name]
         if not isinstance(model, nn.Module):
-            self._say(f"Loading {name}; Kernel → Interrupt Kernel stops it.")
+            self.say(f"Loading {name}; Kernel → Interrupt Kernel stops it.")
             try:
                 model = load_model(*model)
             except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 """Lab of lesson 07: from map to box, with every choice, and a brush for seeds."""
 
-from collections.abc import Callable
+from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
@@ -10,19 +10,11 @@ from torch import nn
 
 from ..figures import map_panel, plot_panels
 from ..gradients import vanilla_saliency
-from ..images import fit_image
 from ..localization import GraphCut, Localization, averaged_saliency, iou, localize
 from ..models import class_name
 from ..samples import load_composites, load_samples
 from .base import Lab
-from .controls import (
-    Asked,
-    ClassPicker,
-    PicturePicker,
-    kept,
-    photographs,
-    slider,
-)
+from .controls import Asked, ClassPicker, PicturePicker, button, kept, photographs, slider
 
 FOUND, DRAWN = "#ff2fd6", "#ffffff"
 OBJECT, BACKGROUND = (255, 176, 0), (60, 110, 220)
@@ -34,14 +26,6 @@ class WeakLocalizationLab(Lab):
 
     The brush is a disc placed by three sliders, so that the keyboard can paint too: its
     buttons say that what lies under it is object, or is background.
-
-    Args:
-        model: a classifier; the bundled SqueezeNet unless given.
-
-    Attributes:
-        strokes: picture → the learner's strokes there, each (row, column, radius, whether
-            it marks the object).
-        buttons: name → button: object, background, undo, clear.
     """
 
     title = "From a saliency map to a box"
@@ -50,15 +34,16 @@ class WeakLocalizationLab(Lab):
         samples, made = load_samples(), load_composites(10)
         self.boxes = dict(zip(samples.names, samples.boxes_at(SIDE), strict=True))
         self.boxes |= {one.name: one.box for one in made}
-        pictures = {**photographs(), **{one.name: one.image for one in made}}
+        pictures = photographs() | {one.name: one.image for one in made}
         self.picker = PicturePicker(pictures, "malinois_meadow")
         self.asked = Asked(model, self.picker.pictures)
+        # Picture → strokes: row, column, radius, and whether it marks the object.
         self.strokes: dict[str, list[tuple[int, int, int, bool]]] = {}
         self.buttons = {
-            "object": self._button("this is object", "plus", self._mark(True)),
-            "background": self._button("this is background", "minus", self._mark(False)),
-            "undo": self._button("undo", "undo", list.pop),
-            "clear": self._button("clear", "trash", list.clear),
+            "object": button("this is object", "plus", partial(self._mark, True)),
+            "background": button("this is background", "minus", partial(self._mark, False)),
+            "undo": button("undo", "undo", partial(self._change, list.pop)),
+            "clear": button("clear", "trash", partial(self._change, list.clear)),
         }
         super().__init__(
             photo=self.picker,
@@ -87,7 +72,9 @@ class WeakLocalizationLab(Lab):
         found = self._localize(photo, target, averaged, strokes, quantiles, weights)
         figure = self._figure(photo, found, strokes, brush, cut)
         share = self.asked.scores(photo).softmax(dim=0)[target]
-        words = f"{class_name(target)} (probability {share:.1%}): {_counted(strokes)}"
+        words = f"{class_name(target)} (probability {share:.1%}): "
+        if strokes:
+            words += f"{len(strokes)} stroke{'s' if len(strokes) > 1 else ''} of yours, "
         if not found.mask.any():
             return figure, f"{words}nothing was found, so there is no box."
         words += f"box {found.box}, mask {found.mask.mean():.0%} of the picture"
@@ -97,70 +84,50 @@ class WeakLocalizationLab(Lab):
         return figure, f"{words}. IoU with the drawn box: {iou(found.box, drawn):.2f}."
 
     def _figure(self, photo: str, found: Localization, strokes, brush, cut: dict) -> Figure:
-        pixels = np.asarray(fit_image(self.picker.pictures[photo]))
-        thing, _, scene = photo.replace("_", " ").partition(" on ")
+        picture, name, _ = self.asked.panel(photo)
+        pixels, (thing, _, scene) = np.asarray(picture), name.partition(" on ")
         seeds = pixels // 2
         seeds[found.foreground], seeds[found.background] = OBJECT, BACKGROUND
         masked = np.where(found.mask[..., None], pixels, pixels // 4)
         chosen = "contrast {contrast:g}, map weight {map_weight:g}".format(**cut)
-        figure = plot_panels(
-            [
-                (pixels, thing[:26], {"below": f"on {scene}" if scene else ""}),
-                map_panel(found.smoothed, "smoothed map"),
-                (seeds, "seeds", {"below": "object: orange, background: blue"}),
-                (masked, "mask and box", {"below": chosen}),
-            ],
-            size=2.2,
-        )
+        panels = [
+            (pixels, thing[:26], {"below": f"on {scene}" if scene else ""}),
+            map_panel(found.smoothed, "smoothed map"),
+            (seeds, "seeds", {"below": "object: orange, background: blue"}),
+            (masked, "mask and box", {"below": chosen}),
+        ]
+        figure = plot_panels(panels, size=2.2)
         for axis in (figure.axes[0], figure.axes[3]):
             draw_boxes(axis, found.box, self.boxes.get(photo))
         for axis in (figure.axes[0], figure.axes[2]):
             draw_strokes(axis, strokes, brush)
         return figure
 
-    # -- computed once -----------------------------------------------------------------
-
     @kept
-    def _localize(
-        self, photo, target, averaged, strokes, quantiles, weights
-    ) -> Localization:
+    def _localize(self, photo, target, averaged, strokes, quantiles, weights):
+        saliency = self._saliency(photo, target, averaged)
         inside, outside = stroke_masks(strokes, SIDE)
-        return localize(
-            fit_image(self.picker.pictures[photo]),
-            self._saliency(photo, target, averaged),
-            *quantiles,
-            object_pixels=inside,
-            background_pixels=outside,
-            cut=GraphCut(**dict(weights)),
-        )
+        known = {"object_pixels": inside, "background_pixels": outside}
+        picture, cut = self.asked.panel(photo)[0], GraphCut(**dict(weights))
+        return localize(picture, saliency, *quantiles, cut=cut, **known)
 
     @kept
     def _saliency(self, photo: str, target: int, averaged: bool) -> np.ndarray:
         method = averaged_saliency if averaged else vanilla_saliency
         return method(self.asked.model, self.asked.images(photo), target)[0].cpu().numpy()
 
-    # -- the brush ---------------------------------------------------------------------
+    def _mark(self, is_object: bool) -> None:
+        place = [self.controls[name].value for name in ("row", "column", "radius")]
+        self._change(lambda strokes: strokes.append((*place, is_object)))
 
-    def _button(self, text: str, icon: str, change: Callable) -> widgets.Button:
-        button = widgets.Button(description=text, icon=icon)
-        button.on_click(lambda _: self._paint(change))
-        return button
-
-    def _mark(self, is_object: bool) -> Callable[[list], None]:
-        def add(strokes: list) -> None:
-            place = (self.controls[name].value for name in ("row", "column", "radius"))
-            strokes.append((*place, is_object))
-
-        return add
-
-    def _paint(self, change: Callable[[list], object]) -> None:
+    def _change(self, change) -> None:
         """Change the strokes of the picture that is shown, and draw it again."""
         try:
             change(self.strokes.setdefault(self.picker.value, []))
         except IndexError:
-            self._say("There is no stroke to undo.", error=True)
-            return
-        self.refresh()
+            self.say("There is no stroke to undo.", error=True)
+        else:
+            self.refresh()
 
 
 def draw_boxes(axis, found, drawn=None) -> None:
@@ -189,9 +156,3 @@ def draw_strokes(axis, strokes, brush) -> None:
         axis.add_patch(Circle((column, row), radius, fill=False, ec=colour, lw=2))
     row, column, radius = brush
     axis.add_patch(Circle((column, row), radius, fill=False, ec="white", lw=1.5, ls=":"))
-
-
-def _counted(strokes) -> str:
-    if not strokes:
-        return ""
-    return f"{len(strokes)} stroke{'s' if len(strokes) > 1 else ''} of yours, "

@@ -17,10 +17,11 @@ from course_utils.labs.controls import (
     Asked,
     ClassPicker,
     PicturePicker,
+    button,
     dropdown,
     kept,
+    path_field,
     photographs,
-    save_field,
     slider,
 )
 
@@ -44,12 +45,13 @@ def test_a_list_begins_with_its_first_entry_or_the_one_that_is_named():
     assert dropdown("n", [("one", 1), ("two", 2)], 2).value == 2
 
 
-def test_a_save_field_saves_at_the_button_alone():
+def test_a_path_field_waits_for_its_button():
     saved = []
-    field, button = save_field("to", "here", "save", lambda: saved.append(field.value))
+    field = path_field("to", "here")
+    pressed = button("save", "save", lambda: saved.append(field.value))
     field.value = "there"
     assert saved == []
-    button.click()
+    pressed.click()
     assert saved == ["there"]
 
 

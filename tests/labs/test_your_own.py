@@ -70,7 +70,7 @@ def test_a_hidden_unit_is_explained(lab):
     sheet = run(lab)
     assert sheet.settings["target"]["unit"]["channel"] == 492
     assert "features.12, channel 492" in lab.status.value
-    layer.value = None
+    layer.value = ""
     assert channel.disabled
     assert not lab.controls["target"].search.disabled
 
@@ -199,11 +199,20 @@ def test_a_network_of_ones_own_with_its_statistics_and_names():
     assert "giant panda" in run(lab).sentence() or "lesser panda" in lab.status.value
 
 
+def test_a_network_that_does_not_run_is_said_and_another_one_does():
+    lab = YourOwnLab(torch.nn.Linear(2, 3))
+    assert lab.failed
+    assert "do not go through Linear" in lab.status.value
+    lab.controls["network"].value = "SqueezeNet 1.1"
+    assert not lab.failed
+    assert len(lab.controls["layer"].options) > 1
+
+
 def test_every_offered_network_is_there(lab):
     for name in lab.controls["network"].options:
         lab.controls["network"].value = name
         assert not lab.failed, (name, lab.status.value)
-        assert lab.controls["layer"].options[0] == ("a class", None)
+        assert lab.controls["layer"].options[0] == ("a class", "")
 
 
 def test_the_network_is_left_as_it_was():
