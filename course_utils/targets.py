@@ -266,6 +266,3 @@ def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:
         words = f"must name a layer with one row per image, ({len(images)}, …)"
         raise ArgumentError("targets", f"{words}; {layer} gives {gives}")
     return values
-
-
-read_answer = predict
