@@ -3,7 +3,7 @@
 Ray starts the workers on this machine, or on all machines of the cluster that
 ``ray.init(address=…)`` or the variable RAY_ADDRESS names. Each of them needs this package
 and the same paths to pictures and maps. What a worker was doing when it died, another
-worker does again. Ours is only what one worker does with one batch.
+worker does again.
 """
 
 import json
@@ -19,7 +19,7 @@ class Worker:
         self.make = make
 
     def __call__(self, row: dict) -> dict:
-        """One row of the data set: the names of a batch in, its results out, as JSON."""
+        """One row of Ray's data: the names of a batch in, what was made out, as JSON."""
         try:
             return {"made": json.dumps(self.make(json.loads(row["names"]))), "error": ""}
         except Exception as error:  # not for Ray to repeat, but for the caller to see
@@ -27,22 +27,12 @@ class Worker:
 
 
 def map_on_cluster(
-    make: Callable[[list[str]], list],
-    batches: Sequence[list[str]],
-    workers: int,
-    gpus: int = 0,
+    make: Callable[[list[str]], list], batches: Sequence[list[str]], workers: int, gpus: int
 ) -> Iterator[list]:
-    """``map(make, batches)``, in any order, by `workers` processes.
+    """``map(make, batches)``, in any order, by at most `workers` processes.
 
-    Args:
-        make: called with a batch; copied to each worker. Its result becomes JSON.
-        batches: lists of names.
-        workers: how many processes at most; each computes with one core.
-        gpus: that each worker has for itself.
-
-    Raises:
-        ModuleNotFoundError: Ray is not installed.
-        RuntimeError: `make` has raised an error in a worker.
+    `make` is copied to each of them; its results become JSON. A process has one core and
+    `gpus` for itself. An error that `make` raises in one is a `RuntimeError` here.
     """
     try:
         import ray
