@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,9 @@ from ..methods import METHODS, find_method
 from ..models import Unit, class_name
 from ..targets import Targets, explaining, forward
 from .cluster import map_on_cluster
-from .settings import function_name, record_settings, write_json
+from .settings import function_name, in_words, record_settings, write_json
 
 MAP, PICTURE = ".map.npz", ".map.png"  # appended to the name of a picture
-RECORD, TABLE = "maps.json", "maps.csv"
 FIRST = 8  # so many failures, and no map yet: the method is to blame, not the pictures
 
 
@@ -171,18 +171,16 @@ def map_folder(
         failed += [row["reason"] for row in made if "failed" in row]
         if failed and not rows and (len(failed) >= FIRST or done == len(todo)):
             raise RuntimeError(f"{called} fails on every picture: {failed[0]}")
+        skipped = {row["picture"]: row["reason"] for row in made if "reason" in row}
+        blank = [row["picture"] for row in made if row.get("blank")]
+        run = replace(run, skipped=run.skipped | skipped, blank=run.blank + blank)
         run = replace(
-            run,
-            written=len(rows) - len(kept),
-            skipped=run.skipped
-            | {r["picture"]: r["reason"] for r in made if "reason" in r},
-            blank=run.blank + [row["picture"] for row in made if row.get("blank")],
-            seconds=time.perf_counter() - start,
+            run, written=len(rows) - len(kept), seconds=time.perf_counter() - start
         )
         if not goes_on(progress, done, len(todo), run):
             run = replace(run, stopped=done < len(todo))
             break
-    _write_table(out / TABLE, rows, names)
+    _write_table(out / "maps.csv", rows, names)
     return run
 
 
@@ -213,43 +211,40 @@ class Job:
 
     def make(self, names: Sequence[str]) -> list[dict]:
         """Make and write the maps of a batch of pictures; no bad one ends the run."""
-        rows, states, images = [], {}, []
+        rows, read = [], {}
         for name in names:
+            path = self.folder / name
             try:
-                state = _state(self.folder / name)
-                images.append(self.read(self.folder / name))
-                states[name] = state
+                read[name] = _state(path), self.read(path)
             except Exception as error:
                 rows.append({"picture": name, "reason": _reason(error)})
-        if not images:
+        if not read:
             return rows
         try:
-            found = self.explain(torch.cat(images))
+            found = self.explain(torch.cat([image for _, image in read.values()]))
         except Exception as error:
             if isinstance(error, ArgumentError) and error.argument != "images":
                 raise  # the call is wrong, not a picture
             if len(names) > 1:  # each picture alone, to find the bad one
                 return [row for name in names for row in self.make([name])]
             return [{"picture": names[0], "reason": _reason(error), "failed": True}]
-        for index, (name, state) in enumerate(states.items()):
+        for index, (name, (state, _)) in enumerate(read.items()):
             saved = {key: values[index] for key, values in found.items()}
             rows.append(self._write(name, saved | {"source": state}))
         return rows
 
     def _write(self, name: str, saved: dict) -> dict:
-        path, values = self.out / f"{name}{MAP}", saved["map"]
+        path = self.out / f"{name}{MAP}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, lambda draft: np.savez(draft, **saved))
             if self.draw is not None:
-                self.draw(np.nan_to_num(values), path.with_suffix(".png"))
+                self.draw(np.nan_to_num(saved["map"]), path.with_suffix(".png"))
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return {"picture": name, "reason": "its name is too long for that of a map"}
             raise type(error)(f"{path} cannot be written ({error})") from error
-        return _row(name, saved) | {
-            "blank": not (np.isfinite(values).all() and values.any())
-        }
+        return _row(name, saved)
 
 
 def _explain(model: nn.Module, method: Callable, targets: Targets, images: Tensor) -> dict:
@@ -280,8 +275,7 @@ def _explain(model: nn.Module, method: Callable, targets: Targets, images: Tenso
         with torch.no_grad():
             scores, classes, outputs = forward(network, images, targets)
     if classes is None:
-        classes = torch.full_like(scores, -1, dtype=torch.long)
-        shares = torch.full_like(scores, torch.nan)
+        classes, shares = torch.full_like(scores, -1).long(), torch.full_like(scores, nan)
     else:
         shares = outputs.softmax(dim=1).gather(1, classes[:, None])[:, 0]
     found = {"map": maps, "target": classes, "score": scores, "probability": shares}
@@ -290,11 +284,13 @@ def _explain(model: nn.Module, method: Callable, targets: Targets, images: Tenso
 
 def _row(name: str, saved: dict) -> dict:
     """A line of the table; only a class has a probability."""
-    row = {"picture": name, "score": f"{saved['score']:.4f}"}
-    if saved["target"] >= 0:
-        row["target"] = int(saved["target"])
-        row["probability"] = f"{saved['probability']:.4f}"
-    return row
+    values = saved["map"]
+    blank = not (np.isfinite(values).all() and values.any())
+    row = {"picture": name, "score": f"{saved['score']:.4f}", "blank": blank}
+    if saved["target"] < 0:
+        return row
+    share = f"{saved['probability']:.4f}"
+    return row | {"target": int(saved["target"]), "probability": share}
 
 
 def _reason(error: Exception) -> str:
@@ -321,30 +317,23 @@ def _state(path: Path) -> list[int]:
 
 def _record(out: Path, settings: dict) -> None:
     """Write ``maps.json``, unless the maps that are there were made differently."""
-    path, settings = out / RECORD, json.loads(json.dumps(settings))
+    path, settings = out / "maps.json", json.loads(json.dumps(settings))
     if path.exists():
         try:
             before = dict(json.loads(path.read_text(encoding="utf-8"))["settings"])
         except (ValueError, KeyError, TypeError) as error:
-            words = f"must not hold another {RECORD}; {path} is not of such a run"
+            words = f"must not hold another maps.json; {path} is not of such a run"
             raise ArgumentError("out", words) from error
         other = [key for key in settings if before.get(key) != settings[key]]
         if other and any(out.rglob(f"*{MAP}")):
             changes = "; ".join(
-                f"{key} {_in_words(before.get(key))}, now {_in_words(settings[key])}"
+                f"{key} {in_words(before.get(key))}, now {in_words(settings[key])}"
                 for key in other
             )
             words = f"holds maps made with other settings ({changes}); keep those settings"
             raise ArgumentError("out", f"{words}, or choose another folder than {out}")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, {"settings": settings})
-
-
-def _in_words(value) -> str:
-    """A value of the settings as an error message states it."""
-    if isinstance(value, dict):
-        return value.get("words") or " ".join(map(str, value.values()))
-    return repr(value)
 
 
 def _write_table(path: Path, rows: list[dict], names: Sequence[str] | None) -> None:

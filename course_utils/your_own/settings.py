@@ -53,18 +53,20 @@ def read_target(record: dict, function: Callable | None) -> Targets:
 
 
 def function_name(function: Callable) -> str:
-    """The name of a function, with the arguments that `functools.partial` has fixed.
-
-    Example:
-        >>> function_name(partial(smooth_grad, samples=3))
-        'smooth_grad(samples=3)'
-    """
+    """A function's name, such as ``smooth_grad(samples=3)`` for a `functools.partial`."""
     if not isinstance(function, partial):
         return getattr(function, "__name__", type(function).__name__)
     fixed = [("", value) for value in function.args]
     fixed += [(f"{key}=", value) for key, value in function.keywords.items()]
     words = [key + (function_name(v) if callable(v) else repr(v)) for key, v in fixed]
     return f"{function_name(function.func)}({', '.join(words)})"
+
+
+def in_words(value) -> str:
+    """A value of the settings as an error message states it."""
+    if isinstance(value, dict):
+        return value.get("words") or " ".join(map(str, value.values()))
+    return repr(value)
 
 
 def write_json(path: Path, record: dict) -> None:

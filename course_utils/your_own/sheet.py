@@ -30,7 +30,7 @@ from ..images import IMAGENET_MEAN, IMAGENET_STD, deprocess, preprocess
 from ..methods import METHODS, find_method
 from ..models import class_name, fingerprint, load_model
 from ..targets import Targets, predict
-from .settings import read_target, record_settings, write_json
+from .settings import in_words, read_target, record_settings, write_json
 
 SCALES = ("own", "method", "rank")
 COURSE = tuple(name for name, method in METHODS.items() if not method.baseline)
@@ -123,21 +123,20 @@ class Sheet:
         folder = Path(folder).expanduser()
         if Path(name).name != name or not name or name[0] == "." or "\0" in name:
             raise ArgumentError("name", f"must be a plain file name, got {described(name)}")
-        results = []
-        for index, (title, answer) in enumerate(
-            zip(self.titles, self.answers, strict=True)
-        ):
-            took = {method: s for (method, k), s in self.seconds.items() if k == index}
-            results.append({"title": title, "answer": vars(answer), "seconds": took})
-        record = self.settings | {"methods": list(self.methods), "results": results}
-        record["names"] = None if self.names is None else list(self.names)
+        results = [{"title": title, "seconds": {}} for title in self.titles]
+        for result, answer in zip(results, self.answers, strict=True):
+            result["answer"] = vars(answer)
+        for (method, index), seconds in self.seconds.items():
+            results[index]["seconds"][method] = seconds
+        names = None if self.names is None else list(self.names)
+        record = {"methods": list(self.methods), "names": names, "results": results}
         png, path = to_png(self.figure()), folder / f"{name}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             for count, picture in enumerate(self.pictures, 1):
                 write_whole(folder / f"{name}-{count}.png", picture.save)
             write_whole(folder / f"{name}.png", lambda draft: draft.write_bytes(png))
-            write_json(path, record)
+            write_json(path, self.settings | record)
         except OSError as error:
             raise type(error)(f"folder {folder} cannot be written ({error})") from error
         return path
@@ -299,10 +298,8 @@ def repeat_sheet(
     model = load_model() if model is None else model
     given = {"class": type(model).__name__, "weights": fingerprint(model)}
     if given != network:
-        came, wanted = (f"{n['class']} ({n['weights']})" for n in (given, network))
-        raise ArgumentError(
-            "model", f"must be the network of the sheet, {wanted}, got {came}"
-        )
+        words = f"must be the network of the sheet, {in_words(network)}"
+        raise ArgumentError("model", f"{words}, got {in_words(given)}")
     count = len(settings["titles"])  # the pictures lie beside the settings
     pictures = [path.with_name(f"{path.stem}-{k}.png") for k in range(1, count + 1)]
     settings |= {"targets": read_target(target, targets), "progress": progress}
@@ -310,12 +307,7 @@ def repeat_sheet(
 
 
 def ranks(values) -> np.ndarray:
-    """Each pixel's rank within a map (H, W), from 0 to 1 for the largest; ties share theirs.
-
-    Example:
-        >>> ranks(np.array([[1.0, 5.0], [4.0, 4.0]])).tolist()
-        [[0.0, 1.0], [0.5, 0.5]]
-    """
+    """Each pixel's rank in a map (H, W), as a share from 0 to 1; equal ones share theirs."""
     values = to_array(values)
     return ((rankdata(values) - 1) / max(values.size - 1, 1)).reshape(values.shape)
 
