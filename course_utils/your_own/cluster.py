@@ -9,11 +9,9 @@ worker does again.
 import json
 from collections.abc import Callable, Iterator, Sequence
 
-MOST_BLOCKS = 1000
-
 
 class Worker:
-    """Holds what is the same for all batches, such as the network; called per batch."""
+    """Keeps a copy of `make`, and with it the network, from batch to batch."""
 
     def __init__(self, make: Callable[[list[str]], list]):
         self.make = make
@@ -31,8 +29,8 @@ def map_on_cluster(
 ) -> Iterator[list]:
     """``map(make, batches)``, in any order, by at most `workers` processes.
 
-    `make` is copied to each of them; its results become JSON. A process has one core and
-    `gpus` for itself. An error that `make` raises in one is a `RuntimeError` here.
+    Each has a copy of `make`, one core and `gpus`; results become JSON. An error that
+    `make` raises there is a `RuntimeError` here.
     """
     try:
         import ray
@@ -42,7 +40,7 @@ def map_on_cluster(
     if not batches:
         return
     ray.data.DataContext.get_current().enable_progress_bars = False
-    blocks = min(len(batches), MOST_BLOCKS)
+    blocks = min(len(batches), 1000)  # of work, each of one batch or more
     rows = [{"names": json.dumps(batch)} for batch in batches]
     made = ray.data.from_items(rows, override_num_blocks=blocks).map(
         Worker,

@@ -1,16 +1,12 @@
 """A saliency map for every picture of a folder, in a run that can be stopped at any moment.
 
-Next to each picture, or in a folder of your choice with the same folders inside, the run
-writes ``picture.jpg.map.npz``. ``maps.json`` holds the settings, ``maps.csv`` a line for
-each picture.
-
->>> saved = np.load("photos/cat.jpg.map.npz")
->>> saved["map"].shape, saved["target"], saved["score"], saved["probability"]
+Next to each picture, or in a folder of your choice, the run writes ``picture.jpg.map.npz``,
+which holds the arrays map, target, score and probability. ``maps.json`` holds the settings,
+``maps.csv`` a line for each picture.
 
 Two rules let it go on where it was stopped: *a file is written whole or not at all*, and
 *what is missing is found by name*, never by counting. A map counts as missing if its file
-is damaged or its picture has changed since. Which pictures share a batch changes a map in
-its last digits.
+is damaged or its picture has changed since.
 """
 
 import csv
@@ -51,7 +47,7 @@ class FolderRun:
     """What `map_folder` did, in `seconds`.
 
     Attributes:
-        names: of all pictures, relative to their folder, in order.
+        names: of all pictures, relative to their folder.
         written, kept: how many maps this call made, and found.
         skipped: picture → why it has no map.
         blank: pictures whose map, made by this call, is zero everywhere or not finite.
@@ -113,18 +109,17 @@ def map_folder(
             ``method(model, images, targets)`` → (N, H, W) or (N, 3, H, W).
         out: folder of the maps, created if necessary; by default beside the pictures.
         batch: how many pictures go through the network together.
-        targets: None, one class, a `Unit` or a function of the outputs (functions, here
-            and as `method`, are recorded by name only).
+        targets: None, one class, a `Unit` or a function (functions, here and as `method`,
+            are recorded by name only).
         progress: called after each batch, with numbers of pictures and a `FolderRun`.
         size, mean, std, fit: of `preprocess`.
         names: of the classes, for the table.
-        png: also draw each map, as ``picture.jpg.map.png``.
-        limit: the value in the strongest colour of all these drawings; by default each
-            map's own (see `map_limits`).
+        png, limit: also draw each map, as ``picture.jpg.map.png``, with `limit` in the
+            strongest colour; by default each map has its own.
         workers: share the batches among so many workers of Ray (see `cluster`).
 
     Raises:
-        ArgumentError: no pictures, or an `out` that holds maps made with other settings.
+        ArgumentError: also if `out` holds maps made with other settings.
         RuntimeError: the network or the method fails on all of the first pictures.
         OSError: a file cannot be written.
 
@@ -186,10 +181,7 @@ def map_folder(
 
 @dataclass(frozen=True)
 class Job:
-    """How to make a batch, here or in a worker of a cluster.
-
-    Each picture gets a row: its line of the table, or the reason why it has no map.
-    """
+    """How to make a batch; gives each picture a row of the table, or why it has no map."""
 
     folder: Path
     out: Path
@@ -250,8 +242,7 @@ class Job:
 def _explain(model: nn.Module, method: Callable, targets: Targets, images: Tensor) -> dict:
     """The maps, and what they explain: class, score, probability.
 
-    The method's own forward pass tells what the network says of the images; only where it
-    did not send these very images through, they go through once more.
+    The method's own pass tells them, if it has sent these very images through the network.
     """
     images = images.to(next((p.device for p in model.parameters()), None))
     seen = []
@@ -318,20 +309,21 @@ def _state(path: Path) -> list[int]:
 def _record(out: Path, settings: dict) -> None:
     """Write ``maps.json``, unless the maps that are there were made differently."""
     path, settings = out / "maps.json", json.loads(json.dumps(settings))
+    before = settings
     if path.exists():
         try:
             before = dict(json.loads(path.read_text(encoding="utf-8"))["settings"])
         except (ValueError, KeyError, TypeError) as error:
             words = f"must not hold another maps.json; {path} is not of such a run"
             raise ArgumentError("out", words) from error
-        other = [key for key in settings if before.get(key) != settings[key]]
-        if other and any(out.rglob(f"*{MAP}")):
-            changes = "; ".join(
-                f"{key} {in_words(before.get(key))}, now {in_words(settings[key])}"
-                for key in other
-            )
-            words = f"holds maps made with other settings ({changes}); keep those settings"
-            raise ArgumentError("out", f"{words}, or choose another folder than {out}")
+    other = "; ".join(
+        f"{key} {in_words(before.get(key))}, now {in_words(value)}"
+        for key, value in settings.items()
+        if before.get(key) != value
+    )
+    if other and any(out.rglob(f"*{MAP}")):
+        words = f"holds maps made with other settings ({other}); keep those settings"
+        raise ArgumentError("out", f"{words}, or choose another folder than {out}")
     out.mkdir(parents=True, exist_ok=True)
     write_json(path, {"settings": settings})
 

@@ -5,8 +5,6 @@ own limit, so that a weak one looks as strong as a strong one; by ``"method"``, 
 a method share one limit, and brightness can be compared between pictures; by ``"rank"``,
 each pixel's rank within its map is drawn, from 0 (the weakest) to 1, which can be compared
 between methods too, at the price of all absolute strength.
-
-A sheet is saved with its settings, from which `repeat_sheet` computes it again.
 """
 
 import json
@@ -116,16 +114,16 @@ class Sheet:
     def save(self, folder: str | Path, name: str = "sheet") -> Path:
         """Write the sheet, ``name.png``, its settings, ``name.json``, and its pictures.
 
-        The pictures, ``name-1.png`` and so on, are as the network saw them. Each file is
-        written whole or not at all. Returns the path of the settings; raises an `OSError`
-        that names the folder, if it cannot be written.
+        The pictures, ``name-1.png`` and so on, are as the network saw them. Returns the
+        path of the settings; an `OSError` names a folder that cannot be written.
         """
         folder = Path(folder).expanduser()
         if Path(name).name != name or not name or name[0] == "." or "\0" in name:
             raise ArgumentError("name", f"must be a plain file name, got {described(name)}")
-        results = [{"title": title, "seconds": {}} for title in self.titles]
-        for result, answer in zip(results, self.answers, strict=True):
-            result["answer"] = vars(answer)
+        results = [
+            {"title": title, "answer": vars(answer), "seconds": {}}
+            for title, answer in zip(self.titles, self.answers, strict=True)
+        ]
         for (method, index), seconds in self.seconds.items():
             results[index]["seconds"][method] = seconds
         names = None if self.names is None else list(self.names)
@@ -184,7 +182,7 @@ def compare_methods(
     std: Sequence[float] = IMAGENET_STD,
     fit: str = "crop",
 ) -> Sheet:
-    """Explain one or more pictures by several methods, and time each.
+    """Explain one or more pictures by several methods, and time each of them.
 
     Args:
         pictures: one, or a list; each anything that `load_image` takes (a path, a URL …).
@@ -194,8 +192,7 @@ def compare_methods(
         scale: ``"own"``, ``"method"`` or ``"rank"``, see above.
         signed: draw signed maps with their signs; else their absolute values, the largest
             of the three colours.
-        titles: of the pictures; their file names by default.
-        names: of the classes; ImageNet's by default.
+        titles, names: of the pictures (by default of the files), and of the classes.
         size, mean, std, fit: of `preprocess`.
 
     Example:
@@ -210,7 +207,7 @@ def compare_methods(
     choice("scale", scale, SCALES)
     pictures = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
     if titles is None:
-        titles = [_title(picture, k) for k, picture in enumerate(pictures, 1)]
+        titles = [_title(picture, count) for count, picture in enumerate(pictures, 1)]
     if len(titles) != len(pictures):
         words = f"must be one per picture, got {len(titles)} for {len(pictures)} pictures"
         raise ArgumentError("titles", words)
@@ -276,12 +273,10 @@ def repeat_sheet(
     targets: Callable[[Tensor], Tensor] | None = None,
     progress: Progress | None = None,
 ) -> Sheet:
-    """Compute a saved sheet again, from its settings and its pictures.
+    """Compute a sheet again, from the ``.json`` and the pictures that `Sheet.save` wrote.
 
-    Args:
-        path: of the ``.json`` that `Sheet.save` has written.
-        model: the network of the sheet, no other; the bundled one by default.
-        targets: the function that was explained, if it was one: no file can hold it.
+    `model` must be the network of the sheet, which is the bundled one unless given; and
+    `targets` the function that was explained, if it was one: no file can hold it.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -307,7 +302,7 @@ def repeat_sheet(
 
 
 def ranks(values) -> np.ndarray:
-    """Each pixel's rank in a map (H, W), as a share from 0 to 1; equal ones share theirs."""
+    """Each pixel's rank in a map (H, W), as a share from 0 to 1; ties share theirs."""
     values = to_array(values)
     return ((rankdata(values) - 1) / max(values.size - 1, 1)).reshape(values.shape)
 
