@@ -7,7 +7,7 @@ worker does again.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 
 class Worker:
@@ -24,9 +24,7 @@ class Worker:
             return {"made": "", "error": str(error) or type(error).__name__}
 
 
-def map_on_cluster(
-    make: Callable[[list[str]], list], batches: Sequence[list[str]], workers: int, gpus: int
-) -> Iterator[list]:
+def map_on_cluster(make: Callable, batches: list, workers: int, gpus: int) -> Iterator:
     """``map(make, batches)``, in any order, by at most `workers` processes.
 
     Each has a copy of `make`, one core and `gpus`; results become JSON. An error that

@@ -13,13 +13,13 @@ import csv
 import errno
 import io
 import json
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import nan
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -128,7 +128,7 @@ def map_folder(
         3 3 FolderRun(3 of 3 maps: 3 made, 0 kept)
         FolderRun(3 of 3 maps: 3 made, 0 kept)
     """
-    start = time.perf_counter()
+    start = perf_counter()
     folder = Path(folder).expanduser().absolute()  # workers have folders of their own
     out = folder if out is None else Path(out).expanduser().absolute()
     batch = number("batch", batch, 1, whole=True)
@@ -169,9 +169,7 @@ def map_folder(
         skipped = {row["picture"]: row["reason"] for row in made if "reason" in row}
         blank = [row["picture"] for row in made if row.get("blank")]
         run = replace(run, skipped=run.skipped | skipped, blank=run.blank + blank)
-        run = replace(
-            run, written=len(rows) - len(kept), seconds=time.perf_counter() - start
-        )
+        run = replace(run, written=len(rows) - len(kept), seconds=perf_counter() - start)
         if not goes_on(progress, done, len(todo), run):
             run = replace(run, stopped=done < len(todo))
             break

@@ -235,9 +235,7 @@ def _answer(score: float, shares: Tensor | None, target: int | None) -> Answer:
     return Answer(score, top, shares[top].item(), target, share)
 
 
-def _with_maps(
-    sheet: Sheet, images: Tensor, targets: Sequence[Targets], progress: Progress | None
-) -> Sheet:
+def _with_maps(sheet: Sheet, images: Tensor, targets: list, progress) -> Sheet:
     """The sheet with its maps, each method for all pictures before the next one."""
     keys = [(method, index) for method in sheet.methods for index in range(len(images))]
     maps, seconds, stopped = {}, {}, False
