@@ -23,23 +23,18 @@ def one_scale(answer) -> str:
     random = torch.Generator().manual_seed(1)
     maps = torch.rand(3, 5, 6, generator=random) + 0.2
     maps = maps * torch.tensor([0.1, 2.0, 0.7]).view(3, 1, 1)
-    each, low = maps.amax((1, 2), keepdim=True), maps.amin((1, 2), keepdim=True)
+    each, low, mean = (f((1, 2), keepdim=True) for f in (maps.amax, maps.amin, maps.mean))
+    shifted = (maps - maps.min()) / (maps.max() - maps.min())
     mistakes = {
         "Each map is divided by its own largest value: the weakest picture's map looks as "
         "strong as the others. Divide all of them by the largest of all.": maps / each,
         "Each map is stretched from its own smallest to its own largest value: nothing can "
         "be compared any more, and zero is not zero.": (maps - low) / (each - low),
-        "The smallest value of all became 0. Zero should stay zero: only divide.": (
-            (maps - maps.min()) / (maps.max() - maps.min())
-        ),
+        "The smallest value became 0. Zero should stay zero: only divide.": shifted,
         "You divide by the sum of each map: a map of few strong pixels and a map of many "
         "weak ones get the same brightness.": maps / maps.sum((1, 2), keepdim=True),
-        "You divide each map by its own mean: strength is lost. Use one number for all.": (
-            maps / maps.mean((1, 2), keepdim=True)
-        ),
-        "You cut at 1, but the maps are not divided: all values above 1 become the same.": (
-            maps.clamp(0, 1)
-        ),
+        "You divide each map by its own mean: its strength is lost.": maps / mean,
+        "You cut at 1, but divide nothing: all values above 1 become 1.": maps.clamp(0, 1),
         "The maps are unchanged: the largest value of all should become 1.": maps,
     }
     otherwise = "One number divides all maps, and the brightest pixel of all becomes 1."
@@ -47,9 +42,7 @@ def one_scale(answer) -> str:
     compare(result, maps / maps.max(), mistakes, otherwise)
     blank = call(answer, torch.zeros(2, 4, 4))
     if not isinstance(blank, Tensor) or not torch.equal(blank, torch.zeros(2, 4, 4)):
-        raise Wrong(
-            "Maps that are zero everywhere should stay 0; yours become NaN, 0 divided by 0."
-        )
+        raise Wrong("Maps of zeros should stay 0; yours become NaN, 0 divided by 0.")
     return "One divisor for all: twice as bright means twice as strong."
 
 
@@ -60,7 +53,7 @@ NAMES = ("wren", "owl", "crane", "duck", "finch")  # not in alphabetical order
 
 
 def bird_network() -> nn.Module:
-    """A small network that is sensitive to colour, (N, 3, 8, 8) → (N, 5); in training."""
+    """A small network that minds colours, (N, 3, 8, 8) → (N, 5), in training mode."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(199)
         convolution = [nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU()]
@@ -96,16 +89,12 @@ def read_names(answer) -> str:
     result = _as_names(call(answer, network, pixels, MEAN, STD, list(NAMES)), len(pixels))
     right = _named(bird_scores(pixels.permute(0, 3, 1, 2) / 255))
     agree = sum(a == b for a, b in zip(result, right, strict=True))
-    otherwise = (
-        f"{agree} of {len(right)} names are right. In this order: / 255, colours to the "
-        "front, minus mean, over std, eval(), argmax, names."
-    )
+    hint = f"{agree} of {len(right)} names are right. In this order: / 255, colours to "
+    hint += "the front, minus mean, over std, eval(), argmax, names."
     if network[0].training and network[1].num_batches_tracked:  # batch norm has counted
-        otherwise = (
-            "The network was still in training mode: batch norm mixes the pictures of a "
-            "batch, and dropout changes every answer. Call model.eval() first."
-        )
-    compare(result, right, _wrong_names(pixels), otherwise)
+        hint = "The network was still in training mode: batch norm mixes the pictures of a "
+        hint += "batch, and dropout changes every answer. Call model.eval() first."
+    compare(result, right, _wrong_names(pixels), hint)
     _as_names(call(answer, network, pixels[:1], MEAN, STD, list(NAMES)), 1)
     return "Its own statistics, its own names in its own order, in evaluation mode."
 
@@ -114,36 +103,25 @@ def _wrong_names(pixels: Tensor) -> dict[str, list[str]]:
     """Sentence → the names that one gets by the mistake that it explains."""
     colours = pixels.permute(0, 3, 1, 2) / 255
     mixed = pixels.reshape(len(pixels), 3, *pixels.shape[1:3]) / 255
-    scores = bird_scores(colours)
-    wrong_scores = {
+    scores, plain = bird_scores(colours), bird_scores(colours, (0, 0, 0), (1, 1, 1))
+    swapped, large = bird_scores(colours.flip(1)), bird_scores(255 * colours)
+    early, late = scores.roll(-1, dims=1), scores.roll(1, dims=1)
+    wrong = {
         "Those are ImageNet's mean and std. A network needs those that it was trained "
         "with, here `mean` and `std`.": bird_scores(colours, IMAGENET_MEAN, IMAGENET_STD),
-        "The colours are in the order blue, green, red; this network was trained on RGB.": (
-            bird_scores(colours.flip(1))
-        ),
-        "The values are still 0 to 255; mean and std belong to 0 to 1. Divide by 255.": (
-            bird_scores(255 * colours)
-        ),
-        "The values are not normalised: minus mean, over std.": (
-            bird_scores(colours, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-        ),
+        "The colours are in the order blue, green, red; the network wants RGB.": swapped,
+        "The values are still 0 to 255; mean and std want 0 to 1. Divide by 255.": large,
+        "The values are not normalised: minus mean, over std.": plain,
         "mean and std are swapped.": bird_scores(colours, STD, MEAN),
         "The axes are mixed up: reshape and view do not move axes; permute(0, 3, 1, 2) "
         "brings the colours to the front.": bird_scores(mixed),
         "That is the class with the lowest score: argmax, not argmin.": -scores,
-        "Every name is one too early: the first class has the index 0, not 1.": (
-            scores.roll(-1, dims=1)
-        ),
-        "Every name is one too late: the first class has the index 0.": (
-            scores.roll(1, dims=1)
-        ),
+        "Every name is one too early: the first class has the index 0, not 1.": early,
+        "Every name is one too late: the first class has the index 0.": late,
     }
-    wrong = {sentence: _named(values) for sentence, values in wrong_scores.items()}
-    wrong[
-        "The names are in alphabetical order; the network's order is that of its training, "
-        "the one in `names`."
-    ] = _named(scores, sorted(NAMES))
-    return wrong
+    names = {sentence: _named(values) for sentence, values in wrong.items()}
+    alphabetical = "The names are in alphabetical order, not in the network's: use `names`."
+    return names | {alphabetical: _named(scores, sorted(NAMES))}
 
 
 def _named(scores: Tensor, names: Sequence[str] = NAMES) -> list[str]:
@@ -171,11 +149,10 @@ def contents(name: str) -> bytes:
     return (name * 300).encode()
 
 
-class CutFile(io.FileIO):
+class _CutFile(io.FileIO):
     """A file that is being written when the power fails: half of it reaches the disk."""
 
     def write(self, data) -> int:
-        """Write the first half, and fail."""
         super().write(data[: len(data) // 2])
         raise KeyboardInterrupt
 
@@ -183,7 +160,7 @@ class CutFile(io.FileIO):
 def cut_open(path, mode: str = "r", *more, **settings):
     """`open`, but the power fails while a file is being written."""
     if set(mode) & set("wax+"):
-        return CutFile(path, "w", opener=settings.get("opener"))
+        return _CutFile(path, "w", opener=settings.get("opener"))
     return OPEN(path, mode, *more, **settings)
 
 
@@ -191,8 +168,7 @@ def cut_open(path, mode: str = "r", *more, **settings):
 def resume(answer) -> str:
     """Check `answer(names, folder, make)`: write the missing files; return how many.
 
-    `make(name)` gives the bytes of a file. The power fails while the first one is written;
-    then, in a folder with two of the files, `make` is interrupted, and called again.
+    The power fails in the first file; then, where two are there, `make` is interrupted.
     """
     made = []
 
@@ -212,11 +188,9 @@ def resume(answer) -> str:
             run(Path(one))
         for path in (Path(one) / name for name in FILES):
             if path.exists() and path.read_bytes() != contents(path.name):
-                raise Wrong(
-                    f"The power failed while {path.name} was written, and half of it is "
-                    "there and passes for a whole file. Write it under another name, close "
-                    "it, then rename it: draft.replace(folder / name)."
-                )
+                words = f"The power failed while {path.name} was written, and half of it "
+                words += "passes for a whole file. Write it under another name, close it, "
+                raise Wrong(f"{words}then rename it: draft.replace(folder / name).")
         folder, there = Path(two), [FILES[1], FILES[3]]
         for name in there:
             (folder / name).write_bytes(contents(name))
@@ -240,13 +214,8 @@ def _check_made(folder: Path, made: list[str], there, wanted) -> None:
             raise Wrong(f"{name} was there already and is made again: skip what exists.")
     for name in wanted:
         if not (folder / name).exists():
-            reason = (
-                "was made before the interrupt, and is lost: write each file at once."
-                if name in made
-                else "was missing and was not made. Two of the six files were there, the "
-                "second and the fourth: their number does not say which ones are missing. "
-                "Ask for each by its name."
-            )
-            raise Wrong(f"{name} {reason}")
+            lost = "was made, and is lost in the stop: write each file at once."
+            missed = "was not made: do not count the files. Ask for each by its name."
+            raise Wrong(f"{name} {lost if name in made else missed}")
         if (folder / name).read_bytes() != contents(name):
             raise Wrong(f"{name} does not hold what make({name!r}) gave.")

@@ -1,8 +1,7 @@
 """Lesson 10: any picture, network and question; one sheet, or a map for a whole folder.
 
-`sheet` lays pictures × methods side by side, `folder` maps every picture of a folder, and
-`settings` records what both were made with. `cluster` shares a folder among the workers of
-Ray; ``python -m course_utils.your_own photos`` maps one from the shell.
+Beside `sheet` and `folder`: `settings` records what both were made with, `cluster` shares
+a folder among workers of Ray, ``python -m course_utils.your_own`` maps it from the shell.
 """
 
 from .folder import FolderRun, map_folder

@@ -13,27 +13,13 @@ from .folder import FolderRun, map_folder
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Map a folder as the command line says; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    imagenet = options.weights in (None, "bundled", "torchvision")
-
-    def report(done: int, total: int, run: FolderRun) -> None:
-        _say(f"{done} of {total} pictures, {done / run.seconds:.1f} per second")
-
+    settings = vars(_parser().parse_args(arguments))
+    name, weights = settings.pop("model"), settings.pop("weights")
+    if weights in (None, "bundled", "torchvision"):
+        settings["names"] = class_names()
     try:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        run = map_folder(
-            options.folder,
-            load_model(options.model, options.weights, device),
-            options.method,
-            options.out,
-            options.batch,
-            options.target,
-            report,
-            size=options.size,
-            names=class_names() if imagenet else None,
-            png=options.png,
-            workers=options.workers,
-        )
+        model = load_model(name, weights, "cuda" if torch.cuda.is_available() else "cpu")
+        run = map_folder(model=model, progress=_report, **settings)
     except KeyboardInterrupt:
         _say("Stopped. The maps so far are kept; the same command goes on from there.")
         return 130
@@ -48,11 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 3 if run.skipped else 0
 
 
+def _report(done: int, total: int, run: FolderRun) -> None:
+    _say(f"{done} of {total} pictures, {done / run.seconds:.1f} per second")
+
+
 def _say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
+    """The options; all but the network's are arguments of `map_folder`."""
     parser = argparse.ArgumentParser(
         prog="python -m course_utils.your_own",
         description="Write a saliency map for every picture of a folder: PICTURE.map.npz, "
@@ -65,7 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--method", default="vanilla", help=f"{', '.join(METHODS)} (default: vanilla)")
     add("--model", default="squeezenet1_1", help="of torchvision (default: %(default)s)")
     add("--weights", help="bundled, torchvision, random, or the path of a checkpoint")
-    add("--target", type=int, help="a class (default: the top class of each picture)")
+    top = "a class (default: the top class of each picture)"
+    add("--target", type=int, dest="targets", metavar="TARGET", help=top)
     add("--size", type=int, default=224, help="side in pixels (default: %(default)s)")
     add("--batch", type=int, default=16, help="pictures at once (default: %(default)s)")
     add("--png", action="store_true", help="also draw each map, PICTURE.map.png")

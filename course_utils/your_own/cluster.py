@@ -3,46 +3,32 @@
 Ray starts the workers on this machine, or on all machines of the cluster that
 ``ray.init(address=…)`` or the variable RAY_ADDRESS names. Each of them needs this package
 and the same paths to pictures and maps. What a worker was doing when it died, another
-worker does again. Ours is only what one worker does with one batch.
+worker does again.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-
-MOST_BLOCKS = 1000
+from collections.abc import Callable, Iterator
 
 
 class Worker:
-    """Holds what is the same for all batches, such as the network; called per batch."""
+    """Keeps a copy of `make`, and with it the network, from batch to batch."""
 
     def __init__(self, make: Callable[[list[str]], list]):
         self.make = make
 
     def __call__(self, row: dict) -> dict:
-        """One row of the data set: the names of a batch in, its results out, as JSON."""
+        """One row of Ray's data: the names of a batch in, what was made out, as JSON."""
         try:
             return {"made": json.dumps(self.make(json.loads(row["names"]))), "error": ""}
         except Exception as error:  # not for Ray to repeat, but for the caller to see
             return {"made": "", "error": str(error) or type(error).__name__}
 
 
-def map_on_cluster(
-    make: Callable[[list[str]], list],
-    batches: Sequence[list[str]],
-    workers: int,
-    gpus: int = 0,
-) -> Iterator[list]:
-    """``map(make, batches)``, in any order, by `workers` processes.
+def map_on_cluster(make: Callable, batches: list, workers: int, gpus: int) -> Iterator:
+    """``map(make, batches)``, in any order, by at most `workers` processes.
 
-    Args:
-        make: called with a batch; copied to each worker. Its result becomes JSON.
-        batches: lists of names.
-        workers: how many processes at most; each computes with one core.
-        gpus: that each worker has for itself.
-
-    Raises:
-        ModuleNotFoundError: Ray is not installed.
-        RuntimeError: `make` has raised an error in a worker.
+    Each has a copy of `make`, one core and `gpus`; results become JSON. An error that
+    `make` raises there is a `RuntimeError` here.
     """
     try:
         import ray
@@ -52,7 +38,7 @@ def map_on_cluster(
     if not batches:
         return
     ray.data.DataContext.get_current().enable_progress_bars = False
-    blocks = min(len(batches), MOST_BLOCKS)
+    blocks = min(len(batches), 1000)  # of work, each of one batch or more
     rows = [{"names": json.dumps(batch)} for batch in batches]
     made = ray.data.from_items(rows, override_num_blocks=blocks).map(
         Worker,

@@ -1,24 +1,20 @@
 """What a result was made with, as JSON: the same for a sheet and for a folder run."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .._machinery.arguments import ArgumentError
+from .._machinery.files import write_whole
 from ..models import Unit, fingerprint
 from ..targets import Targets
 
 
-def record_settings(
-    model: nn.Module,
-    targets: Targets,
-    size: int,
-    mean: Sequence[float],
-    std: Sequence[float],
-    fit: str,
-) -> dict:
+def record_settings(model: nn.Module, targets: Targets, size, mean, std, fit: str) -> dict:
     """Network, question and inputs: all that a map depends on, but picture and method."""
     return {
         "network": {"class": type(model).__name__, "weights": fingerprint(model)},
@@ -35,9 +31,9 @@ def record_target(targets: Targets) -> dict:
     if targets is None:
         return {"kind": "top class", "words": "top class"}
     if isinstance(targets, Unit):
+        place = targets.position
         words = f"{targets.layer}, channel {targets.channel}"
-        if targets.position is not None:
-            words += " at {}, {}".format(*targets.position)
+        words += "" if place is None else f" at {place[0]}, {place[1]}"
         return {"kind": "unit", "words": words, "unit": vars(targets)}
     if callable(targets):
         return {"kind": "function", "words": function_name(targets)}
@@ -45,39 +41,25 @@ def record_target(targets: Targets) -> dict:
     return {"kind": "class", "words": f"class {classes}", "class": classes}
 
 
-def read_target(record: dict, function: Callable[[Tensor], Tensor] | None) -> Targets:
-    """The targets of a record; a function is not in it and must be given.
-
-    Raises:
-        ArgumentError: the record names a function and none is given.
-        KeyError: not such a record.
-    """
+def read_target(record: dict, function: Callable | None) -> Targets:
+    """The targets of a record; a function is not in it and must be given."""
     if record["kind"] == "unit":
-        unit = record["unit"]
-        place = None if unit["position"] is None else tuple(unit["position"])
-        return Unit(unit["layer"], unit["channel"], place)
-    if record["kind"] != "function":
-        return record.get("class")
-    if function is None:
-        raise ArgumentError(
-            "targets", f"must be the function that the sheet explains, {record['words']}"
-        )
-    return function
+        place = record["unit"]["position"]
+        return Unit(**record["unit"] | {"position": place and tuple(place)})
+    if record["kind"] == "function" and function is None:
+        words = f"must be the function that the sheet explains, {record['words']}"
+        raise ArgumentError("targets", words)
+    return function if record["kind"] == "function" else record.get("class")
 
 
 def function_name(function: Callable) -> str:
-    """The name of a function, with the arguments that `functools.partial` has fixed.
-
-    Example:
-        >>> function_name(partial(smooth_grad, samples=3))
-        'smooth_grad(samples=3)'
-    """
-    if isinstance(function, partial):
-        fixed = [("", value) for value in function.args]
-        fixed += [(f"{key}=", value) for key, value in function.keywords.items()]
-        words = [k + (function_name(v) if callable(v) else repr(v)) for k, v in fixed]
-        return f"{function_name(function.func)}({', '.join(words)})"
-    return getattr(function, "__name__", type(function).__name__)
+    """A function's name, such as ``smooth_grad(samples=3)`` for a `functools.partial`."""
+    if not isinstance(function, partial):
+        return getattr(function, "__name__", type(function).__name__)
+    fixed = [("", value) for value in function.args]
+    fixed += [(f"{key}=", value) for key, value in function.keywords.items()]
+    words = [key + (function_name(v) if callable(v) else repr(v)) for key, v in fixed]
+    return f"{function_name(function.func)}({', '.join(words)})"
 
 
 def in_words(value) -> str:
@@ -85,3 +67,9 @@ def in_words(value) -> str:
     if isinstance(value, dict):
         return value.get("words") or " ".join(map(str, value.values()))
     return repr(value)
+
+
+def write_json(path: Path, record: dict) -> None:
+    """Write a record of settings, whole or not at all."""
+    text = json.dumps(record, indent=1) + "\n"
+    write_whole(path, lambda draft: draft.write_text(text, encoding="utf-8"))

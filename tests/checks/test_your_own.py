@@ -223,7 +223,7 @@ def leaves_drafts(names, folder, make):
 WRONG_RUNS = {
     "while ash.map was written, and half of it": half_files,
     "passes for a whole file": by_open,
-    "their number does not say": by_count,
+    "do not count": by_count,
     "Ask for each by its name": by_listing,
     "beech.map was there already": all_again,
     "is lost": all_at_the_end,
