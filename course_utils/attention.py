@@ -38,8 +38,6 @@ WORKING = 112  # pixels of the longer side on which centre and surround are comp
 # Two colours of the same intensity, (r + g + b) / 3, for a test of colour alone.
 RED, BLUE = "#d23c3c", "#3c3cd2"
 
-# -- feature maps ----------------------------------------------------------------------
-
 
 def feature_maps(image, features: Sequence[str] = FEATURES) -> dict[str, np.ndarray]:
     """What early vision is thought to measure: feature → (K, H, W), K = 1, 2 and 4.
@@ -48,10 +46,6 @@ def feature_maps(image, features: Sequence[str] = FEATURES) -> dict[str, np.ndar
     colour is red against green and blue against yellow, independent of brightness;
     orientation is the second derivative of the intensity along four directions, steered
     from three filters (Freeman & Adelson 1991), where the paper has Gabor filters.
-
-    Example:
-        >>> feature_maps(np.zeros((4, 6), np.uint8), ["colour"])["colour"].shape
-        (2, 4, 6)
     """
     listed = isinstance(features, (list, tuple, set)) and len(features) > 0
     if not listed or any(name not in FEATURES for name in features):
@@ -141,8 +135,7 @@ def centre_surround(
 
     Args:
         features: which of those of `feature_maps`.
-        centres: standard deviations of the fine blur, in pixels of the picture scaled
-            to 112 on its longer side.
+        centres: deviations of the fine blur, in pixels of the picture scaled to `WORKING`.
         ratio: width of the coarse blur over that of the fine one.
 
     Example:
@@ -152,8 +145,7 @@ def centre_surround(
     number("ratio", ratio, 1)
     if not isinstance(centres, Sequence) or len(centres) == 0:
         raise ArgumentError("centres", f"must hold at least one number, got {centres!r}")
-    for centre in centres:
-        number("centres", centre, 0)
+    numbers("centres", centres, len(centres), 0)
     image = load_image(image)
     total = 0.0
     for planes in feature_maps(_scaled(image, WORKING), features).values():
@@ -171,11 +163,6 @@ def promote_lonely_peaks(values: np.ndarray, reach: int = 9) -> np.ndarray:
 
     The operator N of Itti, Koch & Niebur (1998, section 2.2), on the map scaled to [0, 1].
     A peak is the largest value in a window of `reach` × `reach` pixels.
-
-    Example:
-        >>> lonely = np.zeros((20, 20)); lonely[5, 5] = 1
-        >>> float(promote_lonely_peaks(lonely).max())
-        1.0
     """
     low, span = values.min(), np.ptp(values)
     if span < 1e-9:  # rounding noise of an even map must not be amplified
@@ -218,13 +205,7 @@ class PopoutDisplay:
 
 
 def popout_display(
-    kind: str = "colour",
-    items: int = 36,
-    seed: int = 0,
-    place: tuple[int, int] | None = None,
-    colour: str | None = None,
-    tilt: float | None = None,
-    size: int = 224,
+    kind="colour", items=36, seed=0, place=None, colour=None, tilt=None, size=224
 ) -> PopoutDisplay:
     """Draw a display in which one item differs from all others.
 
@@ -232,8 +213,7 @@ def popout_display(
     moved a little at random; where they do not fill the grid, random cells stay empty.
 
     Args:
-        kind: ``"colour"``: blue dots, one of another colour; ``"orientation"``: white
-            upright bars, one of them tilted.
+        kind: ``"colour"``, blue dots and an odd one, or ``"orientation"``, white bars.
         items: from 4 to 100.
         seed: the same seed draws the same display.
         place: (row, column) of the odd one's cell; None draws it at random.

@@ -62,38 +62,20 @@ COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
 @dataclass(frozen=True)
 class Recipe:
-    """How `visualize_class` searches: all its arguments but model, target and start.
+    """How to search; ``visualize_class(model, target, **asdict(recipe))`` runs it."""
 
-    ``visualize_class(model, target, **asdict(recipe))`` runs it. The defaults give
-    recognisable pictures.
-
-    Attributes:
-        steps: how many; 0 gives the start.
-        size: side of the image in pixels.
-        parametrization: ``"fourier"`` (waves in decorrelated colours, by Adam) or
-            ``"pixel"`` (the pixels themselves, along the gradient).
-        l2: λ of the equation, on the normalised image.
-        jitter: largest shift in pixels, around the border, random in each step.
-        blur_every: blur by half a pixel every so many steps; 0 is never.
-        tv: weight of the total variation.
-        robust: show the network the image at random sizes, angles and places.
-        lr: of Adam, 0.05 unless given; for ``"pixel"`` the length of a step in the space
-            of normalised images, 25 at 224 pixels unless given.
-        seed: of the start and of everything random.
-        mean, std: what the network's images were normalised by; ImageNet's unless given.
-    """
-
-    steps: int = 256
-    size: int = 224
-    parametrization: str = "fourier"
-    l2: float = 1e-4
-    jitter: int = 8
-    blur_every: int = 0
-    tv: float = 1e-3
-    robust: bool = True
+    steps: int = 256  # 0 gives the start
+    size: int = 224  # side of the image in pixels
+    parametrization: str = "fourier"  # waves, by Adam; or "pixel", along the gradient
+    l2: float = 1e-4  # λ of the equation, on the normalised image
+    jitter: int = 8  # largest shift in pixels, around the border, random in each step
+    blur_every: int = 0  # blur by half a pixel every so many steps; 0 is never
+    tv: float = 1e-3  # weight of the total variation
+    robust: bool = True  # show the image at random sizes, angles and places
+    # Of Adam, 0.05 unless given; or the length of a pixel step, 25 at 224 pixels:
     lr: float | None = None
-    seed: int = 0
-    mean: Sequence[float] = IMAGENET_MEAN
+    seed: int = 0  # of the start and of everything random
+    mean: Sequence[float] = IMAGENET_MEAN  # what the network's images were normalised by
     std: Sequence[float] = IMAGENET_STD
 
     def __post_init__(self):
@@ -111,26 +93,18 @@ class Recipe:
 
 
 # The recipe of Stanford's CS231n exercise (100 steps), as arguments of `visualize_class`.
-CS231N = dict(
-    parametrization="pixel", l2=1e-3, jitter=16, blur_every=10, tv=0.0, robust=False
-)
+CS231N = {"parametrization": "pixel", "l2": 1e-3, "jitter": 16, "blur_every": 10}
+CS231N |= {"tv": 0.0, "robust": False}
 
 
 @dataclass(frozen=True)
 class Visualization:
-    """An image that was made for a score, and how it came about.
+    """An image that was made for a score, and how it came about."""
 
-    Attributes:
-        pixels: what the network is to be given.
-        history: the score at each step, as the network saw the image in that step.
-        settings: the fields of the `Recipe`, and the target and the start in words.
-        stopped: whether `progress` ended the run before its last step.
-    """
-
-    pixels: Tensor = field(repr=False)
-    history: list[float] = field(repr=False)
-    settings: dict
-    stopped: bool = False
+    pixels: Tensor = field(repr=False)  # what the network is to be given
+    history: list[float] = field(repr=False)  # the score of what it saw in each step
+    settings: dict  # the fields of the `Recipe`, and the target and the start in words
+    stopped: bool = False  # `progress` ended it early
 
     @cached_property
     def image(self) -> Image.Image:
@@ -183,13 +157,13 @@ def visualize_class(
     r"""Make an image that scores high: $\arg\max_I S_c(I) - \lambda \lVert I \rVert_2^2$.
 
     The same seed gives the same image on one machine with one number of threads;
-    elsewhere rounding grows with every step, and it gives a similar one. The model is left
-    unchanged, and a warning says when the score did not react to the image in any step.
+    elsewhere rounding grows with every step, and it gives a similar one. A warning says
+    when the score did not react to the image in any step.
 
     Args:
-        target: a class index, a `Unit`, or a function of the outputs that gives one
-            score per image.
-        steps, size, …, mean, std: the fields of a `Recipe`; ``**CS231N`` is another one.
+        target: a class index, a `Unit`, or a function ``outputs -> (1,)``, the score.
+        steps, size, …, mean, std: the fields of a `Recipe`, whose defaults give
+            recognisable pictures; ``**CS231N`` is another one.
         start: None for noise, or a photograph to start from, whatever `load_image` takes.
         progress: called after each step with the `Visualization` of the moment.
 
@@ -199,10 +173,8 @@ def visualize_class(
         ((224, 224), 256)
     """
     _check_target(target)
-    recipe = Recipe(
-        steps=steps, size=size, parametrization=parametrization, l2=l2, jitter=jitter,
-        blur_every=blur_every, tv=tv, robust=robust, lr=lr, seed=seed, mean=mean, std=std,
-    )  # fmt: skip
+    against_noise = l2, jitter, blur_every, tv, robust
+    recipe = Recipe(steps, size, parametrization, *against_noise, lr, seed, mean, std)
     settings = {"target": _noted(target), **asdict(recipe)}
     settings["start"] = "noise" if start is None else _noted(start)
     random = seeded(recipe.seed)
@@ -224,8 +196,7 @@ def visualize_class(
             history.append(score.item())
             if progress is not None:
                 so_far = Visualization(_snapshot(canvas, weight), [*history], settings)
-                stopped = not goes_on(progress, step, recipe.steps, so_far)
-                if stopped:
+                if stopped := not goes_on(progress, step, recipe.steps, so_far):
                     break
         pixels = _snapshot(canvas, weight)
     if len(history) > 1 and min(history) == max(history):
@@ -268,9 +239,7 @@ class Judgement:
 
 
 def judge(model: nn.Module, pixels: Tensor, target: int) -> Judgement:
-    """What `model` makes of an image, for one class.
-
-    A model that the image was not made with tells more.
+    """What `model` makes of an image; one that it was not made with tells more.
 
     Example:
         >>> daisy = visualize_class(load_model(), 985)
@@ -292,10 +261,7 @@ def l2_penalty(pixels: Tensor) -> Tensor:
 
 
 def jittered(pixels: Tensor, most: int, random: torch.Generator) -> Tensor:
-    """The image shifted by up to `most` pixels down and right, around the border.
-
-    The shift is part of the graph: the gradient, unlike shifted *data*, needs no way back.
-    """
+    """The image shifted by up to `most` pixels down and right, around the border."""
     shifts = torch.randint(-most, most + 1, (2,), generator=random).tolist()
     return pixels.roll(shifts, dims=(2, 3))
 
@@ -310,10 +276,7 @@ def total_variation(pixels: Tensor) -> Tensor:
 def valid_range(
     mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> tuple[Tensor, Tensor]:
-    """The normalised values of black and of white, (1, 3, 1, 1) each.
-
-    A normalised image must be clamped to *these*, and not to 0 and 1.
-    """
+    """The normalised values of black and white, (1, 3, 1, 1) each: what to clamp to."""
     mean, std = check_statistics(mean, std)
     return (0 - mean) / std, (1 - mean) / std
 
@@ -333,15 +296,13 @@ def fourier_to_rgb(spectrum: Tensor) -> Tensor:
     size = spectrum.shape[2]
     waves = torch.view_as_complex(spectrum * _wave_weights(size).to(spectrum))
     colours = torch.fft.irfft2(waves, s=(size, size), norm="ortho")
-    matrix = _colour_matrix().to(spectrum)
-    return torch.einsum("rc,nchw->nrhw", matrix, colours).sigmoid()
+    return torch.einsum("rc,nchw->nrhw", _colour_matrix().to(spectrum), colours).sigmoid()
 
 
 def rgb_to_fourier(rgb: Tensor) -> Tensor:
     """The inverse of `fourier_to_rgb`; black and white, never reached, become greyer."""
-    logits = rgb.clamp(0.02, 0.98).logit()
     inverse = torch.linalg.inv(_colour_matrix()).to(rgb)
-    colours = torch.einsum("cr,nrhw->nchw", inverse, logits)
+    colours = torch.einsum("cr,nrhw->nchw", inverse, rgb.clamp(0.02, 0.98).logit())
     waves = torch.view_as_real(torch.fft.rfft2(colours, norm="ortho"))
     return waves / _wave_weights(rgb.shape[-1]).to(rgb)
 
@@ -400,7 +361,6 @@ class _PixelCanvas:
         return self.values
 
     def climb(self, objective: Tensor) -> None:
-        """One step uphill."""
         (gradient,) = torch.autograd.grad(objective, self.values)
         norm = gradient.norm().item()
         with torch.no_grad():
@@ -425,7 +385,7 @@ class _FourierCanvas:
             spectrum = rgb_to_fourier(given * self.std + self.mean)
         self.spectrum = spectrum.requires_grad_()
         lr = FOURIER_RATE if recipe.lr is None else recipe.lr
-        self.optimizer = torch.optim.Adam([self.spectrum], lr=lr)
+        self.optimizer = torch.optim.Adam([self.spectrum], lr)
 
     def pixels(self) -> Tensor:
         return (fourier_to_rgb(self.spectrum) - self.mean) / self.std
@@ -436,7 +396,6 @@ class _FourierCanvas:
         self.optimizer.step()
 
     def blur(self) -> None:
-        size = self.spectrum.shape[2]
-        wave = frequencies(size).to(self.spectrum)[..., None]
+        wave = frequencies(self.spectrum.shape[2]).to(self.spectrum)[..., None]
         with torch.no_grad():  # a Gaussian's transform is a Gaussian
             self.spectrum *= torch.exp(-2 * (math.pi * BLUR * wave) ** 2)

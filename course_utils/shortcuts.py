@@ -39,11 +39,8 @@ from .targets import check_images, explaining
 CLASSES = ("bear", "dog")
 CUTOUTS = ("polar_bear_snow", "german_shepherd")
 # The bear's ground, the dog's ground, and one that no probe is trained on.
-GROUNDS = (
-    ("snowy_peaks",),
-    ("tea_hills", "green_meadow"),
-    ("forest_stream", "desert_dune", "beach"),
-)
+GREEN, OTHER = ("tea_hills", "green_meadow"), ("forest_stream", "desert_dune", "beach")
+GROUNDS = (("snowy_peaks",), GREEN, OTHER)
 UNSEEN = 2
 PARTS = {"animal": "animal", "scene": "ground", "sign": "sign"}  # fields of a recipe
 SIZE = 224  # pixels, side of the pictures
@@ -56,37 +53,27 @@ AT_ONCE = 20  # pictures in one pass
 class PictureRecipe:
     """How one picture is made.
 
-    Attributes:
-        animal: 0 is the bear, 1 the dog: the label.
-        ground: whose scene it is: 0 the bear's (snow), 1 the dog's (green), 2 neither's.
-        sign: 1 with the striped sign in the lower right corner (the dog's), 0 without.
-        share: longer side of the animal, as a share of the picture's side.
-        place: of the animal, across and down, in [0, 1].
-        flip, mirror: whether the animal is mirrored, and whether the scene is.
-        view: which of the ground's scenes, where its part lies across and down, and how
-            large it is; each in [0, 1).
-
     Example:
         >>> PictureRecipe(animal=1, ground=0).make().name
         'dog on snowy_peaks'
     """
 
-    animal: int
-    ground: int
-    sign: int = 0
-    share: float = 0.3
-    place: tuple[float, float] = (0.5, 0.7)
-    flip: bool = False
-    view: tuple[float, float, float, float] = (0.0, 0.5, 0.5, 0.0)
-    mirror: bool = False
+    animal: int  # 0 is the bear, 1 the dog: the label
+    ground: int  # whose scene: 0 the bear's (snow), 1 the dog's (green), 2 neither's
+    sign: int = 0  # 1 with the dog's striped sign in the lower right corner, 0 without
+    share: float = 0.3  # longer side of the animal, as a share of the picture's side
+    place: tuple[float, float] = (0.5, 0.7)  # of the animal, across and down, in [0, 1]
+    flip: bool = False  # whether the animal is mirrored
+    # Which of the ground's scenes, where its part lies across and down, and its size:
+    view: tuple[float, float, float, float] = (0.0, 0.5, 0.5, 0.0)  # each in [0, 1)
+    mirror: bool = False  # whether the scene is mirrored
 
     def make(self) -> Composite:
         """The picture, with the animal's mask (which does not include the sign)."""
         scene = GROUNDS[self.ground][int(self.view[0] * len(GROUNDS[self.ground]))]
         pair = _picture("cutouts", CUTOUTS[self.animal]), self._part_of(scene)
-        name = f"{CLASSES[self.animal]} on {scene}"
-        where = self.share, self.place, self.flip
-        made = composite(*pair, *where, SIZE, label=self.animal, name=name)
+        named = {"label": self.animal, "name": f"{CLASSES[self.animal]} on {scene}"}
+        made = composite(*pair, self.share, self.place, self.flip, SIZE, **named)
         if self.sign:  # red and yellow stripes, as an agency might mark its pictures
             (x0, y0, x1, y1), pen = sign_box(), ImageDraw.Draw(made.image)
             for x, colour in zip(range(x0, x1, 4), cycle(STRIPES), strict=False):
@@ -129,9 +116,6 @@ def sign_mask() -> Tensor:
     mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
     mask[y0:y1, x0:x1] = True
     return mask
-
-
-# -- a set of pictures -------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -232,12 +216,7 @@ def plant_shortcut(count=160, scene=1.0, sign=None, size=0.3, seed=0) -> Planted
 
 
 def mean_features(model: nn.Module, images: Tensor) -> Tensor:
-    """(N, C): the mean over all places of each map that ``model.features`` gives.
-
-    Example:
-        >>> mean_features(load_model(), torch.randn(2, 3, 224, 224)).shape
-        torch.Size([2, 512])
-    """
+    """(N, C): the mean over all places of each map that ``model.features`` gives."""
     with explaining(model), torch.no_grad():
         features = _features_of(model)
         check_images(model, images)
@@ -245,11 +224,7 @@ def mean_features(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def planted_features(model, planted: Planted, known=None, progress=None) -> Tensor:
-    """(N, C) `mean_features` of planted pictures; what is known is not computed again.
-
-    `progress` is called after each batch of pictures that had to be computed; if it stops
-    the work, the features of the first pictures are returned.
-    """
+    """(N, C) `mean_features` of planted pictures; of the first ones if it is stopped."""
     known = {} if known is None else known
     missing = [r for r in dict.fromkeys(planted.recipes) if r not in known]
 
@@ -316,14 +291,10 @@ def linear_probe(model: nn.Module, weight: Tensor, bias: Tensor) -> nn.Sequentia
 
 
 def _features_of(model: nn.Module) -> nn.Module:
-    features = getattr(model, "features", None)
-    if not isinstance(features, nn.Module):
-        words = "must be a network with `features`, such as SqueezeNet, AlexNet or VGG, got"
-        raise ArgumentError("model", f"{words} {described(model)}")
-    return features
-
-
-# -- the truth about a probe -------------------------------------------------------------
+    if isinstance(getattr(model, "features", None), nn.Module):
+        return model.features
+    words = "must be a network with `features`, such as SqueezeNet, AlexNet or VGG, got"
+    raise ArgumentError("model", f"{words} {described(model)}")
 
 
 def evidence(probe: nn.Sequential, planted: Planted, known=None) -> Tensor:
@@ -372,7 +343,7 @@ def animal_share(table: Tensor) -> float:
     return (animal / (animal + scene)).item()
 
 
-# -- what a map says about it ------------------------------------------------------------
+# -- what a map says about a probe -------------------------------------------------------
 
 
 def brightness_on(maps: Tensor, masks: Tensor) -> Tensor:

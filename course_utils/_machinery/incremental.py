@@ -47,10 +47,10 @@ Layers = list[tuple[str, nn.Module]]  # each with its path in the network, in or
 
 
 class Span(NamedTuple):
-    """Rows (or columns) of N patches: where each one starts, and their common length."""
+    """Rows (or columns) of N patches."""
 
-    starts: Tensor
-    length: int
+    starts: Tensor  # (N,)
+    length: int  # of them all
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,8 @@ class Axis:
         return Span(first.clamp(max=size - length), length)
 
     def context(self, outputs: Span) -> Span:
-        """The inputs, counted with the padding, from which `outputs` are computed.
-
-        And stride - 1 more: room for the last rows of a patch, which no output may see.
-        """
+        """The inputs, counted with the padding, from which `outputs` are computed."""
+        # And stride - 1 more: room for the last rows of a patch, which no output may see.
         length = outputs.length * self.stride + self.kernel - 1
         return Span(outputs.starts * self.stride, length)
 
@@ -118,16 +116,10 @@ class Step:
 
 
 class Incremental:
-    """A network and the clean maps of one image, ready for changed windows.
+    """A network, taken apart by `layers_of`, and the clean maps of an image (1, C, H, W).
 
-    Args:
-        model: a network that `layers_of` can take apart, in evaluation mode.
-        image: (1, C, H, W), the image whose windows change.
-        only: compute the output of this class alone; None computes all.
-
-    Attributes:
-        steps: the layers that are computed patch by patch.
-        maps: (h, w, channels) each, clean: the image, then the output of each step.
+    `steps` are the layers that are computed patch by patch; `maps`, (h, w, channels) each,
+    are the image, then the output of each step. `only` computes one class alone.
 
     Example:
         >>> network = Incremental(load_model(), torch.zeros(1, 3, 224, 224))
@@ -189,11 +181,10 @@ class Incremental:
         """How many windows fit into one pass: bounded by their largest patches."""
         height, width = self.maps[0].shape[:2]
         middle = (height - window[0]) // 2, (width - window[1]) // 2
-        boxes = [box for *_, box in self.patches(*middle, *window)]
-        largest = max(
-            (bottom - top) * (right - left) * clean[0, 0].nbytes
-            for (top, left, bottom, right), clean in zip(boxes, self.maps, strict=True)
-        )
+        largest = 0
+        places = self.patches(*middle, *window)
+        for (*_, (top, left, bottom, right)), clean in zip(places, self.maps, strict=True):
+            largest = max(largest, (bottom - top) * (right - left) * clean[0, 0].nbytes)
         return max(min(AT_ONCE, BYTES // (4 * largest)), 1)
 
 
@@ -236,17 +227,14 @@ def layers_of(model: nn.Module) -> Layers | None:
     for module in model.modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return None
-    flatten = ("", nn.Flatten())
-    if type(model) is SqueezeNet:
-        chain = [("features", model.features), ("classifier", model.classifier), flatten]
-    elif type(model) in (AlexNet, VGG):
-        chain = [("features", model.features), ("avgpool", model.avgpool), flatten]
-        chain += [("classifier", model.classifier)]
-    elif type(model) is nn.Sequential:
-        chain = [("", model)]
-    else:
-        return None
-    return [layer for path, module in chain for layer in _unrolled(path, module)]
+    deep = ("features", "avgpool", "flatten", "classifier")
+    chains = {nn.Sequential: ("",), SqueezeNet: ("features", "classifier", "flatten")}
+    chains |= {AlexNet: deep, VGG: deep}
+    layers = []
+    for path in chains.get(type(model), ()):
+        part = nn.Flatten() if path == "flatten" else model.get_submodule(path)
+        layers += _unrolled(path, part)
+    return layers or None
 
 
 def _unrolled(path: str, module: nn.Module) -> Layers:

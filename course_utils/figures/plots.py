@@ -44,20 +44,16 @@ BLUE, ORANGE, GREY = "#3b6ea5", "#c1440e", "#999999"
 
 def plot_images(images: Sequence, titles: Titles = None) -> Figure:
     """Pictures in a row: PIL pictures, or arrays (H, W, 3)."""
-    panels = zip(images, _texts(titles, images), strict=True)
-    return plot_panels([(image, title, {}) for image, title in panels])
+    titles = _texts(titles, images)
+    return plot_panels([(*panel, {}) for panel in zip(images, titles, strict=True)])
 
 
-def plot_panels(
-    panels: Sequence[tuple], size: float = PANEL, columns: int | None = None
-) -> Figure:
-    """Pictures and maps of any kind, in one row or several.
+def plot_panels(panels: Sequence[tuple], size: float = PANEL, columns=None) -> Figure:
+    """Pictures and maps of any kind, in one row or in several of `columns` panels.
 
-    Args:
-        panels: each ``(values, title, style)``: a picture, an array, or a function that
-            draws into the axes it is given; its title; and what `imshow` takes (``cmap``,
-            ``vmin``, ``vmax``) with ``below``, a text.
-        columns: panels per row; all of them unless given.
+    Each panel is ``(values, title, style)``: a picture, an array, or a function that draws
+    into the axes it is given; its title; and what `imshow` takes (``cmap``, ``vmin``,
+    ``vmax``) with ``below``, a text.
     """
     columns = columns or len(panels)
     lines = 1 + max((p[2].get("below", "").count("\n") for p in panels), default=0)
@@ -71,9 +67,7 @@ def plot_panels(
     return figure
 
 
-def plot_signed(
-    maps: Sequence, titles: Titles = None, scale: str = "each", size: float = PANEL
-) -> Figure:
+def plot_signed(maps: Sequence, titles: Titles = None, scale="each", size=PANEL) -> Figure:
     """Signed maps in a row, zero in the middle of their colours.
 
     Each is (3, H, W), drawn in colour with zero as middle grey; or (H, W), drawn in red
@@ -174,10 +168,7 @@ def plot_table(
 
 
 def plot_tables(tables: dict, marked: Cells = (), size: float = PANEL) -> Figure:
-    """Small signed matrices, title → (rows, columns), in the colours of one shared range.
-
-    Zero is white, red is positive, blue negative; the `marked` cells are framed in each.
-    """
+    """Matrices, title → (rows, columns), on one scale: red above zero, blue below."""
     figure, axes = _grid(1, len(tables), size)
     limit = 2 * map_limits(list(tables.values()), "shared", percentile=100)[0]
     style = signed_style(limit) | {"below": "", "aspect": "auto"}
@@ -197,9 +188,7 @@ def _write_cells(axis, values: np.ndarray, marked: Cells) -> None:
         axis.add_patch(Rectangle(corner, 0.94, 0.92, fill=False, ec=ORANGE, lw=2.5))
 
 
-def plot_intervals(
-    columns: dict[str, dict], grey: Sequence[str] = (), size: float = 1.7
-) -> Figure:
+def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = (), size=1.7) -> Figure:
     """Means with their intervals: one row per method, one panel per measure.
 
     `columns` are measure → method → ``(mean, low, high)``, with the same methods in each;
@@ -227,10 +216,7 @@ def plot_intervals(
 
 
 def plot_top_classes(image, scores, names: Titles = None, count: int = 5) -> Figure:
-    """A picture, and its most probable classes by the `scores` (classes,), before softmax.
-
-    The classes have ImageNet's names unless `names` are given.
-    """
+    """A picture, and its most probable classes by the `scores` before softmax."""
     bars = partial(draw_top_classes, scores=scores, names=names, count=count)
     return plot_panels([(image, "picture", {}), (bars, "probability", {})], size=2.6)
 
