@@ -1,6 +1,7 @@
 """Checks of lesson 09: a fair test, a map's brightness, mended pictures, a blind round."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -67,8 +68,8 @@ def brightness(answer) -> str:
         "You add the colours before abs(): the signs cancel.": summed.abs(),
     }
     mistakes = {text: _ratio(wrong, masks) for text, wrong in reductions.items()} | {
-        "That is the share of the map's sum: divide means. (maps * masks).mean() is none: "
-        "it counts the zeros outside.": (maps * masks).sum((1, 2)) / maps.sum((1, 2)),
+        "That is the share of the map's sum: divide means; but (maps * masks).mean() "
+        "counts the zeros.": (maps * masks).sum((1, 2)) / maps.sum((1, 2)),
         "Your mask is inverted: True is the animal.": _ratio(maps, ~masks),
         "You divide by the mean outside the animal; divide by that of all.": inside / rest,
         "That is the mean on the animal: divide it by the map's own mean.": inside,
@@ -98,17 +99,14 @@ def mended(answer) -> str:
         raise Wrong(f"Expected a Planted, got a {kind}: return Planted(tuple(recipes)).")
     if len(result) == 0:
         raise Wrong("Your set is empty.")
-    given, kept = (
-        {(r.animal, r.share, r.place, r.flip) for r in these.recipes}
-        for these in (planted, result)
-    )
-    if not kept <= given:
+    animal = attrgetter("animal", "share", "place", "flip")
+    if not {*map(animal, result.recipes)} <= {*map(animal, planted.recipes)}:
         raise Wrong("Some animals are not those you were given: change the scene alone.")
     bears, dogs = ([r.ground for r in result.recipes if r.animal == a] for a in (0, 1))
     if not bears or not dogs:
         raise Wrong("One of the classes is gone: there is nothing left to tell apart.")
     if abs(len(bears) - len(dogs)) > 0.2 * len(result):
-        raise Wrong("With many more pictures of one class, always saying it will do.")
+        raise Wrong("With many more pictures of one class, always guessing it pays.")
     _refuse_ties(sum(bears) / len(bears), sum(dogs) / len(dogs))
     if len(result) < len(planted):
         raise Wrong("The scenes are mixed, but pictures are missing: keep all the animals.")

@@ -19,7 +19,7 @@ def contrast(answer) -> str:
             result = read(result, lambda a: torch.from_numpy(a.astype(float)), "numbers")
         fine, coarse = (gaussian_filter(plane, sigma) for sigma in (centre, surround))
         mistakes = {
-            "The sign is still there: a dark spot counts too; abs().": fine - coarse,
+            "The sign is still there: a dark spot counts too. Take abs().": fine - coarse,
             "The sign is still there; centre and surround are swapped.": coarse - fine,
             "You square the difference; take its absolute value.": (fine - coarse) ** 2,
             "The centre is not blurred: blur it by `centre`.": abs(plane - coarse),
@@ -48,7 +48,7 @@ def numerical_gradient(answer) -> str:
     for step in (0.1, 0.02):
         result = call(answer, bumpy_score, image, step, intact=True)
         steps = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, 3, 4, 5)
-        steps = steps, -steps, steps.cumsum(0), -steps.cumsum(0)  # piled up: not put back
+        steps = steps, -steps, steps.cumsum(0), -steps.cumsum(0)  # last two: not put back
         scores, middle = torch.vmap(bumpy_score), bumpy_score(image)
         up, down, high, low = (scores(image + s).view_as(image) for s in steps)
         right, piled = (up - down) / (2 * step), (high - low) / (2 * step)

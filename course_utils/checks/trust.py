@@ -32,7 +32,7 @@ def integrate(answer) -> str:
     }
     risen, total = f"{right.sum():.1f}", f"{result.sum():.1f}"
     otherwise = f"It should sum to the rise of the score, {risen}; yours sums to {total}."
-    compare(result, right, mistakes, otherwise, within=0.03)  # for all rules
+    compare(result, right, mistakes, otherwise, within=0.03)  # integration rules differ
     return f"It sums to {total}; the score rises by {risen}."
 
 

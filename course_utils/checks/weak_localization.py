@@ -38,7 +38,7 @@ def cut_by_hand(answer) -> str:
     if cost == best:
         return f"Cost {cost:g}; none of the 512 labellings is cheaper."
     if (labels == (TASK > 0)).all():
-        raise Wrong("You ignored the links: which lone pixel costs more than it saves?")
+        raise Wrong("You ignored the links: which lone pixel is not worth its links?")
     if (labels == (TASK <= 0)).all() or cut_cost(1 - labels, TASK) == best:
         raise Wrong("Object and background are swapped: 1 is the object.")
     if labels.min() == labels.max():
