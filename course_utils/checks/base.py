@@ -1,9 +1,8 @@
 """What all exercise checks share: a verdict, a careful call of an answer, a comparison.
 
-A check takes the learner's answer and returns a `Verdict`; what goes wrong inside the
-answer is part of the verdict. Most checks are a loop over cases: `call` the answer,
-`check_tensor` or `read` the result, then `compare` it with the right value and with what
-the known mistakes give.
+A check takes the learner's answer and returns a `Verdict`, also where the answer stops.
+Most checks `call` the answer case by case, `check_tensor` or `read` the result, and
+`compare` it with the right value and with what the known mistakes give.
 """
 
 import functools
@@ -51,8 +50,7 @@ def exercise(name: str) -> Callable:
     Example:
         >>> @exercise("Exercise 0")
         ... def double(answer):
-        ...     if call(answer, 2) != 4:
-        ...         raise Wrong("Twice 2 is 4.")
+        ...     compare(call(answer, 2), 4, {}, "Twice 2 is 4.")
         ...     return "Every number is doubled."
         >>> double(lambda x: 2 * x)
         ✔ Exercise 0: passed. Every number is doubled.
@@ -63,10 +61,9 @@ def exercise(name: str) -> Callable:
         def run(*answers) -> Verdict:
             try:
                 return Verdict(name, PASSED, check(*answers))
-            except Wrong as hint:
-                return Verdict(name, WRONG, str(hint))
-            except NotTried as hint:
-                return Verdict(name, NOT_TRIED, str(hint))
+            except (Wrong, NotTried) as hint:
+                state = WRONG if isinstance(hint, Wrong) else NOT_TRIED
+                return Verdict(name, state, str(hint))
 
         return run
 
@@ -105,9 +102,8 @@ def call(answer: Callable, *arguments, intact: bool = False):
         kind, text = type(error).__name__, (str(error) or "no message").splitlines()[0]
         raise Wrong(f"Your function stopped{line} with {kind}: {text}") from error
     if result is None or result is Ellipsis:
-        raise NotTried(
-            "Your function returns nothing: write its body, and end with `return`."
-        )
+        nothing = "Your function returns nothing: write its body, and end with `return`."
+        raise NotTried(nothing)
     if intact:
         _check_intact(arguments, copies, modes)
     return result
@@ -153,17 +149,13 @@ def read(result, convert: Callable, expected: str):
 
 
 def compare(result, right, mistakes: Mapping, otherwise: str, within=1e-4) -> None:
-    """Pass if `result` equals `right`; otherwise raise the sentence that helps most.
+    """Pass if `result` is `close` to `right`; otherwise raise the sentence that helps most.
 
-    `mistakes` holds sentence → what one gets by the mistake that it explains; `otherwise`
-    is the sentence when none fits, `within` the tolerance of `close`.
+    `mistakes`: sentence → what one gets by that mistake; `otherwise`: when none fits.
     """
-    if close(result, right, within):
-        return
-    for sentence, wrong in mistakes.items():
-        if close(result, wrong, within):
-            raise Wrong(sentence)
-    raise Wrong(otherwise)
+    if not close(result, right, within):
+        fitting = (text for text, wrong in mistakes.items() if close(result, wrong, within))
+        raise Wrong(next(fitting, otherwise))
 
 
 def compare_tensor(result, right, mistakes, otherwise, shapes=None) -> None:

@@ -15,19 +15,13 @@ def class_scores(answer) -> str:
     """Check `answer(scores, labels)`: from (N, C) and (N,) to the (N,) class scores."""
     for count in (4, 5, 1):
         scores, labels = noise(count, 6, seed=count), tiny_batch(count)[1]
-        mistakes = {text: goal(scores) for text, goal in wrong_goals(labels).items()} | {
-            "That is the largest score of each row; take the class in `labels`, which need "
-            "not be the top class.": scores.amax(1),
+        mistakes = wrong_goals(labels, lambda goal, scores=scores: goal(scores)) | {
+            "That is the largest score of each row; pick that of `labels`.": scores.amax(1)
         }
         shapes = {
-            (): "The result lost its batch axis. In a batch of one, squeeze() drops every "
-            "axis of length 1; name the one you mean: squeeze(1).",
-            (count, count): "scores[:, labels] picks every label in every row; expected "
-            "one number per row.",
-            (
-                count,
-                1,
-            ): "The result is a column, (N, 1); take it out, for example by [:, 0].",
+            (): "It lost its batch axis: squeeze() drops all of length 1; use squeeze(1).",
+            (count, count): "scores[:, labels] picks every label in every row; pick one.",
+            (count, 1): "The result is a column, (N, 1); take it out, by [:, 0].",
         }
         result, right = call(answer, scores, labels), picked(scores, labels)
         otherwise = "Row n should give scores[n, labels[n]]; try it on the 4×5 table."
@@ -68,13 +62,11 @@ def dependence(answer) -> str:
         result = call(answer, model, images, labels, intact=True)
         slopes = _slopes(model, images, labels)
         alone = [_largest(_slopes(model, images[[n]], labels[[n]]).abs()) for n in range(4)]
-        piled, of_sum = slopes.cumsum(0), slopes.sum(0)
+        piled, of_sum = slopes.cumsum(0), slopes.sum(0).expand_as(slopes)
         right, piled, of_sum = (_largest(s.abs()) for s in (slopes, piled, of_sum))
         mistakes = {
-            "All rows are the same: you differentiate the sum of the scores. Row n is "
-            "about the gradient of score n alone.": of_sum.expand(4, 4),
-            "Each row holds the rows above it too: the gradient adds up in .grad. Use "
-            "torch.autograd.grad, or set .grad to None before each backward.": piled,
+            "All rows are the same: differentiate each score, not their sum.": of_sum,
+            "Each row holds the rows above it: .grad adds up; use autograd.grad.": piled,
             "Rows and columns are swapped: row n is score n, not picture n.": right.T,
             "No absolute value: take abs() before the maximum.": _largest(slopes),
             "You send the pictures through one at a time: their effect on each other shows "

@@ -16,9 +16,7 @@ def _stepped(answer, network: nn.Module, image: Tensor, *rest) -> Tensor:
     if isinstance(result, Tensor) and result.requires_grad:
         raise Wrong("Your picture is still attached to the graph: return its detach().")
     if any(p.grad is not None for p in network.parameters()):
-        raise Wrong(
-            "Your step leaves gradients on the network's weights: use autograd.grad."
-        )
+        raise Wrong("It leaves gradients on the network's weights: use autograd.grad.")
     return check_tensor(result, tuple(image.shape))
 
 
@@ -39,8 +37,7 @@ def _step_mistakes(network: nn.Module, image: Tensor, l2: float) -> dict[str, Te
         return input_gradient(network, image, goal)
 
     g, pull, of_length = slope(CLASS), 2 * l2 * image, l2 * image / image.norm()
-    goals = wrong_goals(torch.tensor([CLASS])).items()
-    steps = {sentence: slope(goal) - pull for sentence, goal in goals} | {
+    steps = wrong_goals(torch.tensor([CLASS]), lambda goal: slope(goal) - pull) | {
         "That is downhill: to climb, add rate times the gradient.": pull - g,
         "The penalty is on the scores. λ‖I‖² is about the values of the picture: "
         "image.square().sum().": slope(lambda s: s[:, CLASS] - l2 * s.square().sum(1)),
@@ -63,8 +60,7 @@ def clamp_to_valid(answer) -> str:
     same, shares = image.clamp(black.mean(), white.mean()), image * std + mean
     limits = "Black and white are (0 − mean) / std and (1 − mean) / std"
     mistakes = {
-        "That clamps to [0, 1], the range of a picture that is not normalised: all that is "
-        "darker than the mean is lost.": image.clamp(0, 1),
+        "That clamps to [0, 1], the range before normalisation.": image.clamp(0, 1),
         "That clamps to [-1, 1]; each colour has its own limits.": image.clamp(-1, 1),
         "That is in [0, 1]. Normalise it again before you return it.": shares.clamp(0, 1),
         f"{limits}; you left out the division by std.": image.clamp(-mean, 1 - mean),
@@ -92,22 +88,18 @@ def jittered_step(answer) -> str:
 
 def _jittered(network, image: Tensor, shift: tuple) -> tuple[Tensor, dict[str, Tensor]]:
     """The right picture, and sentence → a wrong one; without a shift most are right."""
-    back, none = tuple(-pixels for pixels in shift), (0, 0)
+    back, none, moved = tuple(-n for n in shift), (0, 0), image.roll(shift, (2, 3))
 
     def step(forth=shift, back=back, axes=(2, 3), goal=CLASS, sign=1):
         g = input_gradient(network, image.roll(forth, axes), goal)
         return image + sign * RATE * g.roll(back, axes)
 
     return step(), {
-        "The jitter is not undone: shift your picture back by the same amount.": (
-            step(back=none) - image + image.roll(shift, (2, 3))
-        ),
-        "The gradient belongs to the shifted picture, but you add it to the picture "
-        "before the shift: shift the gradient back first.": step(back=none),
+        "The jitter is not undone: shift it back.": step(back=none) - image + moved,
+        "The picture is not shifted: shift the gradient back first.": step(back=none),
         "The gradient is shifted forward a second time instead of back.": step(back=shift),
         "The network never sees the shift: shift the picture first.": step(none, none),
-        "The picture is shifted in the wrong direction: shift it down by shift[0] and "
-        "right by shift[1].": step(back, shift),
+        "That is the wrong direction: shift[0] down, shift[1] right.": step(back, shift),
         "The axes are swapped: shift[0] is for axis 2, not 3.": step(axes=(3, 2)),
         "That is downhill: add rate times the gradient.": step(sign=-1),
         "That climbs the softmax probability; climb the score.": step(

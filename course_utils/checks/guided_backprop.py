@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity as cosine
 
 from ..gradients import deconvnet, guided_backprop, input_gradient, layer_gradient
 from ..relu_rules import RULES
@@ -25,11 +26,10 @@ def pass_on(answer) -> str:
             "g counts with its sign, not its absolute value.": _passed_on(x, g.abs(), rule),
             "You multiply by x; the rule asks only whether x is positive.": right * x,
         }
-        asked = f"For rule={rule!r}"
         for other in RULES:
-            text = f"{asked} you pass on what the {other} rule does: look at `rule`."
+            text = f"For rule={rule!r} you pass on what the {other} rule does."
             mistakes[text] = _passed_on(x, g, other)
-        otherwise = f"{asked} the values are not right: try the tables of section 1."
+        otherwise = f"For rule={rule!r} it is not right: try the tables of section 1."
         compare_tensor(call(answer, x, g, rule), right, mistakes, otherwise)
     return "Three rules, which differ in what they ask of x and of g."
 
@@ -59,16 +59,12 @@ def guided_map(answer) -> str:
 def _guided(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The right maps, and sentence → wrong ones."""
     plain, right = (f(network, images, 2) for f in (input_gradient, guided_backprop))
-    goals = wrong_goals(torch.full((len(images),), 2)).items()
-    by_goal = {text: guided_backprop(network, images, goal) for text, goal in goals}
-    return right, by_goal | {
+    labels = torch.full((len(images),), 2)
+    return right, wrong_goals(labels, lambda g: guided_backprop(network, images, g)) | {
         "Your map is the plain gradient: it did not meet the network's ReLUs.": plain,
-        "That is the deconvnet rule: it forgets which x were positive. Multiply by (x > 0) "
-        "as well.": deconvnet(network, images, 2),
-        "You remove the negative numbers from the finished gradient; the rule works at "
-        "every ReLU on the way.": plain.relu(),
-        "Right until the end, but then you drop the negative numbers: keep what the first "
-        "convolution gives.": right.relu(),
+        "That is the deconvnet rule: ask for x > 0 too.": deconvnet(network, images, 2),
+        "Cut at every ReLU on the way, not from the finished gradient.": plain.relu(),
+        "Right until the end, but then you drop negative numbers: keep them.": right.relu(),
         "The maps should keep their signs; leave abs() out.": right.abs(),
     }
 
@@ -79,10 +75,7 @@ def _call_and_restore(answer, network: nn.Module, images: Tensor):
     try:
         result = call(answer, network, images, 2, intact=True)
         if originals != (F.relu, torch.relu, Tensor.relu, nn.ReLU.forward):
-            raise Wrong(
-                "Your function leaves PyTorch's own relu replaced, and all other code gets "
-                "the guided rule as well: restore it, by a `with` block."
-            )
+            raise Wrong("It leaves PyTorch's own relu replaced: restore it, by `with`.")
     finally:
         F.relu, torch.relu, Tensor.relu, nn.ReLU.forward = originals
     return result
@@ -121,10 +114,8 @@ def alike_by_layer(answer) -> str:
         result = call(answer, *case, rule)
         if isinstance(result, (list, tuple)):
             raise Wrong("Stack the rows into one tensor (L, N): torch.stack(rows).")
-        right, unsigned, centred = (
-            _cosines(*case, rule, change)
-            for change in (torch.clone, torch.abs, lambda g: g - g.mean(1, keepdim=True))
-        )
+        changes = (torch.clone, torch.abs, lambda g: g - g.mean(1, keepdim=True))
+        right, unsigned, centred = (_cosines(*case, rule, change) for change in changes)
         inner = _cosines(*case, rule, product=lambda a, b: (a * b).sum(1))
         mistakes = {
             f"For rule={rule!r} you return the cosines of the {other} gradients: pass the "
@@ -140,11 +131,9 @@ def alike_by_layer(answer) -> str:
     return "The top layer first, one cosine for each picture."
 
 
-def _cosines(
-    model, images, classes, layers, rule, change=torch.clone, product=F.cosine_similarity
-) -> Tensor:
+def _cosines(net, x, classes, layers, rule, change=torch.clone, product=cosine) -> Tensor:
     rows = []
     for layer in layers:
-        gradients = (layer_gradient(model, images, c, layer, rule) for c in classes)
+        gradients = (layer_gradient(net, x, c, layer, rule) for c in classes)
         rows.append(product(*(change(gradient.flatten(1)) for gradient in gradients)))
     return torch.stack(rows)

@@ -15,13 +15,11 @@ WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and
 @exercise("Exercise 1")
 def drop_of_window(answer) -> str:
     """Check `answer(model, image, target, top, left, window)`: one window's drop."""
-    model = tiny_network()
     for target, *place in ((2, 3, 9, 4), (0, 0, 5, 6), (4, 8, 0, 4)):
-        image = noise(1, 3, 12, 16, seed=target)
-        result = call(answer, model, image, target, *place, intact=True)
-        result = read(result, float, "one number")
+        case = tiny_network(), noise(1, 3, 12, 16, seed=target), target, *place
+        result = read(call(answer, *case, intact=True), float, "one number")
         otherwise = "Take the clean score minus that with rows top … top + window hidden."
-        compare(result, *_drops(model, image, target, *place), otherwise)
+        compare(result, *_drops(*case), otherwise)
     return "One window, one number, and the picture is unchanged."
 
 
@@ -40,8 +38,7 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
     right, of_softmax = drop(hidden()), drop(hidden(), lambda scores: scores.softmax(0))
     left_over = model(hidden())[0, target].item()
     return right, {
-        "The sign is flipped: a drop is the clean score minus the score with the window "
-        "hidden, positive where the window spoke for the class.": -right,
+        "The sign is flipped: the clean score minus that with the window hidden.": -right,
         "That is the score with the window hidden; take how much it falls.": left_over,
         "Your mask hides everything but the window: fill it alone.": drop(image - hidden()),
         "You fill with 0.5. On a normalised picture the mean is 0.": drop(hidden(0.5)),
@@ -61,21 +58,15 @@ def starts(answer) -> str:
         found = read(result, lambda starts: [int(s) for s in starts], "whole numbers")
         right = list(window_starts(size, window, stride))
         with about(f"size {size}, window {window}, stride {stride}"):
-            _refuse_gaps(found, size, window)
+            if any(start + window > size for start in found):
+                raise Wrong("A window extends beyond the end, and would be cut short.")
+            if len(found) > len(set(found)):
+                raise Wrong("A window is counted twice; does one end at the edge already?")
+            missed = size - window - max(found, default=-window)
+            if missed:
+                raise Wrong(f"The last {missed} pixels are never hidden: add a window.")
             compare(found, right, {}, f"Expected {right}, got {found}.")
     return "Whole windows only, every pixel covered, none counted twice."
-
-
-def _refuse_gaps(found: list[int], size: int, window: int) -> None:
-    if any(start + window > size for start in found):
-        raise Wrong("A window extends beyond the end, and would be cut short there.")
-    if len(found) > len(set(found)):
-        raise Wrong("A window is counted twice; does one end at the edge already?")
-    covered = max(found, default=-window) + window
-    if covered < size:
-        raise Wrong(
-            f"The last {size - covered} pixels are never hidden: add a last window."
-        )
 
 
 @exercise("Exercise 3")
@@ -92,12 +83,10 @@ def heatmap(answer) -> str:
             total[place] += drop
             count[place] += 1
             latest[place] = drop
-        right = total / count
+        right, by_all = total / count, total / drops.numel()
         mistakes = {
-            "That is the sum. A pixel in the middle lies under more windows than one in "
-            "the corner: divide by their number.": total,
-            "You divide by the number of all windows; divide each pixel by how many "
-            "windows cover it.": total / drops.numel(),
+            "That is the sum: divide it by how many windows cover each pixel.": total,
+            "You divide by the number of all windows, not of those over a pixel.": by_all,
             "You divide by the largest count; each pixel has its own.": total / count.max(),
             "A later window overwrites the earlier ones: use += and count.": latest,
             "Rows and columns are swapped: tops go with the first axis.": right.T,
@@ -114,11 +103,9 @@ def telling_windows(answer) -> str:
     found = occlusion(tiny_network(4), image, window=6, stride=4, top_classes=True)
     result, expected = call(answer, found), "a list of pairs (row, column)"
     pairs = read(result, lambda pairs: {(int(r), int(c)) for r, c in pairs}, expected)
-    same = found.top_classes == found.target
-    right, unchanged, falls = (
-        {(row, column) for row, column in mask.nonzero().tolist()}
-        for mask in (~same, same, found.drops > 0)
-    )
+    same, falling = found.top_classes == found.target, found.drops > 0
+    masks = (mask.nonzero().tolist() for mask in (~same, same, falling))
+    right, unchanged, falls = ({(row, column) for row, column in mask} for mask in masks)
     pixels = {(found.tops[row], found.lefts[column]) for row, column in right}
     mistakes = {
         "Rows and columns are swapped: drops[row, column].": {(c, r) for r, c in right},

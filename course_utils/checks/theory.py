@@ -19,13 +19,11 @@ def contrast(answer) -> str:
             result = read(result, lambda a: torch.from_numpy(a.astype(float)), "numbers")
         fine, coarse = (gaussian_filter(plane, sigma) for sigma in (centre, surround))
         mistakes = {
-            "The sign is still there: a dark spot on a bright ground stands out as much "
-            "as a bright one on a dark ground. Take abs().": fine - coarse,
+            "The sign is still there: a dark spot counts too. Take abs().": fine - coarse,
             "The sign is still there; centre and surround are swapped.": coarse - fine,
             "You square the difference; take its absolute value.": (fine - coarse) ** 2,
             "The centre is not blurred: blur it by `centre`.": abs(plane - coarse),
-            "The surround is missing: you subtract the fine blur from the picture. Blur "
-            "twice, with `centre` and with `surround`.": abs(plane - fine),
+            "The surround is missing: blur again, by `surround`.": abs(plane - fine),
             "The coarse blur is a blur of the fine one; blur the picture itself both "
             "times.": abs(fine - gaussian_filter(fine, surround)),
             "You subtract the widths, which leaves one blur; subtract two "
@@ -45,38 +43,29 @@ def bumpy_score(image: Tensor) -> Tensor:
 @exercise("Exercise 2")
 def numerical_gradient(answer) -> str:
     """Check `answer(score, image, step)`: the gradient (C, H, W) by central differences."""
-    random = torch.Generator().manual_seed(1)
-    image = torch.rand(3, 4, 5, generator=random, dtype=torch.float64) + 0.5
+    image = noise(3, 4, 5, seed=1).double()
     one = "Each colour has a slope of its own: go through all of (3, H, W)."
     for step in (0.1, 0.02):
         result = call(answer, bumpy_score, image, step, intact=True)
         steps = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, 3, 4, 5)
-        middle, (up, down) = bumpy_score(image), _both_sides(image, steps)
-        high, low = _both_sides(image, steps.cumsum(0))  # no value is ever put back
+        steps = steps, -steps, steps.cumsum(0), -steps.cumsum(0)  # last two: not put back
+        scores, middle = torch.vmap(bumpy_score), bumpy_score(image)
+        up, down, high, low = (scores(image + s).view_as(image) for s in steps)
         right, piled = (up - down) / (2 * step), (high - low) / (2 * step)
         forward, backward = (up - middle) / step, (middle - down) / step
         mistakes = {
             "Twice too large: the two pictures are 2 · step apart.": 2 * right,
             "Not divided by the distance of the pictures, 2 · step.": up - down,
-            "That is the forward difference, (score(+step) − score) / step; its error "
-            "falls only with the step, that of the central one with its square.": forward,
+            "That is the forward difference: its error falls only with the step.": forward,
             "That is the backward difference; take one step to each side.": backward,
             "The sign is flipped: take score(+step) minus score(−step).": -right,
             "You take the absolute value; the gradient has a sign.": right.abs(),
             "Steps pile up: put each value back before you change the next one.": piled,
         }
-        otherwise = (
-            "The shape is right, but not (score(+step) − score(−step)) / (2 · step)."
-        )
+        otherwise = "The shape is right, not (score(+step) − score(−step)) / (2 · step)."
         shapes = dict.fromkeys([(4, 5), (1, 4, 5)], one)
         compare_tensor(result, right, mistakes, otherwise, shapes)
     return "It needs no graph and no backward(): you can check any score with it."
-
-
-def _both_sides(image: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """The scores after each of the steps and after its opposite, both (3, 4, 5)."""
-    up, down = ([bumpy_score(image + s) for s in signed] for signed in (steps, -steps))
-    return torch.stack(up).view_as(image), torch.stack(down).view_as(image)
 
 
 @exercise("Exercise 3")
@@ -86,17 +75,15 @@ def probability_slopes(answer) -> str:
         slopes, scores = noise(count, 5, 7, seed=count), 1.5 * noise(count, seed=count + 1)
         p = scores.softmax(0)
         own, mean, p_own = slopes[target], torch.tensordot(p, slopes, dims=1), p[target]
-        right = p_own * (own - mean)
+        right, scaled = p_own * (own - mean), p_own * own
         mistakes = {
             "Those are slopes of the score; the probability changes with every score.": own,
-            "You scale the slopes of the class's own score by p; the other classes have "
-            "an effect too.": p_own * own,
-            "You have p (1 − p) times the class's own slopes: right for its own score, "
-            "but the other scores depend on the pixels as well.": p_own * (1 - p_own) * own,
+            "That is p times its own slopes; other classes have an effect too.": scaled,
+            "p (1 − p) is for its own score; the others change too.": (1 - p_own) * scaled,
             "That is the slope of log p; multiply it by p.": own - mean,
             "The other classes have the wrong sign: subtract them.": p_own * (own + mean),
             "Weigh the classes by their p, not 1 / C.": p_own * (own - slopes.mean(0)),
-            "Your sum leaves k = c out; k = c belongs to it.": right + p_own**2 * own,
+            "Your sum leaves k = c out; k = c belongs to it.": right + p_own * scaled,
             "The sign is gone: a slope of −0.18 stays −0.18.": right.abs(),
             "Your sum is not weighted by probabilities.": p_own * (own - slopes.sum(0)),
         }

@@ -24,17 +24,16 @@ def picked(scores: Tensor, labels: Tensor) -> Tensor:
     return scores.gather(1, labels[:, None])[:, 0]
 
 
-def wrong_goals(labels: Tensor) -> dict[str, Callable]:
-    """Sentence → what one takes instead of the class scores: from (N, C) to (N,)."""
-    return {
-        "You use the softmax probability: softmax mixes the classes, and it rises when "
-        "others fall. Use the score before softmax.": lambda s: picked(
-            s.softmax(1), labels
-        ),
+def wrong_goals(labels: Tensor, result: Callable) -> dict:
+    """Sentence → `result(goal)`; goal: (N, C) → (N,), what one takes for class scores."""
+    goals = {
+        "You use the softmax probability: softmax mixes the classes. Use the score before "
+        "softmax.": lambda s: picked(s.softmax(1), labels),
         "You use logarithms: the log-probability, or cross-entropy loss. Use the score "
         "itself.": lambda s: picked(s.log_softmax(1), labels),
         "You use the sum of all classes; pick the score of one.": lambda s: s.sum(1),
     }
+    return {sentence: result(goal) for sentence, goal in goals.items()}
 
 
 def tiny_network(seed: int = 0) -> nn.Module:

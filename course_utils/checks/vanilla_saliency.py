@@ -33,7 +33,7 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
     if not result.is_floating_point():
         raise Wrong(f"The values should be floats; yours are {result.dtype}.")
     share = pixels.permute(2, 0, 1) / 255
-    own_mean, own_std = (f((1, 2), keepdim=True) for f in (share.mean, share.std))
+    own = (share - share.mean((1, 2), keepdim=True)) / share.std((1, 2), keepdim=True)
     centred, reshaped = share - MEAN, pixels.reshape(3, 4, 5) / 255
     mistakes = {
         "Mean and std are for shares. Divide by 255 first.": (255 * share - MEAN) / STD,
@@ -43,10 +43,8 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
         "That is share * std + mean, the inverse.": share * STD + MEAN,
         "You subtract the mean, but the division by std is missing.": centred,
         "That is the tensor before normalisation.": share,
-        "These are the picture's own mean and std. The network was trained with MEAN and "
-        "STD, the same for every picture.": (share - own_mean) / own_std,
-        "The axes are not in the order that permute(2, 0, 1) makes; reshape and view mix "
-        "up pixels and colours.": (reshaped - MEAN) / STD,
+        "These are the picture's own mean and std; the network knows MEAN and STD.": own,
+        "reshape and view mix up the axes: permute(2, 0, 1).": (reshaped - MEAN) / STD,
     }
     otherwise = "The values are not (share - mean) / std; see the worked example's pixel."
     compare(result, centred / STD, mistakes, otherwise)
@@ -109,10 +107,8 @@ def saliency_map(answer) -> str:
 def reduction_mistakes(gradient: Tensor) -> dict[str, Tensor]:
     """Sentence → the map that (N, 3, H, W) gradients give by that mistake."""
     return {
-        "No absolute value: a strong negative slope matters as much as a positive one. "
-        "Take abs() before the maximum.": gradient.amax(1),
-        "abs() comes after the maximum: a colour with a strong negative slope is lost. "
-        "Take abs() first.": gradient.amax(1).abs(),
+        "No absolute value: negative slopes count too. Take abs() first.": gradient.amax(1),
+        "abs() comes after the maximum; it should come first.": gradient.amax(1).abs(),
         "That is the mean over the colours; take the largest.": gradient.abs().mean(1),
         "That is the sum over the colours; take the largest.": gradient.abs().sum(1),
     }
@@ -120,10 +116,8 @@ def reduction_mistakes(gradient: Tensor) -> dict[str, Tensor]:
 
 def map_mistakes(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Sentence → the maps (N, H, W) that `model` gives by that mistake."""
-    goals = wrong_goals(labels).items()
-    return reduction_mistakes(input_gradient(model, images, labels)) | {
-        sentence: vanilla_saliency(model, images, goal) for sentence, goal in goals
-    }
+    by_goal = wrong_goals(labels, lambda goal: vanilla_saliency(model, images, goal))
+    return reduction_mistakes(input_gradient(model, images, labels)) | by_goal
 
 
 def check_repeats(answer, model: nn.Module, images: Tensor, *labels: Tensor) -> None:
@@ -150,17 +144,14 @@ def shift_stability(answer) -> str:
         left, right = (vanilla_saliency(model, view, target)[0] for view in views)
         signed = [input_gradient(model, view, target)[0].amax(0) for view in views]
         tops = [vanilla_saliency(model, view)[0] for view in views]
-        correct = _correlation(left, right)
+        correct = _alike(left, right)
         mistakes = {
-            "You compare the maps without undoing the shift. Pixel (row, j + 1) of the "
-            "left view is pixel (row, j) of the right view: cut the first column off the "
-            "left map and the last off the right one.": _correlation(left, right, shift=0),
-            "The maps are shifted in the wrong direction: the left view's column j + 1 is "
-            "the right view's column j.": _correlation(right, left),
-            "That is the correlation of the values (Pearson's); use that of the ranks, "
-            "Spearman's.": _correlation(left, right, pearsonr),
-            "The absolute value is missing in your maps.": _correlation(*signed),
-            "You explain the top class; take `target` for both.": _correlation(*tops),
+            "You compare without undoing the shift: cut the first column off the left map "
+            "and the last off the right one.": _alike(left, right, shift=0),
+            "The wrong direction: cut the left map's first column.": _alike(right, left),
+            "That is Pearson's: correlate the ranks.": _alike(left, right, pearsonr),
+            "The absolute value is missing in your maps.": _alike(*signed),
+            "You explain the top class; take `target` for both.": _alike(*tops),
             "That is 1 minus the correlation.": 1 - correct,
         }
         otherwise = "Make both maps, cut each to the columns both show, take spearmanr(…)."
@@ -168,6 +159,6 @@ def shift_stability(answer) -> str:
     return "The two maps are compared where they show the same."
 
 
-def _correlation(left: Tensor, right: Tensor, kind=spearmanr, shift: int = 1) -> float:
+def _alike(left: Tensor, right: Tensor, kind=spearmanr, shift: int = 1) -> float:
     left, right = left[:, shift:], right[:, : right.shape[1] - shift]
     return float(kind(left.flatten(), right.flatten()).statistic)

@@ -10,19 +10,17 @@ from .base import Wrong, call, compare, exercise, read
 # 3×3 pictures: the evidence of each pixel for the object, and the cost of each cut link.
 EVIDENCE = np.array([[4, 3, -2], [3, -1, -3], [-2, -3, 1]])
 TASK = np.array([[1, -3, -4], [4, -1, 3], [3, 4, 2]])  # that of exercise 1
-LINK = 1
 
 
-def cut_cost(labels, evidence=EVIDENCE, link: float = LINK) -> float:
+def cut_cost(labels, evidence=EVIDENCE, link: float = 1) -> float:
     """What a labelling costs: the evidence it ignores, and each link that it cuts."""
     labels, evidence = np.asarray(labels, dtype=bool), np.asarray(evidence)
     ignored = np.abs(evidence[labels != (evidence > 0)]).sum()
-    across = (labels[:, 1:] != labels[:, :-1]).sum()
-    down = (labels[1:] != labels[:-1]).sum()
-    return float(ignored + link * (across + down))
+    cuts = sum(np.diff(labels, axis=axis).sum() for axis in (0, 1))
+    return float(ignored + link * cuts)
 
 
-def cheapest_cost(evidence=EVIDENCE, link: float = LINK) -> float:
+def cheapest_cost(evidence=EVIDENCE, link: float = 1) -> float:
     """The cost of the best of all labellings, found by trying each of them."""
     shape = np.shape(evidence)
     tries = product([False, True], repeat=int(np.prod(shape)))
@@ -40,9 +38,7 @@ def cut_by_hand(answer) -> str:
     if cost == best:
         return f"Cost {cost:g}; none of the 512 labellings is cheaper."
     if (labels == (TASK > 0)).all():
-        raise Wrong(
-            "You ignored the links: which lone pixel costs more links than evidence?"
-        )
+        raise Wrong("You ignored the links: which lone pixel is not worth its links?")
     if (labels == (TASK <= 0)).all() or cut_cost(1 - labels, TASK) == best:
         raise Wrong("Object and background are swapped: 1 is the object.")
     if labels.min() == labels.max():
@@ -50,20 +46,17 @@ def cut_by_hand(answer) -> str:
     raise Wrong(f"This costs {cost:g}, and there is a cheaper labelling.")
 
 
-PAIRS = (
-    ((30, 10, 90, 90), (10, 20, 110, 60)),
-    ((0, 0, 4, 4), (2, 0, 6, 4)),
-    ((0, 0, 10, 10), (2, 3, 5, 9)),
-    ((5, 5, 9, 8), (5, 5, 9, 8)),
-    ((0, 0, 4, 4), (4, 0, 8, 4)),
-    ((0, 0, 3, 3), (6, 7, 9, 9)),
-)
-
-
 @exercise("Exercise 2")
 def box_overlap(answer) -> str:
     """Check `answer(a, b)`: the IoU of two boxes (x0, y0, x1, y1)."""
-    for a, b in PAIRS:
+    pairs = (
+        ((30, 10, 90, 90), (10, 20, 110, 60)),
+        ((0, 0, 10, 10), (2, 3, 5, 9)),
+        ((5, 5, 9, 8), (5, 5, 9, 8)),
+        ((0, 0, 4, 4), (4, 0, 8, 4)),
+        ((0, 0, 3, 3), (6, 7, 9, 9)),
+    )
+    for a, b in pairs:
         result, right = read(call(answer, a, b), float, "a number"), iou(a, b)
         otherwise = f"For {a} and {b} the IoU is {right:.3f}; yours is {result:.3f}."
         compare(result, right, _overlap_mistakes(a, b), otherwise)
@@ -89,32 +82,22 @@ def _overlap_mistakes(a, b) -> dict[str, float]:
     return {sentence: top / below for sentence, (top, below) in fractions.items() if below}
 
 
-def speckled_mask() -> np.ndarray:
-    """A mask (20, 30) with a large part, a smaller one and single pixels."""
-    mask = np.zeros((20, 30), dtype=bool)
-    mask[4:12, 8:21] = True
-    mask[12, 21] = mask[13, 22] = True  # joined to the large part by a corner
-    mask[15:18, 1:4] = True
-    mask[1, 28] = mask[19, 0] = True
-    return mask
-
-
 @exercise("Exercise 3")
 def object_box(answer) -> str:
     """Check `answer(mask)`: the box of the largest component, corners connected."""
-    mask, expected = speckled_mask(), "four whole numbers (x0, y0, x1, y1)"
+    mask, expected = np.zeros((20, 30), dtype=bool), "four whole numbers (x0, y0, x1, y1)"
+    mask[4:12, 8:21] = mask[15:18, 1:4] = True  # the large part and a smaller one
+    mask[12, 21] = mask[13, 22] = True  # joined to the large part by a corner
+    mask[1, 28] = mask[19, 0] = True  # single pixels
     result = read(call(answer, mask), lambda box: tuple(int(v) for v in box), expected)
     x0, y0, x1, y1 = right = mask_box(largest_component(mask))
-    first = (28, 1, 29, 2)  # the component that label() numbers 1
     mistakes = {
-        "That is the box of the whole mask, stretched by stray pixels. Keep the largest "
-        "component first.": mask_box(mask),
+        "That is the box of the whole mask: keep the largest component.": mask_box(mask),
         "x and y are swapped: np.nonzero returns the rows first.": (y0, x0, y1, x1),
         "The box ends one beyond the last pixel: add 1.": (x0, y0, x1 - 1, y1 - 1),
         "Return the far corner, not width and height.": (x0, y0, x1 - x0, y1 - y0),
-        "Pixels that touch only at a corner are connected too: give label() the "
-        "structure np.ones((3, 3)).": (8, 4, 21, 12),
-        "That is another component: label 1 is the first by rows, not the largest.": first,
+        "Some touch only at a corner: label(mask, np.ones((3, 3))).": (8, 4, 21, 12),
+        "Not the largest: label 1 is the first, by rows.": (28, 1, 29, 2),
     }
     compare(result, right, mistakes, f"Expected {right}, got {result}.")
     call(answer, np.eye(4, dtype=bool))  # a mask that is one diagonal
