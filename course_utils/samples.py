@@ -90,10 +90,7 @@ def _records(kind: str) -> tuple[dict, ...]:
 def load_samples(
     num: int | None = None, kind: str = "photos", names: str | Sequence[str] | None = None
 ) -> Samples:
-    """The course's pictures; the order is stable, the first five are a varied batch.
-
-    The first `num` of a kind: ``"photos"``, ``"scenes"`` or ``"cutouts"``. With `names`,
-    those pictures in the order given.
+    """The first `num` pictures of a kind (five are a varied batch), or those of `names`.
 
     Example:
         >>> load_samples(5).arrays().shape
@@ -208,10 +205,7 @@ def composite(
 
 
 def load_composites(
-    count: int = 35,
-    seed: int = 0,
-    shares: tuple[float, float] = (0.35, 0.6),
-    size: int = 224,
+    count: int = 35, seed: int = 0, shares=(0.35, 0.6), size: int = 224
 ) -> list[Composite]:
     """Cut-outs at random places and of random sizes on scenes; the boxes are known.
 
