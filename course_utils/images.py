@@ -222,7 +222,7 @@ def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
 def fit_image(image: Image.Image, size: int = 224, fit: str = "crop") -> Image.Image:
     """Scale a picture to ``size`` × ``size`` pixels.
 
-    ``"crop"`` scales its shorter side and keeps the centre; ``"stretch"`` scales both.
+    ``"crop"`` keeps the centre, ``"stretch"`` all of it, so that shapes change.
     """
     width, height, left, top = _scaled(image.size, size, fit)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -282,7 +282,7 @@ def preprocess(
 def deprocess(
     images: torch.Tensor, rescale: bool = False, mean=IMAGENET_MEAN, std=IMAGENET_STD
 ) -> Image.Image | list[Image.Image]:
-    """Turn a network's input back into pictures; the inverse of `preprocess`.
+    """Turn a network's input back into pictures: `preprocess` of these statistics, undone.
 
     Args:
         images: (3, H, W), for one `PIL.Image`, or (N, 3, H, W), for a list of them.

@@ -47,7 +47,6 @@ def smooth_grad(
     The result has the shape, sign and unit of the method's maps.
 
     Args:
-        model, images, targets, progress: see `targets`.
         method: ``method(model, images, targets)`` gives the maps that are averaged. What
             it does to a gradient, such as taking absolute values, it does to each copy.
         samples: how many noisy copies of each image.
@@ -103,7 +102,6 @@ def integrated_gradients(
     rule, which comes closer than as many evenly spaced points.
 
     Args:
-        model, images, targets, progress: see `targets`.
         steps: the number of points on the path.
         fill: the empty image: ``"mean"``, ``"blur"``, a colour … (see `fill_picture`).
 
@@ -171,10 +169,7 @@ def grad_cam(
 
 
 def last_spatial_layer(model: nn.Module, images: Tensor, targets: Targets) -> str:
-    """The path of the last layer that gives a map of more than one place.
-
-    For a `Unit`, the last one that has finished when the unit's own layer has.
-    """
+    """The path of the last layer, for a `Unit` up to its own, that gives several places."""
     finished: list[tuple[str, bool]] = []
 
     def note(path: str, output) -> None:

@@ -90,7 +90,9 @@ def _records(kind: str) -> tuple[dict, ...]:
 def load_samples(
     num: int | None = None, kind: str = "photos", names: str | Sequence[str] | None = None
 ) -> Samples:
-    """The first `num` pictures of a kind (five are a varied batch), or those of `names`.
+    """The first `num` pictures of a kind, or those of these `names`, in a stable order.
+
+    A kind is ``"photos"``, the first five a varied batch, ``"scenes"`` or ``"cutouts"``.
 
     Example:
         >>> load_samples(5).arrays().shape
@@ -118,9 +120,7 @@ def _known_name(name: str, known: Sequence[str]) -> str:
 
 
 def two_class_picture(
-    pair: tuple[str, str] = ("rainbow_lorikeet", "german_shepherd"),
-    centres: tuple[float, float] = (0.46, 0.795),
-    size: int = 224,
+    pair=("rainbow_lorikeet", "german_shepherd"), centres=(0.46, 0.795), size: int = 224
 ) -> Image.Image:
     """Two photographs side by side: a picture of two classes, one in each half.
 

@@ -94,9 +94,9 @@ def kept(method: Callable) -> Callable:
 class Asked:
     """A network and the pictures it is asked about; no answer is computed twice.
 
-    Unless given, the bundled SqueezeNet and the course's photographs. `pictures` are name →
-    picture, also one that joins later; `names` are those of the classes; `size` and
-    `colours`, mean and std, are those of `preprocess`.
+    `model` is the bundled SqueezeNet if None; `pictures`, name → picture, are the course's
+    photographs unless given, and others may join later. `names` are those of the classes;
+    `size` and `colours` (mean and std) those of `preprocess`.
     """
 
     def __init__(self, model, pictures=None, names=None, size: int = 224, **colours):
@@ -180,7 +180,7 @@ class ClassPicker(widgets.HBox):
     """Find a class by a word of its name; `value` is its index.
 
     Typing fills the list with the classes that match: ImageNet's, unless `names` are given.
-    The `fixed` entries, ``(text, value)``, stay at its end.
+    The `fixed` entries, ``(text, value)``, stay at its end; a value may be None.
     """
 
     value = traitlets.Any(allow_none=True)
@@ -189,8 +189,7 @@ class ClassPicker(widgets.HBox):
         self._fixed = [(text, NO_CLASS if v is None else v) for text, v in fixed]
         look = {"placeholder": "a word, such as cat", "layout": {"width": "230px"}}
         self.search = widgets.Text(value=word, description=label, style=LABEL, **look)
-        nothing = [("", NO_CLASS)]
-        self.choice = widgets.Dropdown(options=nothing, layout={"width": "220px"})
+        self.choice = widgets.Dropdown(options=[("", NO_CLASS)], layout={"width": "220px"})
         self.note = widgets.HTML()
         super().__init__([self.search, self.choice, self.note])
         self.offer(names)

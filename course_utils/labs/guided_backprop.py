@@ -91,7 +91,6 @@ class GuidedBackpropLab(Lab):
         return plot_panels(panels, size=1.8 if len(panels) > 2 else 2.8), words
 
     def _save(self) -> str:
-        """Write the maps that are shown into the folder, and say where they are."""
         cmap, folder = VIEWS[self.controls["view"].value], self.folder.value.strip()
         if not folder:
             raise ArgumentError("folder", "must be a name, such as saved_maps, got nothing")

@@ -82,7 +82,6 @@ class TrustLab(Lab):
 
     @kept
     def _curves(self, photo: str, target: int, method: str, fill: str):
-        """The `Curves` of one map."""
         images, maps = self.asked.images(photo), self._map(photo, target, method, 0)
         importance = QUICK[method].importance(maps)[0]
         return deletion_insertion(self.model, images, importance, target, STEPS, fill)
