@@ -49,7 +49,6 @@ def smooth_grad(
     Args:
         method: ``method(model, images, targets)`` gives the maps that are averaged. What
             it does to a gradient, such as taking absolute values, it does to each copy.
-        samples: how many noisy copies of each image.
         noise: standard deviation as a share of each image's own range of values.
         seed: of the noise; the same for each image, so that no map depends on its batch.
 
@@ -169,7 +168,7 @@ def grad_cam(
 
 
 def last_spatial_layer(model: nn.Module, images: Tensor, targets: Targets) -> str:
-    """The path of the last layer, for a `Unit` up to its own, that gives several places."""
+    """Path of the last layer with a map of several places, for a `Unit` up to its own."""
     finished: list[tuple[str, bool]] = []
 
     def note(path: str, output) -> None:

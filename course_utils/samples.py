@@ -175,7 +175,6 @@ def composite(
         scene: any picture; cropped to a square as by `preprocess`.
         share: the cut-out's longer side as a share of the picture's, in (0, 1].
         place: (across, down), from 0, left or upper border, to 1, right or lower border.
-        size: side of the picture in pixels.
 
     Example:
         >>> dog = load_samples(kind="cutouts", names="german_shepherd").images[0]

@@ -89,8 +89,7 @@ class TrustLab(Lab):
 
 def _draw_curves(curves, rival, share: float, axis) -> None:
     """Deletion and insertion, those of random pixels in grey, and the slider's share."""
-    colours = {"deletion": "#c1440e", "insertion": "#3b6ea5"}
-    for name, colour in colours.items():
+    for name, colour in {"deletion": "#c1440e", "insertion": "#3b6ea5"}.items():
         axis.plot(rival.shares, getattr(rival, name), color="#aaaaaa", lw=1, ls="--")
         axis.plot(curves.shares, getattr(curves, name), color=colour, label=name)
     axis.axvline(share, color="black", lw=1)

@@ -30,9 +30,7 @@ LOOKS = ("scale", "signed")  # the controls that change how a sheet is drawn, no
 class YourOwnLab(LiveLab):
     """The learner's picture, network, question and methods: one sheet, saved on request.
 
-    Args:
-        model: a classifier of the learner's own, at the head of the list.
-        mean, std, size, names: of `preprocess` and of the classes, for `model`.
+    A `model` of the learner's own heads the list; the other arguments are those of `Asked`.
     """
 
     title = "Your own sheet"
