@@ -201,10 +201,9 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
-    """The pictures of a folder, by their `ENDINGS` and in a stable order.
+    """The pictures of a folder, or of those inside it as well (`deep`), in a stable order.
 
-    `deep` also looks into the folders inside it. Names that begin with a dot are skipped; a
-    folder without pictures is refused.
+    Names that begin with a dot are skipped; a folder without pictures is refused.
     """
     folder = Path(folder).expanduser()
     found = folder.rglob("*") if deep else folder.glob("*")
@@ -223,8 +222,7 @@ def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
 def fit_image(image: Image.Image, size: int = 224, fit: str = "crop") -> Image.Image:
     """Scale a picture to ``size`` × ``size`` pixels.
 
-    With `fit` ``"crop"``, its shorter side becomes `size` and the centre is kept; with
-    ``"stretch"`` both sides are scaled, so that all is kept but shapes change.
+    ``"crop"`` keeps the centre, ``"stretch"`` all of it, so that shapes change.
     """
     width, height, left, top = _scaled(image.size, size, fit)
     image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -256,23 +254,17 @@ def _scaled(image_size, size: int, fit: str) -> tuple[int, int, int, int]:
 
 
 def preprocess(
-    images,
-    size: int = 224,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    fit: str = "crop",
+    images, size: int = 224, mean=IMAGENET_MEAN, std=IMAGENET_STD, fit: str = "crop"
 ) -> torch.Tensor:
-    """Turn pictures into the batch that a network takes: scaled, in [0, 1], normalised.
+    """Turn pictures into the batch that a network takes, ``(rgb / 255 - mean) / std``.
 
-    The batch is (N, 3, size, size), ``(rgb / 255 - mean) / std``. What is raised is as for
+    It is (N, 3, size, size), scaled as by `fit_image`. What is raised is as for
     `load_image`; of several pictures it names the bad one, such as ``images[1]``.
 
     Args:
         images: one picture or a list of them, each anything that `load_image` takes;
             or an array (N, H, W, 3).
-        size: side in pixels.
-        mean, std: of each colour channel, in [0, 1].
-        fit: ``"crop"`` or ``"stretch"``, see `fit_image`.
+        mean, std: three numbers each, one per colour channel, for values in [0, 1].
 
     Example:
         >>> preprocess(Image.new("RGB", (300, 200), "white")).shape
@@ -288,18 +280,14 @@ def preprocess(
 
 
 def deprocess(
-    images: torch.Tensor,
-    rescale: bool = False,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+    images: torch.Tensor, rescale: bool = False, mean=IMAGENET_MEAN, std=IMAGENET_STD
 ) -> Image.Image | list[Image.Image]:
-    """Turn a network's input back into pictures; the inverse of `preprocess`.
+    """Turn a network's input back into pictures: `preprocess` of these statistics, undone.
 
     Args:
         images: (3, H, W), for one `PIL.Image`, or (N, 3, H, W), for a list of them.
         rescale: stretch each picture from its own minimum and maximum to 0–255 (for a
             tensor that does not come from a photograph); otherwise clip to [0, 1].
-        mean, std: those that `preprocess` was given.
 
     Example:
         >>> deprocess(torch.zeros(3, 2, 2)).getpixel((0, 0))  # zero is the mean colour

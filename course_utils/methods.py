@@ -8,7 +8,7 @@ it appears in `METHODS`, in the labs, in the sheets and in the tests that run ov
 methods. Some explain nothing: the baselines, beside which every map should be shown.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
@@ -39,11 +39,7 @@ class Method:
     baseline: bool = False  # does without the network
 
     def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        targets: Targets = None,
-        progress: Progress | None = None,
+        self, model, images, targets: Targets = None, progress: Progress | None = None
     ) -> Tensor:
         """(N, H, W) or (N, 3, H, W); a method that takes long calls `progress`."""
         if progress is not None and "progress" in signature(self.maps).parameters:
@@ -75,22 +71,13 @@ QUICK: dict[str, Method] = {}
 
 
 def saliency_method(
-    label: str,
-    *,
-    lesson: str,
-    passes: int,
-    signed: bool = False,
-    sums: bool = False,
-    name: str | None = None,
-    quick: Mapping[str, object] | None = None,
+    label: str, *, lesson: str, passes: int, signed=False, sums=False, name=None, quick=None
 ) -> Callable[[Callable], Callable]:
-    """Register a function as a method of the course; the function itself is unchanged.
+    """Register a function as a `Method`; the function itself is unchanged.
 
-    Args:
-        label, lesson, passes, signed, sums: see `Method`. Without `passes` it is a
-            baseline, a function of the images alone.
-        name: the function's unless given.
-        quick: for `QUICK`: keyword arguments that make it cheaper, and its ``"passes"``.
+    With 0 `passes` it is a baseline, a function of the images alone. Its `name` is the
+    function's unless given. `quick` are keyword arguments that make it cheaper, and its
+    ``"passes"`` then: for `QUICK`.
 
     Example:
         >>> @saliency_method("Gradient × Input", lesson="08", passes=2, signed=True)

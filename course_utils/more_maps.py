@@ -47,10 +47,8 @@ def smooth_grad(
     The result has the shape, sign and unit of the method's maps.
 
     Args:
-        model, images, targets, progress: see `targets`.
         method: ``method(model, images, targets)`` gives the maps that are averaged. What
             it does to a gradient, such as taking absolute values, it does to each copy.
-        samples: how many noisy copies of each image.
         noise: standard deviation as a share of each image's own range of values.
         seed: of the noise; the same for each image, so that no map depends on its batch.
 
@@ -103,7 +101,6 @@ def integrated_gradients(
     rule, which comes closer than as many evenly spaced points.
 
     Args:
-        model, images, targets, progress: see `targets`.
         steps: the number of points on the path.
         fill: the empty image: ``"mean"``, ``"blur"``, a colour … (see `fill_picture`).
 
@@ -171,10 +168,7 @@ def grad_cam(
 
 
 def last_spatial_layer(model: nn.Module, images: Tensor, targets: Targets) -> str:
-    """The path of the last layer that gives a map of more than one place.
-
-    For a `Unit`, the last one that has finished when the unit's own layer has.
-    """
+    """Path of the last layer with a map of several places, for a `Unit` up to its own."""
     finished: list[tuple[str, bool]] = []
 
     def note(path: str, output) -> None:

@@ -90,10 +90,9 @@ def _records(kind: str) -> tuple[dict, ...]:
 def load_samples(
     num: int | None = None, kind: str = "photos", names: str | Sequence[str] | None = None
 ) -> Samples:
-    """The course's pictures; the order is stable, the first five are a varied batch.
+    """The first `num` pictures of a kind, or those of these `names`, in a stable order.
 
-    The first `num` of a kind: ``"photos"``, ``"scenes"`` or ``"cutouts"``. With `names`,
-    those pictures in the order given.
+    A kind is ``"photos"``, the first five a varied batch, ``"scenes"`` or ``"cutouts"``.
 
     Example:
         >>> load_samples(5).arrays().shape
@@ -121,9 +120,7 @@ def _known_name(name: str, known: Sequence[str]) -> str:
 
 
 def two_class_picture(
-    pair: tuple[str, str] = ("rainbow_lorikeet", "german_shepherd"),
-    centres: tuple[float, float] = (0.46, 0.795),
-    size: int = 224,
+    pair=("rainbow_lorikeet", "german_shepherd"), centres=(0.46, 0.795), size: int = 224
 ) -> Image.Image:
     """Two photographs side by side: a picture of two classes, one in each half.
 
@@ -178,7 +175,6 @@ def composite(
         scene: any picture; cropped to a square as by `preprocess`.
         share: the cut-out's longer side as a share of the picture's, in (0, 1].
         place: (across, down), from 0, left or upper border, to 1, right or lower border.
-        size: side of the picture in pixels.
 
     Example:
         >>> dog = load_samples(kind="cutouts", names="german_shepherd").images[0]
@@ -208,10 +204,7 @@ def composite(
 
 
 def load_composites(
-    count: int = 35,
-    seed: int = 0,
-    shares: tuple[float, float] = (0.35, 0.6),
-    size: int = 224,
+    count: int = 35, seed: int = 0, shares=(0.35, 0.6), size: int = 224
 ) -> list[Composite]:
     """Cut-outs at random places and of random sizes on scenes; the boxes are known.
 

@@ -74,8 +74,7 @@ def explaining(model: nn.Module) -> Iterator[None]:
 def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
     """(N,): the score of each image, attached to the graph; of a class, before softmax.
 
-    Raises an `ArgumentError` for targets that do not fit, and a RuntimeError for a network
-    that cannot take these images.
+    A network that cannot take these images raises a RuntimeError.
 
     Example:
         >>> target_scores(load_model(), torch.randn(2, 3, 224, 224), 207).shape
@@ -85,12 +84,7 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
 
 
 def predict(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer:
-    """What a network says about images, in one pass and without a gradient.
-
-    Example:
-        >>> predict(load_model(), torch.randn(2, 3, 224, 224)).outputs.shape
-        torch.Size([2, 1000])
-    """
+    """What a network says about images, in one pass and without a gradient."""
     with explaining(model), torch.no_grad():
         check_images(model, images)
         return forward(model, images, targets)
@@ -113,9 +107,9 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
         raise RuntimeError(f"images of shape {tuple(images.shape)} {words}") from error
     is_table = isinstance(outputs, Tensor) and outputs.shape[:-1] == (len(images),)
     table = outputs if is_table else None
+    if units:
+        return Answer(units[-1], None, table)
     if isinstance(targets, Unit):
-        if units:
-            return Answer(units[-1], None, table)
         words = f"must name a layer that the model uses, got {targets.layer!r}"
         raise ArgumentError("targets", words)
     if callable(targets):
@@ -188,12 +182,7 @@ def check_one_image(model: nn.Module, image: Tensor) -> Tensor:
 
 
 def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
-    """`targets` as a LongTensor (N,) for `count` images, if they are whole numbers.
-
-    Example:
-        >>> class_indices(207, count=2)
-        tensor([207, 207])
-    """
+    """`targets` as a LongTensor (N,) for `count` images, if they are whole numbers."""
     given = None
     if isinstance(targets, Tensor):  # on any device
         given = targets
@@ -228,16 +217,14 @@ def seeded(seed: int) -> torch.Generator:
 def has_channels_last(output: Tensor, images: Tensor) -> bool:
     """Whether a layer seems to give (N, rows, columns, channels), as in Swin or ConvNeXt.
 
-    The shape tells: a map has its image's proportions. Channels taken for rows would give
-    a map, and a wrong one.
+    Channels taken for rows would give a wrong map. But a map has its image's proportions.
     """
     if output.ndim != 4 or output.numel() == 0:
         return False
-
-    def distortion(rows: int, columns: int) -> float:
-        return abs(math.log(rows * images.shape[3] / (columns * images.shape[2])))
-
-    return distortion(*output.shape[1:3]) + 0.25 < distortion(*output.shape[2:4])
+    _, rows, columns, last = output.shape
+    wanted = math.log(images.shape[2] / images.shape[3])
+    as_last, as_usual = math.log(rows / columns), math.log(columns / last)
+    return abs(as_last - wanted) + 0.25 < abs(as_usual - wanted)
 
 
 def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:

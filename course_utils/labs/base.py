@@ -34,12 +34,6 @@ class Lab:
     ...         figure = Figure()
     ...         figure.subplots().bar(["n", "n²"], [number, number**2])
     ...         return figure, f"{number}² = {number**2}"
-
-    Attributes:
-        controls: name → widget; each has a `value`.
-        picture: the `ipywidgets.Image` that holds the PNG.
-        status: the `ipywidgets.HTML` below it.
-        seconds: how long the last picture took.
     """
 
     title = "Lab"
@@ -50,7 +44,7 @@ class Lab:
         layout = {"max_width": "100%", "align_self": "flex-start"}
         self.picture = widgets.Image(format="png", layout=layout)
         self.status, self.alternative = widgets.HTML(), widgets.HTML()
-        self.failed, self.seconds = False, 0.0
+        self.failed, self.seconds = False, 0.0  # what the last picture took
         self.words = self._sentence = ""
         for control in controls.values():
             control.observe(lambda change: self.refresh(), names="value")
@@ -77,17 +71,13 @@ class Lab:
             self.seconds = time.perf_counter() - start
 
     def attempt(self, action: Callable[[], str | None]) -> bool:
-        """Do what the learner asked for; False if it failed.
-
-        The status line shows the sentence that `action` returns (None leaves it), with the
-        warnings that are meant for users, or the error.
-        """
+        """Show the sentence that `action` returns, with its warnings; False if it fails."""
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 sentence = action()
         except Exception as error:
-            self.say_error(error)
+            self.say(str(error) or type(error).__name__, error=True)
             return False
         notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
         if sentence is not None:
@@ -113,10 +103,6 @@ class Lab:
             f"<div class='{kind}' role='status' aria-live='polite' style='{style}'>"
             f"{'⚠ ' if error else ''}{html.escape(sentence)}</div>"
         )
-
-    def say_error(self, error: BaseException) -> None:
-        """Write an error into the status line."""
-        self.say(str(error) or type(error).__name__, error=True)
 
     def add_row(self, *parts: widgets.Widget, at: int = 1) -> widgets.HBox:
         """Put a row of widgets at a place below the controls, which are row 0."""
@@ -161,10 +147,9 @@ _made: dict[str, tuple[str, list[Lab]]] = {}  # cell → its last run, and the l
 
 
 def _close_labs_of_last_run(lab: Lab) -> None:
-    """Note in which cell `lab` is made, and close the labs of that cell's last run.
+    """Close the labs that the cell, if its name is known, has made in its last run.
 
-    ipywidgets keeps every widget until it is closed. Where the notebook does not say
-    which cell is running, nothing is closed.
+    ipywidgets keeps every widget until it is closed.
     """
     kernel = getattr(get_ipython(), "kernel", None)
     message = kernel.get_parent() if hasattr(kernel, "get_parent") else {}

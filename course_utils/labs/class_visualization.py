@@ -64,9 +64,8 @@ class ClassVisualizationLab(LiveLab):
         scores.set_ylim(bottom=min([0, *history]))
         scores.grid(alpha=0.3)
         seen = judge(self.model, result.pixels, target)
-        return figure, (
-            f"Score {seen.score:.1f}, probability {seen.probability:.1%}, rank {seen.rank}."
-        )
+        words = f"Score {seen.score:.1f}, probability {seen.probability:.1%}"
+        return figure, f"{words}, rank {seen.rank}."
 
     def save(self) -> bool:
         """Write picture and settings to the learner's file; False if that failed."""

@@ -94,12 +94,9 @@ def kept(method: Callable) -> Callable:
 class Asked:
     """A network and the pictures it is asked about; no answer is computed twice.
 
-    Args:
-        model: a classifier, (N, 3, H, W) → (N, classes); the bundled SqueezeNet if None.
-        pictures: name → picture; one that joins later can be asked about, too. The
-            course's photographs unless given.
-        names: of its classes; ImageNet's unless given.
-        size, colours: of `preprocess`, where the network wants its own (mean and std).
+    `model` is the bundled SqueezeNet if None; `pictures`, name → picture, are the course's
+    photographs unless given, and others may join later. `names` are those of the classes;
+    `size` and `colours` (mean and std) those of `preprocess`.
     """
 
     def __init__(self, model, pictures=None, names=None, size: int = 224, **colours):
@@ -143,6 +140,14 @@ class Asked:
         units = [(f"unit of {name} ({path})", path) for path, (name, _) in layers]
         return [("a class", ""), *units]
 
+    def offer_channels(self, controls: dict, layer: str) -> None:
+        """Switch on the controls of a class (no `layer`), or of the layer's channels."""
+        controls["target"].switch(not layer)
+        for name in {"channel", "position"} & {*controls}:
+            controls[name].disabled = not layer
+        if layer:
+            controls["channel"].max = self.layers()[layer][1] - 1
+
     @kept
     def output(self, photo: str, layer: str) -> Tensor:
         """(channels, …): what a layer, given by its path, makes of the picture."""
@@ -174,14 +179,8 @@ class Asked:
 class ClassPicker(widgets.HBox):
     """Find a class by a word of its name; `value` is its index.
 
-    Typing fills the list with the classes that match. An entry with a fixed meaning
-    (such as "the top class", whose value is None) stays at the end of the list.
-
-    Args:
-        word: what is searched for at first; "" lists the fixed entries alone.
-        fixed: ``(text, value)`` pairs that are always offered.
-        names: class names; ImageNet's unless given.
-        label: the description in front of the search field.
+    Typing fills the list with the classes that match: ImageNet's, unless `names` are given.
+    The `fixed` entries, ``(text, value)``, stay at its end; a value may be None.
     """
 
     value = traitlets.Any(allow_none=True)
@@ -190,8 +189,7 @@ class ClassPicker(widgets.HBox):
         self._fixed = [(text, NO_CLASS if v is None else v) for text, v in fixed]
         look = {"placeholder": "a word, such as cat", "layout": {"width": "230px"}}
         self.search = widgets.Text(value=word, description=label, style=LABEL, **look)
-        nothing = [("", NO_CLASS)]
-        self.choice = widgets.Dropdown(options=nothing, layout={"width": "220px"})
+        self.choice = widgets.Dropdown(options=[("", NO_CLASS)], layout={"width": "220px"})
         self.note = widgets.HTML()
         super().__init__([self.search, self.choice, self.note])
         self.offer(names)
@@ -226,11 +224,7 @@ class PicturePicker(widgets.HBox):
 
     An upload joins the list under its file's name. One that cannot be read changes
     nothing: `error` says what is wrong with it, and the lab shows that.
-
-    Args:
-        pictures: name → picture; the course's photographs unless given. The attribute of
-            this name has the uploads, too.
-        value: the name chosen at first; the first one unless given.
+    `pictures`, name → picture, are the course's photographs unless given.
     """
 
     value = traitlets.Unicode()
@@ -239,9 +233,8 @@ class PicturePicker(widgets.HBox):
     def __init__(self, pictures: Mapping | None = None, value: str | None = None):
         self.pictures = dict(photographs() if pictures is None else pictures)
         self.choice = dropdown("photograph", [*self.pictures], value)
-        self.upload = widgets.FileUpload(
-            accept="image/*", description="Upload a picture", layout={"width": "180px"}
-        )
+        look = {"description": "Upload a picture", "layout": {"width": "180px"}}
+        self.upload = widgets.FileUpload(accept="image/*", **look)
         super().__init__([self.choice, self.upload])
         traitlets.dlink((self.choice, "value"), (self, "value"))
         self.upload.observe(self._uploaded, names="value")

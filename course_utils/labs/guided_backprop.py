@@ -15,12 +15,8 @@ from .base import Lab
 from .controls import Asked, ClassPicker, button, dropdown, path_field, photographs, slider
 
 BUNDLED = "SqueezeNet 1.1"
-OTHERS = {
-    "AlexNet": "alexnet",
-    "ResNet-18": "resnet18",
-    "GoogLeNet": "googlenet",
-    "ViT-B/16": "vit_b_16",
-}
+OTHERS = {"AlexNet": "alexnet", "ResNet-18": "resnet18", "GoogLeNet": "googlenet"}
+OTHERS |= {"ViT-B/16": "vit_b_16"}
 VIEWS = {
     "signed, in colour": None,
     "grey: largest |value| of the colours": "gray",
@@ -39,10 +35,12 @@ class GuidedBackpropLab(Lab):
         own = BUNDLED if model is None else type(model).__name__
         self.networks = {own: Asked(model)}  # others join when they are first chosen
         self._shown: dict[str, Tensor] = {}  # file name → map
+        cached = [(label, has_cached_weights(name)) for label, name in OTHERS.items()]
+        others = [(f"{o} ({'ImageNet' if c else 'random'} weights)", o) for o, c in cached]
         rules = [("all three, side by side", RULES), *((rule, (rule,)) for rule in RULES)]
         controls = {
             "photo": dropdown("photograph", [*photographs()], "golden_retriever"),
-            "network": dropdown("network", [(own, own), *_others()]),
+            "network": dropdown("network", [(own, own), *others]),
             "rules": dropdown("rule", rules),
             "view": dropdown("drawn", [*VIEWS]),
             "target": ClassPicker(),
@@ -50,7 +48,7 @@ class GuidedBackpropLab(Lab):
             "channel": slider("channel", 0, 0, 0),
             "position": dropdown("position", PLACES),
         }
-        controls["channel"].disabled = controls["position"].disabled = True
+        self.networks[own].offer_channels(controls, "")
         # Observed before the base does: it draws once the other controls have followed.
         self.follow(controls["network"], self._offer_layers)
         self.follow(controls["layer"], self._offer_channels)
@@ -63,13 +61,7 @@ class GuidedBackpropLab(Lab):
         self.controls["layer"].options = self._asked(network).explained()
 
     def _offer_channels(self, layer: str) -> None:
-        """Offer the controls that have a meaning, and the channels that there are."""
-        channel = self.controls["channel"]
-        self.controls["target"].switch(not layer)
-        channel.disabled = self.controls["position"].disabled = not layer
-        if layer:
-            asked = self._asked(self.controls["network"].value)
-            channel.max = asked.layers()[layer][1] - 1
+        self._asked(self.controls["network"].value).offer_channels(self.controls, layer)
 
     def draw(self, photo, network, rules, view, target, layer, channel, position):
         """The photograph, and the map of the target under each rule."""
@@ -99,7 +91,6 @@ class GuidedBackpropLab(Lab):
         return plot_panels(panels, size=1.8 if len(panels) > 2 else 2.8), words
 
     def _save(self) -> str:
-        """Write the maps that are shown into the folder, and say where they are."""
         cmap, folder = VIEWS[self.controls["view"].value], self.folder.value.strip()
         if not folder:
             raise ArgumentError("folder", "must be a name, such as saved_maps, got nothing")
@@ -139,11 +130,3 @@ def _compared(maps: dict[str, Tensor], tops: list[Tensor], name: str) -> str:
         flat = [(m / m.abs().max()).flatten() for m in (ours, top)]
         each.append(f"{rule} {torch.cosine_similarity(*flat, dim=0):.2f}")
     return f" Cosine with the map of the top class, {name}: {', '.join(each)}."
-
-
-def _others() -> list[tuple[str, str]]:
-    """Further networks for the list, with ImageNet's weights where those are cached."""
-    return [
-        (f"{label} ({'ImageNet' if has_cached_weights(name) else 'random'} weights)", label)
-        for label, name in OTHERS.items()
-    ]

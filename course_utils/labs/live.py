@@ -24,36 +24,14 @@ class LiveLab(Lab):
     """A lab with a start and a stop button and a bar that shows how far it is.
 
     A subclass draws the state at rest (`draw`, as any lab), computes (`compute`) and
-    draws a result (`draw_result`):
-
-    >>> class Count(LiveLab):
-    ...     title = "Counting up"
-    ...     def __init__(self):
-    ...         super().__init__(top=slider("top", 100, 1, 1000))
-    ...     def draw(self, top):
-    ...         return self.draw_result(0, top=top)
-    ...     def compute(self, report, top):
-    ...         for number in range(1, top + 1):
-    ...             if not report(number, top, result=number):
-    ...                 break
-    ...         return number
-    ...     def draw_result(self, result, top):
-    ...         figure = Figure()
-    ...         figure.subplots().bar(["n"], [result])
-    ...         return figure, f"counted to {result}"
-
-    Until something has been computed, a changed control redraws the state at rest. A result
-    stays on the screen until the next start; `stop` keeps the result so far.
-
-    Attributes:
-        result: of the last computation, also when it was stopped; None before.
-        computed_with: name → value of the controls that the result was computed with.
-        running: whether a computation is under way.
-        start_button, stop_button, bar, counter: the widgets below the controls.
+    draws a result (`draw_result`). Until something has been computed, a changed control
+    redraws the state at rest. A result stays on the screen until the next start; `stop`
+    keeps the result so far.
     """
 
     def __init__(self, **controls: widgets.Widget):
-        self.result, self.computed_with, self.running = None, {}, False
+        self.result, self.running = None, False
+        self.computed_with = {}  # the values of the controls that led to the result
         self._thread, self._stop, self._lock = None, threading.Event(), threading.Lock()
         self.start_button = button("start", "play", self.start, button_style="primary")
         self.stop_button = button("stop", "stop", self.stop, disabled=True)
@@ -68,9 +46,12 @@ class LiveLab(Lab):
     def compute(self, report: Callable[..., bool], **values):
         """The long computation for the controls' `values`; returns its result.
 
-        Call ``report(step, steps, result=…, words=…)`` now and then: `result` is the one
-        so far, `words` a few words for the counter. It returns False once the stop button
-        was pressed; then return the result so far.
+        It reports the result so far, with a few `words` for the counter, and ends with it
+        when the answer is False, as the stop button was pressed:
+
+        >>> for number in range(1, top + 1):
+        ...     if not report(number, top, result=number, words="counting"):
+        ...         break
         """
         raise NotImplementedError
 
@@ -143,7 +124,7 @@ class LiveLab(Lab):
             self.bar.bar_style = "" if self._stop.is_set() else "success"
         except BaseException as error:  # SystemExit would end the thread without a word
             self.bar.bar_style = "danger"
-            self.say_error(error)
+            self.say(str(error) or type(error).__name__, error=True)
         finally:
             self.running = False
             self.start_button.disabled, self.stop_button.disabled = False, True

@@ -6,23 +6,13 @@ from functools import partial
 from matplotlib.figure import Figure
 from torch import nn
 
+from .. import shortcuts
 from ..figures import map_limits, map_panel, plot_panels, signed_style, smooth
 from ..gradients import vanilla_saliency
 from ..models import load_model
 from ..more_maps import grad_cam
 from ..occlusion import occlusion
-from ..shortcuts import (
-    CLASSES,
-    PARTS,
-    Planted,
-    accuracy,
-    brightness_on,
-    evidence,
-    plant_shortcut,
-    planted_features,
-    swap_effect,
-    train_probe,
-)
+from ..shortcuts import CLASSES, PARTS, Planted, evidence, plant_shortcut
 from .controls import dropdown, slider
 from .live import LiveLab
 
@@ -97,10 +87,10 @@ class ShortcutLab(LiveLab):
         def progress(done: int, total: int, *so_far) -> bool:
             return report(done, total, Trained(planted, tests, begun + done), "pictures")
 
-        planted_features(self.model, pictures, self.known, progress)
+        shortcuts.planted_features(self.model, pictures, self.known, progress)
         if not all(recipe in self.known for recipe in pictures.recipes):
             return self.result  # stopped
-        probe = train_probe(self.model, planted, known=self.known)
+        probe = shortcuts.train_probe(self.model, planted, known=self.known)
         computed = max(len(pictures) - begun, 1)
         report(computed, computed)
         words = _tested(probe, tests, self.known)
@@ -136,9 +126,9 @@ class ShortcutLab(LiveLab):
             map_panel(cam[0].numpy(), "Grad-CAM"),
             (drops.numpy(), "occlusion", signed_style(map_limits([drops])[0])),
         ]
-        bright = {"gradient": gradient} | ({"Grad-CAM": cam} if speaks else {})
-        bright = {name: brightness_on(m, one.masks[0]).item() for name, m in bright.items()}
-        times = ", ".join(f"{name} {value:.1f}" for name, value in bright.items())
+        maps = {"gradient": gradient} | ({"Grad-CAM": cam} if speaks else {})
+        times = {n: shortcuts.brightness_on(m, one.masks).item() for n, m in maps.items()}
+        times = ", ".join(f"{name} {value:.1f}" for name, value in times.items())
         right = "right" if answer == one.recipes[0].animal else "wrong"
         return plot_panels(panels, size=2.2), (
             f"Says {says}, {right}. Maps of “{CLASSES[asked]}”; times as bright "
@@ -152,8 +142,9 @@ def _tested(probe: nn.Module, tests: Planted, known: dict) -> str:
     """Accuracies, unchanged and swapped; how far each part moves the evidence."""
     sets = {"test of its own kind": tests}
     sets |= {f"{part} swapped": tests.swap(part) for part in ("scene", "sign")}
-    accuracies = [f"{name} {accuracy(probe, s, known):.2f}" for name, s in sets.items()]
-    moves = [f"{p} {abs(swap_effect(probe, tests, p, known)):.1f}" for p in PARTS]
+    right = {name: shortcuts.accuracy(probe, s, known) for name, s in sets.items()}
+    accuracies = [f"{name} {share:.2f}" for name, share in right.items()]
+    moves = [f"{p} {abs(shortcuts.swap_effect(probe, tests, p, known)):.1f}" for p in PARTS]
     words = ", ".join(accuracies), ", ".join(moves)
     return "Accuracy: {}. Replacing moves the evidence by: {}.".format(*words)
 

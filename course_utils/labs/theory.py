@@ -64,7 +64,10 @@ class TheoryLab(Lab):
         panels += [map_panel(values, title) for title, values in maps]
         figure, words = plot_panels(panels, size=2.0), ""
         if popout:
-            _frame(figure, popout)
+            x0, y0, x1, y1 = popout.box
+            frame = {"fill": False, "ec": "white", "lw": 1.5}
+            for axis in figure.axes:
+                axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **frame))
             found = [f"{t}: {'yes' if popout.found_by(m) else 'no'}" for t, m in maps]
             words = f"Largest in the odd one's cell? {'; '.join(found)}. "
         share = scores.softmax(dim=0)[target]
@@ -105,11 +108,3 @@ def _adapt(controls: dict[str, widgets.Widget]) -> None:
         controls[name].disabled = kind is None
     controls["tilt"].disabled = kind != "orientation"
     controls["row"].max = controls["column"].max = grid_rows(controls["items"].value)
-
-
-def _frame(figure: Figure, popout) -> None:
-    """A frame around the odd one, in every panel."""
-    x0, y0, x1, y1 = popout.box
-    for axis in figure.axes:
-        frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="white", lw=1.5)
-        axis.add_patch(frame)

@@ -82,7 +82,6 @@ class TrustLab(Lab):
 
     @kept
     def _curves(self, photo: str, target: int, method: str, fill: str):
-        """The `Curves` of one map."""
         images, maps = self.asked.images(photo), self._map(photo, target, method, 0)
         importance = QUICK[method].importance(maps)[0]
         return deletion_insertion(self.model, images, importance, target, STEPS, fill)
@@ -90,8 +89,7 @@ class TrustLab(Lab):
 
 def _draw_curves(curves, rival, share: float, axis) -> None:
     """Deletion and insertion, those of random pixels in grey, and the slider's share."""
-    colours = {"deletion": "#c1440e", "insertion": "#3b6ea5"}
-    for name, colour in colours.items():
+    for name, colour in {"deletion": "#c1440e", "insertion": "#3b6ea5"}.items():
         axis.plot(rival.shares, getattr(rival, name), color="#aaaaaa", lw=1, ls="--")
         axis.plot(curves.shares, getattr(curves, name), color=colour, label=name)
     axis.axvline(share, color="black", lw=1)

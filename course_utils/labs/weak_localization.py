@@ -124,10 +124,9 @@ class WeakLocalizationLab(Lab):
         """Change the strokes of the picture that is shown, and draw it again."""
         try:
             change(self.strokes.setdefault(self.picker.value, []))
+            self.refresh()
         except IndexError:
             self.say("There is no stroke to undo.", error=True)
-        else:
-            self.refresh()
 
 
 def draw_boxes(axis, found, drawn=None) -> None:

