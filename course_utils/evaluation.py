@@ -116,7 +116,13 @@ class RandomizationTest:
 
 
 def randomization_test(
-    model, images, targets=None, method=vanilla_saliency, layers=None, seed=0, progress=None
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets = None,
+    method: Maps = vanilla_saliency,
+    layers: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> RandomizationTest:
     """Randomise the network's layers from the top, and see whether its maps change.
 

@@ -241,7 +241,9 @@ def planted_features(model, planted: Planted, known=None, progress=None) -> Tens
     return so_far()
 
 
-def train_probe(model, planted, decay=1.0, known=None, progress=None) -> nn.Sequential:
+def train_probe(
+    model: nn.Module, planted: Planted, decay: float = 1.0, known=None, progress=None
+) -> nn.Sequential:
     r"""Fit a linear probe, (N, 3, H, W) → (N, 2), to planted pictures.
 
     With each feature scaled to mean 0 and deviation 1, and $y = 1$ for bears and $-1$ for
