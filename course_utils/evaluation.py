@@ -32,7 +32,7 @@ from .figures import to_array
 from .gradients import vanilla_saliency
 from .methods import saliency_method
 from .models import Unit, layer_path
-from .targets import check_one_image, predict, seeded
+from .targets import Targets, check_one_image, predict, seeded
 
 Box = Sequence[float]
 SCORES = ("probability", "logit")
@@ -119,7 +119,7 @@ def randomization_test(
     model: nn.Module,
     images: Tensor,
     targets: Targets = None,
-    method: Maps = vanilla_saliency,
+    method: Callable = vanilla_saliency,
     layers: Sequence[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
