@@ -1,8 +1,6 @@
 """Toy networks whose maps can be computed by hand, and what a map must leave alone."""
 
 import random
-from contextlib import ExitStack
-from unittest import mock
 
 import numpy as np
 import torch
@@ -210,29 +208,3 @@ class Told:
         self.calls.append((done, total))
         self.so_far.append(so_far)
         return len(self.calls) != self.last
-
-
-def reference_gradient(model, images, targets, rule):
-    """The rules by a hook on each ReLU's output, with the functions of PyTorch replaced."""
-
-    def rectify(x, top=torch.inf):
-        y = torch.where(x > 0, x, 0.0)
-        y = torch.where(y < top, y, top) if top < torch.inf else y
-        if rule == "deconvnet":  # straight through: the value of y, the slope of x
-            y = x + (y - x).detach()
-        if y.requires_grad:
-            y.register_hook(lambda g: g.clamp(min=0))
-        return y
-
-    replaced = {
-        (F, "relu"): lambda x, inplace=False: rectify(x),
-        (torch, "relu"): rectify,
-        (F, "relu6"): lambda x, inplace=False: rectify(x, 6.0),
-        (F, "hardtanh"): lambda x, low, high, inplace=False: rectify(x, high),
-    }
-    pixels = images.clone().requires_grad_()
-    with ExitStack() as stack:
-        for (home, name), function in replaced.items():
-            stack.enter_context(mock.patch.object(home, name, function))
-        scores = model(pixels)[range(len(images)), targets]
-    return torch.autograd.grad(scores.sum(), pixels)[0]

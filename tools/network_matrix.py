@@ -152,7 +152,7 @@ def plain_gradients(net: Network) -> Tensor:
     return torch.cat([score_and_gradient(net.model, *one)[1] for one in each])
 
 
-def ruled_gradient(model: nn.Module, images: Tensor, rule: str) -> Tensor:
+def ruled_gradient(model: nn.Module, images: Tensor, targets, rule: str) -> Tensor:
     """The rules by a hook on each ReLU's output, with PyTorch's functions replaced."""
 
     def rectify(x, top=torch.inf):
@@ -174,8 +174,8 @@ def ruled_gradient(model: nn.Module, images: Tensor, rule: str) -> Tensor:
     with ExitStack() as stack:
         for (home, name), function in replaced.items():
             stack.enter_context(mock.patch.object(home, name, function))
-        score = model(pixels)[0, TARGETS[0]]
-    return torch.autograd.grad(score, pixels)[0]
+        scores = model(pixels)[range(len(images)), targets]
+    return torch.autograd.grad(scores.sum(), pixels)[0]
 
 
 @contextmanager
@@ -233,13 +233,13 @@ def gradient(net):
 def guided(net):
     """From here on only the first image."""
     got = guided_backprop(net.model, net.image, TARGETS[0])
-    return got, ruled_gradient(net.model, net.image, "guided")
+    return got, ruled_gradient(net.model, net.image, TARGETS[:1], "guided")
 
 
 def zeiler(net):
     """The deconvnet."""
     got = deconvnet(net.model, net.image, TARGETS[0])
-    return got, ruled_gradient(net.model, net.image, "deconvnet")
+    return got, ruled_gradient(net.model, net.image, TARGETS[:1], "deconvnet")
 
 
 def layer(net):
