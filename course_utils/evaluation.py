@@ -168,7 +168,7 @@ def randomization_test(
 def _other_classes(classes: Tensor, count: int, seed: int) -> Tensor:
     """(N,): for each image a class that is not its own, drawn at random."""
     if count < 2:
-        raise ArgumentError("model", "must have two classes, to ask for another one")
+        raise ArgumentError("model", "must have at least two classes")
     away = torch.randint(1, count, classes.shape, generator=seeded(seed))
     return (classes.cpu() + away) % count
 
@@ -342,7 +342,7 @@ def _by_importance(saliency, image: Tensor, seed: int) -> Tensor:
         words = f"must be a map of the image's size, {size}, got shape {came}"
         raise ArgumentError("saliency", words)
     if not values.isfinite().all():
-        raise ArgumentError("saliency", "must be finite, but holds NaN or infinite values")
+        raise ArgumentError("saliency", "must not hold NaN or infinite values")
     values = values.flatten()
     shuffled = torch.randperm(len(values), generator=seeded(seed))
     return shuffled[values[shuffled].argsort(descending=True, stable=True)]

@@ -80,6 +80,7 @@ def backward(
     with explaining(model):
         check_images(model, images)
         for some, asked in groups(images, targets):
+            # As in lesson 03: scores.sum().backward(); pixels.grad
             pixels = some.detach().clone().requires_grad_()
             with relu_rule(rule) as relus:
                 # On a copy: a network may work in place on what it is given.
@@ -156,7 +157,7 @@ def gradient_of(scores: Tensor, source: Tensor, layer: str | None = None) -> Ten
         words = f"must lead to the score, which does not depend on what {layer!r} gives: "
         words += "the layer lies behind the target or beside it, or the graph is cut"
         raise ArgumentError("layer", words)
-    words = "must be scores that have a gradient; the graph is cut, by detach(), no_grad() "
+    words = "must name scores with a gradient; the graph is cut, by detach(), no_grad() "
     raise ArgumentError("targets", words + "or a step without a derivative such as argmax")
 
 

@@ -68,30 +68,6 @@ class GraphCut:
         object.__setattr__(self, "sizes", sizes)
 
 
-def find_seeds(saliency, foreground=0.95, background=0.30) -> tuple[np.ndarray, np.ndarray]:
-    """Two masks: pixels at or above the quantile `foreground`, at or below `background`.
-
-    They share no pixel, and are empty for a map that is the same everywhere.
-
-    Example:
-        >>> bright, dark = find_seeds(np.arange(100.0).reshape(10, 10))
-        >>> int(bright.sum()), int(dark.sum())
-        (5, 30)
-    """
-    smoothed = _checked_map(saliency)
-    number("foreground", foreground, 0, 1)
-    number("background", background, 0, 1)
-    if not 0 < background < foreground < 1:
-        words = f"must be between background ({background}) and 1, got {foreground}"
-        raise ArgumentError("foreground", words)
-    low, high = np.quantile(smoothed, [background, foreground])
-    bright, dark = smoothed >= high, smoothed <= low
-    if low == high:  # most of the map is equal: a bright seed must stand out
-        bright = smoothed > high
-        dark &= bright.any()
-    return bright, dark
-
-
 def mark_map(saliency, object_pixels, background_pixels) -> np.ndarray:
     """A map (H, W) made bright around pixels of the object, dark around the others.
 
@@ -106,6 +82,31 @@ def mark_map(saliency, object_pixels, background_pixels) -> np.ndarray:
             near = np.exp(-((distance / reach) ** 2) / 2)
             marked = np.maximum(marked, brightest * near) if bright else marked * (1 - near)
     return marked
+
+
+def find_seeds(saliency, foreground=0.95, background=0.30) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks: pixels at or above the quantile `foreground`, at or below `background`.
+
+    They share no pixel, and are empty for a map that is the same everywhere. If most of a
+    map is equal, bright means above it.
+
+    Example:
+        >>> bright, dark = find_seeds(np.arange(100.0).reshape(10, 10))
+        >>> int(bright.sum()), int(dark.sum())
+        (5, 30)
+    """
+    smoothed = _checked_map(saliency)
+    number("background", background, 0, 1, above=True)
+    number("foreground", foreground, 0, 1, above=True)
+    if not background < foreground < 1:
+        words = f"must be above background ({background}) and below 1, got {foreground}"
+        raise ArgumentError("foreground", words)
+    low, high = np.quantile(smoothed, [background, foreground])
+    bright, dark = smoothed >= high, smoothed <= low
+    if low == high:  # most of the map is equal: a bright seed must stand out
+        bright = smoothed > high
+        dark &= bright.any()
+    return bright, dark
 
 
 def colour_evidence(image, foreground, background, components: int = 8) -> np.ndarray:
@@ -225,6 +226,7 @@ def localize(
         image: a PIL image or an array (H, W, 3), `uint8` or floats in [0, 1].
         saliency: (H, W), a tensor or an array of the image's size.
         foreground, background: quantiles of the smoothed map, see `find_seeds`.
+        cut: how the evidence is weighed, see `GraphCut`.
         object_pixels, background_pixels: (H, W) bool, pixels that you know for certain
             (seeds by hand, Boykov & Jolly 2001), see `mark_map`; the mask then holds the
             parts of the cut in which `object_pixels` lie.
@@ -297,7 +299,8 @@ def averaged_saliency(
     targets = predict(model, images).classes if targets is None else targets
     shifts = list(shifts)
     if not shifts or any(2 * abs(shift) >= min(images.shape[-2:]) for shift in shifts):
-        raise ArgumentError("shifts", f"must be below half the image's side, got {shifts}")
+        words = f"must be one or more, each less than half the image's side, got {shifts}"
+        raise ArgumentError("shifts", words)
     maps = []
     for shift in shifts:
         moved = _shifted(images, shift)
@@ -345,8 +348,10 @@ def _checked_map(saliency) -> np.ndarray:
         words = f"must be one map of shape (H, W), as maps[0] is, got shape {values.shape}"
     elif values.size > MOST_PIXELS:
         words = f"must have at most {MOST_PIXELS:,} pixels, got {values.size:,}"
-    elif not np.isfinite(values).all() or values.min() < 0:
-        words = "must be finite and not negative; take the absolute value of a signed map"
+    elif not np.isfinite(values).all():
+        words = "must not hold NaN or infinite values"
+    elif values.min() < 0:
+        words = "must not be negative; take the absolute value of a signed map"
     else:
         return values
     raise ArgumentError("saliency", words)

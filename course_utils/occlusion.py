@@ -246,8 +246,9 @@ def _question(model, image, target, score) -> tuple[int | None, Targets]:
     if not (callable(score) or score in ("logit", "probability")):
         words = 'must be "logit", "probability" or a function of the outputs, got'
         raise ArgumentError("score", f"{words} {described(score)}")
-    if isinstance(target, Unit) and score != "logit":
-        raise ArgumentError("score", 'must be "logit" where the target is a Unit')
+    if (callable(target) or isinstance(target, Unit)) and score != "logit":
+        words = 'must be "logit" where the target is a Unit or a function'
+        raise ArgumentError("score", words)
     if callable(target) or isinstance(target, Unit):
         return None, target
     if callable(score):

@@ -44,16 +44,18 @@ class RuledReLU(torch.autograd.Function):
         y = x.clamp_(0, top) if in_place else x.clamp(0, top)
         if in_place:
             ctx.mark_dirty(y)
-        ctx.top = top
-        ctx.save_for_backward(*[y] * (rule == "guided"))  # x > 0 where y > 0
+        ctx.rule, ctx.top = rule, top
+        if rule == "guided":
+            ctx.save_for_backward(y)  # x > 0 where y > 0
         return y
 
     @staticmethod
     def backward(ctx, g):
-        """G · [g > 0], and for guided also · [0 < x < top]."""
+        """The rule: g · [g > 0], and for guided also · [0 < x < top]."""
         g = g.clamp(min=0)
-        for y in ctx.saved_tensors:
-            # g where y > 0, else 0: five times as fast as g * (y > 0)
+        if ctx.rule == "guided":
+            (y,) = ctx.saved_tensors
+            # In place g · [y > 0], five times as fast as the product.
             torch.ops.aten.threshold_backward.grad_input(g, y, 0, grad_input=g)
             if ctx.top < float("inf"):
                 g *= y < ctx.top
@@ -88,12 +90,13 @@ class RuledReLUs(TorchFunctionMode):
         """Refuse a network without ReLUs; warn of one with other activations as well."""
         name = type(model).__name__
         if not self.met:
-            words = f"must be vanilla here: {self.rule!r} changes the backward pass of"
-            words += f" ReLUs, and {name} has none on the way to this score"
-            raise ArgumentError("rule", words)
+            words = f"must have a ReLU on the way to this score: {self.rule!r} changes only"
+            raise ArgumentError("model", f"{words} what ReLUs pass back; {name} has none")
         if self.others:
-            words = f"{self.rule!r} changes the backward pass of ReLUs only; {name}'s"
-            warn(f"{words} {' and '.join(sorted(self.others))} keep their plain derivative")
+            warn(
+                f"{self.rule!r} changes the backward pass of ReLUs only; {name}'s "
+                f"{' and '.join(sorted(self.others))} keep their plain derivative"
+            )
 
 
 @contextmanager

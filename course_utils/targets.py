@@ -166,7 +166,7 @@ def check_images(model: nn.Module, images: Tensor) -> None:
         words += f"images.to({weight.dtype}) converts them"
     # A cheap pre-check: if any value is not finite, neither is the sum.
     elif not images.sum().isfinite() and not images.isfinite().all():
-        words = "must be finite, but holds NaN or infinite values"
+        words = "must not hold NaN or infinite values"
     if words:
         raise ArgumentError("images", words)
 

@@ -338,7 +338,7 @@ TOLERANCE = 1e-4  # as a share of the largest value
 # What a cell may say besides a tick, by words of the sentence that course_utils gives.
 NOTES = {
     "keep their plain derivative": "✓ ¹",
-    "has none on the way to this score": "refused ²",
+    "must have a ReLU on the way to this score": "refused ²",
 }
 HEAD = ("network", "side", "ReLUs", *METHODS, "Grad-CAM's layer")
 

@@ -24,7 +24,7 @@ def fill_picture(fill: Fill, images: Tensor) -> Tensor:
     """(N, 3, H, W): what preprocessed images are filled with, at every pixel.
 
     Args:
-        fill: ``"mean"``, ImageNet's mean colour (0 after normalisation); ``"blur"``, the
+        fill: ``"mean"``, 0 after normalisation, ImageNet's mean colour; ``"blur"``, the
             image, strongly blurred; a colour by name or hex code, such as ``"black"``, or
             as three whole numbers from 0 to 255; or a tensor in the network's own
             normalisation, (3,) for a colour, (3, H, W) for an image.
@@ -44,7 +44,7 @@ def fill_picture(fill: Fill, images: Tensor) -> Tensor:
             words = f"must be a tensor of shape {shapes}, got {tuple(fill.shape)}"
             raise ArgumentError("fill", words) from error
         if not filler.isfinite().all():
-            raise ArgumentError("fill", "must be finite, but holds NaN or infinite values")
+            raise ArgumentError("fill", "must not hold NaN or infinite values")
         return filler.clone()
     if isinstance(fill, str) and fill == "mean":
         return torch.zeros_like(images)

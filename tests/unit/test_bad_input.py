@@ -119,12 +119,12 @@ ROWS = {
     "NaN": (
         saliency(with_nan()),
         ValueError,
-        "images must be finite, but holds NaN or infinite",
+        "images must not hold NaN or infinite",
     ),
     "infinity": (
         saliency(with_nan(-torch.inf)),
         ValueError,
-        "images must be finite, but holds NaN or infinite",
+        "images must not hold NaN or infinite",
     ),
     "double precision": (
         *(saliency(IMAGES.double()), TypeError),
@@ -225,11 +225,11 @@ ROWS = {
     ),
     "function that detaches": (
         *(saliency(targets=lambda scores: scores.detach()[:, 0]), ValueError),
-        "targets must be scores that have a gradient; the graph is cut, by detach",
+        "targets must name scores with a gradient; the graph is cut, by detach",
     ),
     "function without a derivative": (
         *(saliency(targets=lambda scores: scores.argmax(dim=1)), ValueError),
-        "targets must be scores that have a gradient; .*argmax",
+        "targets must name scores with a gradient; .*argmax",
     ),
     # hidden units
     "unknown layer": (
@@ -306,22 +306,22 @@ ROWS = {
     ),
     "scores that do not depend on the picture": (
         *(saliency(model=toys.Constant(torch.ones(2, 4))), ValueError),
-        "targets must be scores that have a gradient; the graph is cut",
+        "targets must name scores with a gradient; the graph is cut",
     ),
     "scores that depend on something else": (
         *(
             saliency(model=toys.Constant(torch.ones(2, 4, requires_grad=True) * 2)),
             ValueError,
         ),
-        "targets must be scores that have a gradient; the graph is cut",
+        "targets must name scores with a gradient; the graph is cut",
     ),
     "detached scores": (
         *(saliency(model=Detached()), ValueError),
-        "targets must be scores that have a gradient; the graph is cut",
+        "targets must name scores with a gradient; the graph is cut",
     ),
     "a step function": (
         *(saliency(model=Stepwise()), ValueError),
-        "targets must be scores that have a gradient; the graph is cut",
+        "targets must name scores with a gradient; the graph is cut",
     ),
     "a network without forward": (
         *(saliency(model=nn.Module()), RuntimeError),
@@ -342,7 +342,7 @@ ROWS = {
     ),
     "guided without a ReLU": (
         *(lambda: guided_backprop(toys.Linear(toys.batch(4)), IMAGES, 0), ValueError),
-        "rule must be vanilla here: 'guided' changes .*, and Linear has none on the way",
+        "model must have a ReLU on the way .*'guided' changes only .*; Linear has none",
     ),
     # loading a network
     "unknown network": (

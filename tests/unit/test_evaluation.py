@@ -151,7 +151,7 @@ def test_curves_tell_how_far_they_are():
         ({"saliency": torch.rand(3, 3)}, "saliency must be a map of the image's size"),
         (
             {"saliency": torch.full((6, 6), torch.nan)},
-            "saliency must be finite, but holds NaN",
+            "saliency must not hold NaN",
         ),
         ({"image": toys.batch(2, SIDE)}, "image must be one image"),
         ({"target": 9}, "target must be classes between 0 and 2, got 9"),

@@ -78,7 +78,7 @@ def test_other_clamps_are_none(limits):
     def other(x):
         return x.clamp(**limits)
 
-    with pytest.raises(ValueError, match=r"^rule must be .* has none on the way"):
+    with pytest.raises(ValueError, match="^model must have a ReLU on the way"):
         guided_backprop(toys.Written(other), toys.batch(), 0)
 
 
@@ -100,7 +100,7 @@ OTHERS = {
 def test_a_network_without_relus_is_refused_and_a_mixed_one_is_named(name):
     other, images = OTHERS[name], toys.batch()
     alone = toys.Written(other)
-    with pytest.raises(ValueError, match="rule must be .* Written has none on"):
+    with pytest.raises(ValueError, match="model must have a ReLU .* Written has none"):
         guided_backprop(alone, images, 0)
     mixed = toys.Written(lambda x: other(F.relu(x) - 0.1))
     with pytest.warns(UserWarning, match=f"Written's {name} keep their plain"):
@@ -115,7 +115,7 @@ def test_relus_beside_the_way_of_the_picture_do_not_count():
         def forward(self, x):
             return super().forward(x) * F.relu(self.conv.bias).sum()
 
-    with pytest.raises(ValueError, match="Beside has none on the way"):
+    with pytest.raises(ValueError, match="Beside has none"):
         deconvnet(Beside(nn.GELU()), toys.batch(), 0)
     with torch.no_grad(), relu_rule("guided") as relus:
         Beside(nn.GELU())(toys.batch())

@@ -133,7 +133,10 @@ ROWS = {
         hide(fill=torch.zeros(3, 4, 4)),
         r"fill must be a tensor of shape \(3,\) or \(3, 12, 12\), got \(3, 4, 4\)",
     ),
-    "fill of NaN": (hide(fill=torch.full((3,), NAN)), "fill must be finite, but holds NaN"),
+    "fill of NaN": (
+        hide(fill=torch.full((3,), NAN)),
+        "fill must not hold NaN",
+    ),
     "colour for one channel": (
         call(fill_picture, "red", IMAGES[:, :1]),
         "fill must not be a colour for images of 1 channels",
@@ -244,8 +247,8 @@ ROWS = {
     "mean of two": (climb(mean=(0, 1)), "mean must be 3 numbers"),
     # localization
     "maps of a batch": (find(saliency=MAP[None]), r"saliency must be one map of shape \(H"),
-    "signed map": (find(saliency=MAP - 1), "saliency must be finite and not negative"),
-    "map of NaN": (find(saliency=MAP * NAN), "saliency must be finite"),
+    "signed map": (find(saliency=MAP - 1), "saliency must not be negative"),
+    "map of NaN": (find(saliency=MAP * NAN), "saliency must not"),
     "map by name": (
         find(saliency="map"),
         r"saliency must be a map \(H, W\) of numbers, got 'map'",
@@ -262,9 +265,9 @@ ROWS = {
     ),
     "quantiles swapped": (
         find(foreground=0.2, background=0.8),
-        r"foreground must be between background \(0.8\) and 1, got 0.2",
+        r"foreground must be above background \(0.8\) and below 1, got 0.2",
     ),
-    "quantile of one": (find(foreground=1.0), "foreground must be between .*, got 1.0"),
+    "quantile of one": (find(foreground=1.0), "foreground must be above .*, got 1.0"),
     "cut of a dict": (find(cut={}), "cut must be a GraphCut, got a dict"),
     "negative smoothing": (
         call(GraphCut, smoothing=-1),
@@ -279,7 +282,7 @@ ROWS = {
         "contrast must be a number .*got nan",
     ),
     "weight by name": (call(GraphCut, map_weight="x"), "map_weight must be .*, got 'x'"),
-    "seeds of signs": (call(find_seeds, -MAP), "saliency must be finite and not negative"),
+    "seeds of signs": (call(find_seeds, -MAP), "saliency must not be negative"),
     "box of three": (
         call(iou, (0, 0, 1), (0, 0, 1, 1)),
         r"box_a must be 4 numbers \(x0, y0",
@@ -294,7 +297,7 @@ ROWS = {
     ),
     "shift of half the side": (
         call(averaged_saliency, MODEL, IMAGES, 1, shifts=(6,)),
-        r"shifts must be below half the image's side, got \[6\]",
+        r"shifts must be one or more, each less than half the image's side, got \[6\]",
     ),
     "no shift": (
         call(averaged_saliency, MODEL, IMAGES, 1, shifts=()),
@@ -307,7 +310,7 @@ ROWS = {
     ),
     "NaN in the order": (
         delete(saliency=MAP * NAN),
-        "saliency must be finite, but holds NaN",
+        "saliency must not hold NaN",
     ),
     "no step": (delete(steps=0), "steps must be a whole number of at least 1, got 0"),
     "another score": (

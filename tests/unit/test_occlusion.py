@@ -420,7 +420,7 @@ MISTAKES = [
     ({"fill": (0.5, 0.5, 0.5)}, "fill must be"),
     ({"fill": (0, 0, 256)}, "fill must be"),
     ({"fill": torch.zeros(2)}, r"fill must be a tensor of shape \(3,\)"),
-    ({"fill": torch.full((3,), math.nan)}, "fill must be finite, but holds NaN"),
+    ({"fill": torch.full((3,), math.nan)}, "fill must not hold NaN"),
     ({"score": "loss"}, 'score must be "logit", "probability" or a function'),
     ({"score": lambda out: out.sum()}, "score must return one score per image"),
     (
@@ -433,7 +433,7 @@ MISTAKES = [
     ({"target": "cat"}, "target must be None"),
     ({"image": torch.zeros(2, 3, 20, 20)}, "image must be one image"),
     ({"image": torch.zeros(3, 20, 20)}, "image must be a tensor of shape"),
-    ({"image": IMAGE / 0}, "image must be finite, but holds NaN"),
+    ({"image": IMAGE / 0}, "image must not hold NaN"),
     ({"model": print}, "model must be a torch.nn.Module"),
 ]
 
