@@ -28,11 +28,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import VGG, AlexNet, SqueezeNet
 from torchvision.models.squeezenet import Fire
 
 from .arguments import ArgumentError, described
-from .network import mixes_images, run
+from .network import run
 
 AT_ONCE = 64  # windows in one pass, at most
 BYTES = 200_000_000  # that the largest patches of one pass may take
@@ -227,10 +228,9 @@ def layers_of(model: nn.Module) -> Layers | None:
     other network, for one with hooks, which would not be called, and for one whose batch
     norm mixes the images of a batch.
     """
-    if mixes_images(model):
-        return None
     for module in model.modules():
-        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        hooked = module._forward_hooks or module._forward_pre_hooks
+        if hooked or "forward" in vars(module) or _mixes_images(module):
             return None
     deep = ("features", "avgpool", "flatten", "classifier")
     chains = {nn.Sequential: ("",), SqueezeNet: ("features", "classifier", "flatten")}
@@ -240,6 +240,11 @@ def layers_of(model: nn.Module) -> Layers | None:
         part = nn.Flatten() if path == "flatten" else model.get_submodule(path)
         layers += _unrolled(path, part)
     return layers or None
+
+
+def _mixes_images(module: nn.Module) -> bool:
+    """Whether it is a batch norm without running statistics."""
+    return isinstance(module, _BatchNorm) and module.running_mean is None
 
 
 def _unrolled(path: str, module: nn.Module) -> Layers:
@@ -289,8 +294,7 @@ def split(layers: Layers) -> tuple[list[Step], nn.Sequential]:
 def _steps(name: str, layer: nn.Module) -> list[Step] | None:
     """A layer as steps; None if it sees more than a neighbourhood."""
     if type(layer) in POINTWISE:
-        batch_dependent = type(layer) is nn.BatchNorm2d and layer.running_mean is None
-        return None if batch_dependent else [Step(name, layer)]
+        return [Step(name, layer)]
     build = {nn.Conv2d: _convolution, nn.MaxPool2d: _pooling, Fire: _fire}.get(type(layer))
     steps = build(name, layer) if build else None
     axes = [axis for step in steps or () for axis in (step.rows, step.columns)]
