@@ -228,9 +228,10 @@ def layers_of(model: nn.Module) -> Layers | None:
     other network, for one with hooks, which would not be called, and for one whose batch
     norm mixes the images of a batch.
     """
+    if mixes_images(model):
+        return None
     for module in model.modules():
-        hooked = module._forward_hooks or module._forward_pre_hooks
-        if hooked or "forward" in vars(module) or _mixes_images(module):
+        if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return None
     deep = ("features", "avgpool", "flatten", "classifier")
     chains = {nn.Sequential: ("",), SqueezeNet: ("features", "classifier", "flatten")}
@@ -242,9 +243,10 @@ def layers_of(model: nn.Module) -> Layers | None:
     return layers or None
 
 
-def _mixes_images(module: nn.Module) -> bool:
-    """Whether it is a batch norm without running statistics."""
-    return isinstance(module, _BatchNorm) and module.running_mean is None
+def mixes_images(model: nn.Module) -> bool:
+    """Whether batch norm without running statistics mixes the images of a batch."""
+    norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
+    return any(norm.running_mean is None for norm in norms)
 
 
 def _unrolled(path: str, module: nn.Module) -> Layers:
