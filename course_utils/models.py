@@ -29,6 +29,7 @@ from ._machinery import checkpoints
 from ._machinery.arguments import ArgumentError, described, number, numbers
 from ._machinery.data import DATA
 from ._machinery.hooks import watching
+from ._machinery.words import plain, ranked
 from .images import IMAGENET_MEAN, IMAGENET_STD
 
 BUNDLED = {"squeezenet1_1": DATA / "models" / "squeezenet1_1.safetensors"}
@@ -306,18 +307,22 @@ def class_name(index: int, names: Sequence[str] | None = None) -> str:
 
 
 def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[int, str]]:
-    """The classes whose name contains `word`, as ``(index, name)``, in index order.
+    """The classes whose name contains `word`, as ``(index, name)``.
+
+    First come the names in which it is a whole word (or several), then those in which a
+    word begins with it, then the rest; in index order each. Capitals, accents, hyphens,
+    apostrophes and the plural make no difference, and commas part synonyms.
 
     Example:
         >>> find_classes("panda")
         [(387, 'lesser panda'), (388, 'giant panda')]
+        >>> find_classes("cats", ["polecat", "catfish", "tiger cat"])
+        [(2, 'tiger cat')]
     """
     names = class_names() if names is None else names
-    wanted = " ".join(str(word).lower().replace("_", " ").split())
-    plain = [name.lower().replace("_", " ") for name in names]
-    found = [(i, names[i]) for i, name in enumerate(plain) if wanted in name]
-    if found and wanted:
-        return found
+    wanted = plain(word)
+    if wanted and (found := ranked(wanted, names)):
+        return [(index, names[index]) for index in found]
     lower = {part: n for n in names for part in (n.lower(), *n.lower().split())}
     near = dict.fromkeys(lower[n] for n in get_close_matches(wanted, lower, n=3))
     hint = f"; near: {', '.join(near)}" if near else ""

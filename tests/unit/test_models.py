@@ -859,6 +859,63 @@ def test_find_classes():
 
 
 @pytest.mark.parametrize(
+    ("word", "first", "last"),
+    [
+        ("cat", [282, 283, 284, 285, 383, 484], [143, 358]),
+        ("car", [475, 479, 565, 705, 817, 264], [383]),
+        ("panda", [387, 388], []),
+        ("cats", [282, 283, 284, 285, 383], []),
+        ("tiger", [3, 282, 292, 300], []),
+    ],
+)
+def test_whole_words_come_before_beginnings_and_these_before_the_rest(word, first, last):
+    found = [index for index, _ in find_classes(word)]
+    assert found[: len(first)] == first
+    assert set(last) <= set(found[len(first) :])
+
+
+def test_inside_each_group_the_classes_keep_their_order():
+    names = ["bobcat", "cattle", "wild cat", "polecat", "catfish", "cat", "lynx, catamount"]
+    assert [index for index, _ in find_classes("cat", names)] == [2, 5, 1, 4, 6, 0, 3]
+    assert find_classes("cat", ["polecat", "wildcat, big cat"]) == [
+        (1, "wildcat, big cat"),
+        (0, "polecat"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("german shepherd", "German shepherd"),
+        ("German Shepherds", "German shepherd"),
+        ("GERMAN-SHEPHERD", "German shepherd"),
+        ("ladys slipper", "yellow lady's slipper"),
+        ("lady slipper", "yellow lady's slipper"),
+        ("lady’s slippers", "yellow lady's slipper"),
+        ("shih tzu", "Shih-Tzu"),
+        ("go kart", "go-kart"),
+        ("gokarts", "go-kart"),
+        ("ping pong ball", "ping-pong ball"),
+        ("jack o lantern", "jack-o'-lantern"),
+        ("jack o’ lantern", "jack-o'-lantern"),
+        ("strawberries", "strawberry"),
+        ("lynxes", "lynx"),
+        ("school buses", "school bus"),
+        ("hot dogs", "hotdog"),
+    ],
+)
+def test_a_learners_spelling_finds_the_class(word, name):
+    assert name in [found for _, found in find_classes(word)]
+
+
+@pytest.mark.parametrize("word", ["t-shirt", "T shirt", "t_shirts", "tshirt", "tee shirt"])
+def test_synonyms_and_signs_between_words(word):
+    names = ["sweatshirt", "jersey, T-shirt, tee shirt", "café"]
+    assert find_classes(word, names)[0] == (1, names[1])
+    assert find_classes("cafe", names) == find_classes("CAFÉS", names) == [(2, "café")]
+
+
+@pytest.mark.parametrize(
     ("word", "near"),
     [("retreiver", "retriever"), ("goldfsh", "goldfish"), ("Pandda", "panda")],
 )

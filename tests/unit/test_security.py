@@ -134,7 +134,9 @@ def test_a_poisoned_cache_is_refused_and_not_run(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     torch.save(Bomb(tmp_path / "sign"), folder / "squeezenet1_1-b8a52dc0.pth")
     assert has_cached_weights("squeezenet1_1")
-    with pytest.raises(ValueError, match="^weights cannot be used: .* is damaged; delete it"):
+    with pytest.raises(
+        ValueError, match="^weights cannot be used: .* is damaged; delete it"
+    ):
         load_model("squeezenet1_1", "torchvision")
     assert not (tmp_path / "sign").exists()
 
