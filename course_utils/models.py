@@ -324,9 +324,10 @@ def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[in
     if wanted and (found := ranked(wanted, names)):
         return [(index, names[index]) for index in found]
     lower = {part: n for n in names for part in (n.lower(), *n.lower().split())}
-    near = dict.fromkeys(lower[n] for n in get_close_matches(wanted, lower, n=3))
+    given = " ".join(str(word).lower().split())
+    near = dict.fromkeys(lower[n] for n in get_close_matches(given, lower, n=3))
     hint = f"; near: {', '.join(near)}" if near else ""
-    raise ArgumentError("word", f"must be part of a class name, got {wanted!r}{hint}")
+    raise ArgumentError("word", f"must be part of a class name, got {given!r}{hint}")
 
 
 # -- layers ----------------------------------------------------------------------------

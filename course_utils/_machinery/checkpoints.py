@@ -72,7 +72,7 @@ class Group(NamedTuple):
 
     place: str  # in the file, such as "state_dict/model"; "" is the whole file
     tensors: dict[str, Tensor]
-    beside: int  # how many tensors of the dictionary begin otherwise
+    beside: int  # how many tensors of the dictionary begin otherwise; counters are none
 
 
 def groups(content: object, expected: Mapping[str, Tensor]) -> list[Group]:
@@ -91,7 +91,8 @@ def groups(content: object, expected: Mapping[str, Tensor]) -> list[Group]:
                 if not names.isdisjoint(inner):
                     where = "/".join(filter(None, (place, beginning)))
                     renamed = {own + name: value for name, value in inner.items()}
-                    group = Group(where, renamed, len(tensors) - len(inner))
+                    beside = _arrays(tensors) - _arrays(inner)
+                    group = Group(where, renamed, beside)
                     # "model.weight" for "model.weight" is "weight" for "weight", too.
                     found.setdefault(frozenset(map(id, inner.values())), group)
 
@@ -100,6 +101,10 @@ def groups(content: object, expected: Mapping[str, Tensor]) -> list[Group]:
         return len(expected) - known, len(group.tensors) - known
 
     return sorted(found.values(), key=distance)
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> int:
+    return sum(value.ndim > 0 for value in tensors.values())
 
 
 def _common_beginnings(names: Collection[str]) -> list[str]:
@@ -134,8 +139,8 @@ def _dictionaries(content: object, depth: int = DEPTH, place: str = "") -> Itera
 def resized(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     """The names of `tensors` that all have the same other length, as classes give them.
 
-    None if they differ in another way, or if the file does not hold all these numbers: a
-    network of as many classes may then be made without fear for the memory.
+    There are none if they differ in another way, or if the file does not hold all these
+    numbers. So a network of as many classes takes no more memory than the file.
     """
     names = [n for n in expected if n in tensors and tensors[n].shape != expected[n].shape]
     lengths = {tensors[name].shape[:1] for name in names}
@@ -161,7 +166,12 @@ def differences(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -
         >>> differences({"bias": torch.zeros(3)}, {"bias": torch.zeros(2)})
         'bias has the shape (3,), expected (2,)'
     """
-    missing = [n for n in expected if n not in tensors and not n.endswith(COUNTER)]
+    given = {id(own) for name, own in expected.items() if name in tensors}
+    missing = [
+        name
+        for name, own in expected.items()  # layers that share a tensor need it once
+        if name not in tensors and id(own) not in given and not name.endswith(COUNTER)
+    ]
     unexpected = [n for n in tensors if n not in expected and not n.endswith(COUNTER)]
     shapes = [
         f"{name} has the shape {tuple(tensors[name].shape)}, expected {tuple(own.shape)}"
@@ -215,14 +225,14 @@ def fill(
     expected, kind = expected_by(model), type(model).__name__
     tensors = _chosen(content, expected, path, kind, spare)
     _check_kinds(tensors, expected, path)
-    counters = {name: own for name, own in expected.items() if name.endswith(COUNTER)}
-    state = OrderedDict(counters | tensors)
+    why = differences(tensors, expected)
+    state = OrderedDict(tensors if why else expected | tensors)
     state._metadata = getattr(model.state_dict(), "_metadata", None)
     finite = {n: b.isfinite() for n, b in model.named_buffers() if not is_lazy(b)}
     try:
         model.load_state_dict(state)
     except Exception as error:
-        reason = differences(tensors, expected) or str(error).partition("\n")[0]
+        reason = why or str(error).partition("\n")[0]
         words = f"in {path.name} do not fit {kind}: {reason}"
         raise ArgumentError("weights", words) from error
     _check_finite(model, finite, path)
@@ -261,8 +271,12 @@ def _check_kinds(tensors, expected, path: Path) -> None:
     for name, value in tensors.items():
         own = expected.get(name, value)
         kinds = [(t.is_floating_point(), t.is_complex()) for t in (value, own)]
-        if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            reason = "is sparse, quantised or empty of numbers"
+        if value.layout != torch.strided:
+            reason = "is sparse"
+        elif value.is_quantized:
+            reason = "is quantised"
+        elif value.is_meta:
+            reason = "has no numbers; it was saved from the device meta"
         elif kinds[0] != kinds[1]:
             reason = f"is of the type {value.dtype}, expected {own.dtype}"
         elif is_lazy(own) and not _is_stored(value):

@@ -313,6 +313,40 @@ def test_lazy_layers_take_the_shapes_of_the_checkpoint(tmp_path):
         load_model(lazy, tmp_path / "mine.pt")
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_layers_that_share_a_tensor_need_it_once(first, tmp_path):
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+            self.b.weight = self.a.weight
+
+    state = {n: torch.rand(v.shape) for n, v in Tied().state_dict().items()}
+    del state["b.weight" if first else "a.weight"]
+    save_file(state, tmp_path / "mine.safetensors")
+    loaded = load_model(Tied(), tmp_path / "mine.safetensors")
+    assert torch.equal(loaded.a.weight, state["a.weight" if first else "b.weight"])
+    assert loaded.a.weight is loaded.b.weight
+    del state["a.bias"]
+    save_file(state, tmp_path / "mine.safetensors")
+    with pytest.raises(ValueError, match=r"do not fit Tied: 1 missing \(a.bias\)$"):
+        load_model(Tied(), tmp_path / "mine.safetensors")
+
+
+def test_an_average_made_by_pytorch_and_a_compiled_network(tmp_path, recwarn):
+    state = trained().state_dict()
+    averaged = torch.optim.swa_utils.AveragedModel(trained())
+    torch.save(averaged.state_dict(), tmp_path / "swa.pt")
+    assert same_state(load_model(Plain(), tmp_path / "swa.pt"), state)
+    compiled = torch.compile(trained())
+    torch.save(compiled.state_dict(), tmp_path / "compiled.pt")
+    assert same_state(load_model(Plain(), tmp_path / "compiled.pt"), state)
+    torch.save(state, tmp_path / "plain.pt")
+    loaded = load_model(torch.compile(Plain()), tmp_path / "plain.pt")
+    assert same_state(loaded, prefixed(state, "_orig_mod."))
+    assert not recwarn
+
+
 def test_a_networks_own_hooks_may_know_older_names(tmp_path):
     class Renamed(nn.Linear):
         def _load_from_state_dict(self, state, prefix, *arguments):
@@ -528,12 +562,12 @@ BAD_CHECKPOINTS = {
         bias(torch.ones(2, dtype=torch.complex64)),
         f"{UNUSABLE}bias is of the type torch.complex64, expected torch.float32$",
     ),
-    "sparse": (bias(torch.ones(2).to_sparse()), f"{UNUSABLE}bias is sparse, quantised or"),
+    "sparse": (bias(torch.ones(2).to_sparse()), f"{UNUSABLE}bias is sparse$"),
     "quantised": (
         bias(torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)),
-        f"{UNUSABLE}bias is sparse, quantised or",
+        f"{UNUSABLE}bias is quantised$",
     ),
-    "no numbers": (bias(torch.ones(2, device="meta")), f"{UNUSABLE}bias is sparse, quan"),
+    "no numbers": (bias(torch.ones(2, device="meta")), f"{UNUSABLE}bias has no numbers"),
 }
 
 
