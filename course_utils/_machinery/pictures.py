@@ -1,6 +1,7 @@
 """Pictures of any kind to 8 bits of red, green and blue."""
 
 import io
+import re
 import struct
 import warnings
 from contextlib import suppress
@@ -60,7 +61,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         if image.width * image.height > MAX_PIXELS:
             raise refused(name, f"has {TOO_MANY_PIXELS}")
         deep = loaded(image, name)
-    return to_rgb(image, name, deep, _significant_bits(data))
+    return to_rgb(image, name, deep, _stated_bits(data))
 
 
 def loaded(image: Image.Image, name: str) -> bool:
@@ -97,15 +98,17 @@ def _what_else(data: bytes) -> str:
     return "is not a picture or has a damaged header"
 
 
-def _significant_bits(data: bytes) -> int:
-    """What the chunk sBIT of a PNG says; 0 if it says nothing."""
+def _stated_bits(data: bytes) -> int:
+    """How many bits the numbers of a PNG or PGM have, if it says so; else 0."""
+    if data[:2] in (b"P2", b"P5"):  # Pillow has scaled them by the largest number
+        numbers = re.sub(rb"#[^\n]*", b"", data[:1000]).split()[3:4]
+        return 16 if numbers and numbers[0] != b"65535" else 0
     place = 8 if data.startswith(b"\x89PNG") else len(data)
     while place + 8 < len(data):
         size, kind = struct.unpack(">I4s", data[place : place + 8])
         if kind in (b"sBIT", b"IDAT"):
-            return (
-                max(data[place + 8 : place + 8 + size]) if kind == b"sBIT" and size else 0
-            )
+            found = data[place + 8 : place + 8 + size] if kind == b"sBIT" else b""
+            return max(found, default=0)
         place += 12 + size
     return 0
 
@@ -113,7 +116,7 @@ def _significant_bits(data: bytes) -> int:
 def to_rgb(image: Image.Image, name: str, deep: bool = False, bits: int = 0) -> Image.Image:
     """Any Pillow mode to RGB: upright, 8 bits, transparency on white.
 
-    `deep` says that 16 bits a colour were cut to 8; `bits`, how many a PNG has of each.
+    `deep` says that 16 bits a colour were cut to 8; `bits`, how many the file says it has.
     """
     try:
         upright = ImageOps.exif_transpose(image)
@@ -146,7 +149,7 @@ def _to_8_bits(image: Image.Image, name: str, tags: dict, bits: int) -> Image.Im
         if sum(row.size for row in finite) < values.size:
             warn(f"{name} holds NaN or infinite values, which are shown in black")
     else:
-        white = _white_of_whole_numbers(low, high, name, _stated_bits(tags) or bits)
+        white = _white_of_whole_numbers(low, high, name, _tagged_bits(tags) or bits)
     clear, negative = image.info.get("transparency"), tags.get(262) == 0  # 0 is white
     eighth = np.empty(values.shape, np.uint8)
     for row, line in zip(eighth, values, strict=True):  # all at once would be 1.5 GB
@@ -157,7 +160,7 @@ def _to_8_bits(image: Image.Image, name: str, tags: dict, bits: int) -> Image.Im
     return Image.fromarray(eighth)
 
 
-def _stated_bits(tags: dict) -> int:
+def _tagged_bits(tags: dict) -> int:
     """How many bits the numbers of a TIFF have, if it says more than the usual."""
     most = np.ravel(tags.get(281, 0)).max()  # MaxSampleValue, perhaps of this picture only
     bits = int(most).bit_length() or int(np.ravel(tags.get(258, 0)).max())

@@ -568,6 +568,11 @@ def png_with_bits(image, bits):
     return whole[:33] + chunk + whole[33:]
 
 
+def pgm(white, high):
+    numbers = struct.pack(">3H", 0, high // 2, high)
+    return b"P5 # of a camera\n3 1\n%d\n" % white + numbers
+
+
 def twelve_bits(*values):
     """A TIFF of one row whose numbers have 12 bits each."""
     whole = bytearray(encoded(Image.new("L", (len(values), 1)), "TIFF"))
@@ -616,6 +621,9 @@ DEEP = {
     "12 bits, said by a PNG": (png_with_bits(grey(4095), [12]), FULL, None),
     "12 bits, dark PNG": (png_with_bits(grey(400), [12]), [0, 12, 25], None),
     "12 bits, moved up": (png_with_bits(grey(65520), [12]), FULL, None),
+    "12 bits, PGM": (pgm(4095, 4095), FULL, None),
+    "12 bits, dark PGM": (pgm(4095, 160), [0, 5, 10], None),
+    "12 bits, PGM that says 16": (pgm(65535, 4095), FULL, "above 4095: 4095 was taken for"),
     "white is zero": (tiff(grey(65535), t262=0), [255, 127, 0], None),
     "clear grey": (encoded(grey(65535), transparency=0), [255, 128, 255], None),
     "I": (grey(65535, "I"), FULL, None),
