@@ -53,7 +53,7 @@ def load_image(source) -> Image.Image:
 
     Raises:
         FileNotFoundError, IsADirectoryError, PermissionError, ConnectionError: nothing
-            there to open; a URL has `web.DEADLINE` seconds.
+            there to open, or a URL not within a minute.
         ArgumentError: not a picture, a truncated one, one above `MAX_PIXELS`, or a file
             above `MAX_BYTES`.
 

@@ -68,9 +68,8 @@ def loaded(image: Image.Image, name: str) -> bool:
     """Read the pixels; gives whether the file holds 16 bits for each colour."""
     if image.format == "EPS":
         raise refused(name, "holds EPS, which is not read; convert it to PNG or JPEG")
-    deep = image.mode in ("RGB", "RGBA", "CMYK") and ";16" in str(
-        getattr(image, "tile", "")
-    )
+    colours = image.mode in ("RGB", "RGBA", "CMYK")
+    deep = colours and ";16" in str(getattr(image, "tile", ""))
     try:
         image.load()
     except Exception as error:
@@ -108,7 +107,8 @@ def _stated_bits(data: bytes) -> int:
         size, kind = struct.unpack(">I4s", data[place : place + 8])
         if kind in (b"sBIT", b"IDAT"):
             found = data[place + 8 : place + 8 + size] if kind == b"sBIT" else b""
-            return max(found, default=0)
+            bits = max(found, default=0)
+            return bits if bits < 16 else 0
         place += 12 + size
     return 0
 
@@ -161,10 +161,14 @@ def _to_8_bits(image: Image.Image, name: str, tags: dict, bits: int) -> Image.Im
 
 
 def _tagged_bits(tags: dict) -> int:
-    """How many bits the numbers of a TIFF have, if it says more than the usual."""
-    most = np.ravel(tags.get(281, 0)).max()  # MaxSampleValue, perhaps of this picture only
-    bits = int(most).bit_length() or int(np.ravel(tags.get(258, 0)).max())
-    return bits if 8 < bits < 16 else 0
+    """How many bits the numbers of a TIFF have, if it says fewer than 16; else 0."""
+    for tag in (281, 258):  # MaxSampleValue, perhaps of this picture only; BitsPerSample
+        with suppress(TypeError, ValueError, OverflowError):  # anything can stand there
+            most = int(np.ravel(tags[tag]).max()) if tag in tags else 0
+            bits = most.bit_length() if tag == 281 else most
+            if 8 < bits < 16:
+                return bits
+    return 0
 
 
 def _white_of_whole_numbers(low: float, high: float, name: str, stated: int = 0) -> int:

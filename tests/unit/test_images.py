@@ -621,6 +621,8 @@ DEEP = {
     "12 bits, said by a PNG": (png_with_bits(grey(4095), [12]), FULL, None),
     "12 bits, dark PNG": (png_with_bits(grey(400), [12]), [0, 12, 25], None),
     "12 bits, moved up": (png_with_bits(grey(65520), [12]), FULL, None),
+    "16 bits, said by a PNG": (png_with_bits(grey(4095), [16]), FULL, "4095 was taken for"),
+    "nonsense, said by a TIFF": (tiff(grey(4095), t281="?"), FULL, "4095 was taken for"),
     "12 bits, PGM": (pgm(4095, 4095), FULL, None),
     "12 bits, dark PGM": (pgm(4095, 160), [0, 5, 10], None),
     "12 bits, PGM that says 16": (pgm(65535, 4095), FULL, "above 4095: 4095 was taken for"),
