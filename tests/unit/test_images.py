@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import toys
-from PIL import Image, features
+from PIL import Image, TiffImagePlugin, features
 from torchvision import transforms
 
 from course_utils import (
@@ -559,7 +559,11 @@ def grey(high, kind="I;16", low=0):
 
 
 def tiff(image, **tags):
-    return encoded(image, "TIFF", tiffinfo={int(tag[1:]): v for tag, v in tags.items()})
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info.tagtype[int(tag[1:])] = 2 if isinstance(value, str) else 3
+        info[int(tag[1:])] = value
+    return encoded(image, "TIFF", tiffinfo=info)
 
 
 def png_with_bits(image, bits):
