@@ -641,6 +641,7 @@ CLAIMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by Linux's counter")
 @pytest.mark.parametrize("claim", CLAIMED)
 def test_a_head_that_claims_too_much_costs_no_memory(claim, tmp_path):
