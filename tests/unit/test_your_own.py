@@ -37,7 +37,7 @@ from course_utils.targets import predict
 from course_utils.your_own import COURSE
 from course_utils.your_own import folder as module
 from course_utils.your_own.__main__ import main
-from course_utils.your_own.settings import function_name
+from course_utils.your_own.identity import function_name
 from course_utils.your_own.sheet import ranks, shorten
 
 PICTURES = [
