@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from .._machinery.arguments import ArgumentError, described, function, number, warn
 from .._machinery.progress import Progress, goes_on
 from ..figures import save_map
-from ..images import find_pictures
+from ..images import ENDINGS, find_pictures, passed_over
 from ..inputs import Inputs
 from ..methods import find_method
 from ..models import Unit
@@ -46,34 +46,33 @@ class FolderRun:
 
     Attributes:
         names: of all pictures, relative to their folder.
+        skipped: picture, or folder that cannot be read → why it has no map.
+        passed_over: file → why it was not taken for a picture.
         written, kept: how many maps this call made, and found.
-        skipped: picture → why it has no map.
         remade: picture → why the map that it had was made again.
         blank: pictures whose map is zero everywhere or not finite.
-        orphans: pictures that are gone; their maps are still there.
-        passed_over: file or folder → why it was not taken for a picture.
+        orphaned: pictures that are gone; their maps are still there.
         stopped: whether `progress` stopped it early.
     """
 
     out: Path
     names: list[str]
+    skipped: dict[str, str] = field(default_factory=dict)
+    passed_over: dict[str, str] = field(default_factory=dict)
     written: int = 0
     kept: int = 0
-    skipped: dict[str, str] = field(default_factory=dict)
     remade: dict[str, str] = field(default_factory=dict)
     blank: list[str] = field(default_factory=list)
-    orphans: list[str] = field(default_factory=list)
-    passed_over: dict[str, str] = field(default_factory=dict)
+    orphaned: list[str] = field(default_factory=list)
     stopped: bool = False
     seconds: float = 0.0
 
     def __repr__(self) -> str:
         made = self.written + self.kept
         words = f"{made} of {len(self.names)} maps: {self.written} made, {self.kept} kept"
-        for name in ("skipped", "remade", "blank", "orphans"):
+        for name in ("skipped", "remade", "blank", "orphaned", "passed_over"):
             count = len(getattr(self, name))
-            words += f", {count} {name}" if count else ""
-        words += f", {len(self.passed_over)} files passed over" if self.passed_over else ""
+            words += f", {count} {name.replace('_', ' ')}" if count else ""
         return f"FolderRun({words}{', stopped' if self.stopped else ''})"
 
     def path(self, name: str) -> Path:
@@ -138,6 +137,9 @@ def map_folder(
     start = perf_counter()
     changes = {"size": size, "mean": mean, "std": std, "fit": fit, "names": names}
     inputs = inputs_of(model, inputs, **changes)
+    if inputs.channels not in (1, 3):
+        words = "must be 1 number, or 3, for pictures that are read from files"
+        raise ArgumentError("mean", f"{words}, got {inputs.channels}")
     folder, out = (
         _absolute("folder", folder),
         _absolute("out", folder if out is None else out),
@@ -150,13 +152,12 @@ def map_folder(
     targets = _one_target(named_classes(targets, inputs))
     draw = partial(save_map, cmap="inferno", limit=limit) if png else None
 
-    found, passed_over = _find(folder, out)
+    run = FolderRun(out, *_find(folder, out))
     settings = {"method": function_record(method), "png": png, "limit": limit}
     record = Record(out, settings | record_settings(model, targets, inputs), f"*{MAP}")
-    made_with = digest(json.dumps(record.settings))
-    called = settings["method"]["words"]
+    made_with, called = digest(json.dumps(record.settings)), settings["method"]["words"]
     job = Job(folder, out, model, method, called, targets, inputs, draw, made_with)
-    run = FolderRun(out, found, orphans=_orphans(out, found), passed_over=passed_over)
+    run = replace(run, orphaned=_orphaned(out, run.names))
     run, rows = _finished(run, job, record, batch, workers, progress)
     write_table(out / "maps.csv", rows, inputs)
     record.close()
@@ -166,13 +167,14 @@ def map_folder(
 def _finished(run, job, record, batch, workers, progress) -> tuple[FolderRun, list[dict]]:
     """The run, with all maps made that were missing; and the rows of its table."""
     start, (rows, stale) = perf_counter(), _kept(job, run.names)
-    kept = {row["picture"] for row in rows}
-    todo = [name for name in run.names if name not in kept]
     run, failed, said = replace(_with(run, rows, {}), written=0, kept=len(rows)), [], set()
+    rows += [{"picture": name, "reason": reason} for name, reason in run.skipped.items()]
+    before = {row["picture"] for row in rows}
+    todo = [name for name in run.names if name not in before]
     for made in _results(job, todo, batch, workers):
         record.check()
         rows += made
-        done = len(rows) - run.kept
+        done = len(rows) - len(before)
         run = replace(_with(run, made, stale), seconds=perf_counter() - start)
         failed += [row["reason"] for row in made if "failed" in row]
         enough = len(failed) >= FIRST or (failed and done == len(todo))
@@ -240,16 +242,34 @@ def _one_target(targets: Targets) -> Targets:
     return targets
 
 
-def _find(folder: Path, out: Path) -> tuple[list[str], dict[str, str]]:
-    """The names of the pictures, and what was passed over; what runs write is neither."""
-    found = [
-        path.relative_to(folder).as_posix()
-        for path in find_pictures(folder, deep=True)
-        if not _is_drawing(path) and (out == folder or out not in path.parents)
-    ]
+def _find(folder: Path, out: Path) -> tuple[list[str], dict[str, str], dict[str, str]]:
+    """The names of the pictures, why some cannot be read, and what else was passed over.
+
+    What runs have written is none of these.
+    """
+
+    def theirs(path: Path) -> bool:
+        name = path.name
+        written = name.endswith(MAP) or name in ("maps.json", "maps.csv")
+        return written or _is_drawing(path) or (out != folder and out in path.parents)
+
+    found = [p for p in find_pictures(folder, deep=True) if not theirs(p)]
     if not found:
         raise ArgumentError("folder", f"must hold pictures; {folder} holds only maps")
-    return found, {}
+    others = passed_over(folder, deep=True).items()
+    rest = {path: reason for path, reason in others if not theirs(path)}
+    unreadable = {
+        path: reason
+        for path, reason in rest.items()
+        if path.suffix.lower() in ENDINGS or reason.startswith("cannot be read")
+    }
+
+    def named(paths) -> dict[str, str]:
+        return {path.relative_to(folder).as_posix(): reason for path, reason in paths}
+
+    names = sorted(named((path, "") for path in [*found, *unreadable]))
+    plain = [item for item in rest.items() if item[0] not in unreadable]
+    return names, named(unreadable.items()), named(plain)
 
 
 def _is_drawing(path: Path) -> bool:
@@ -259,7 +279,7 @@ def _is_drawing(path: Path) -> bool:
     return name != path.name and any(other.exists() for other in beside)
 
 
-def _orphans(out: Path, names: Sequence[str]) -> list[str]:
+def _orphaned(out: Path, names: Sequence[str]) -> list[str]:
     """The pictures of the maps in `out` that are not among the `names`."""
     maps = (path.relative_to(out).as_posix() for path in out.rglob(f"*{MAP}"))
     return sorted({name.removesuffix(MAP) for name in maps} - set(names))

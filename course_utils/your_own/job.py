@@ -55,11 +55,11 @@ class Job:
     def look(self, name: str) -> tuple[dict | None, str]:
         """The row of a map that is there and still right; or else why it is not."""
         path = self.out / f"{name}{MAP}"
-        if not path.exists():
-            return None, ""
         try:
-            with np.load(path) as saved:
+            with path.open("rb") as file, np.load(file) as saved:
                 made = {key: saved[key] for key in saved}  # reading it all finds any damage
+        except FileNotFoundError:
+            return None, ""
         except Exception:  # in one of many ways
             return None, "its map was damaged"
         if made.get("settings") != self.settings:
@@ -133,7 +133,7 @@ class Job:
             with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if self.draw is not None:  # before the map, by which a picture is finished
-                    self.draw(np.nan_to_num(saved["map"]), path.with_suffix(".png"))
+                    self.draw(_drawable(saved["map"]), path.with_suffix(".png"))
                 saved |= {"settings": self.settings}
                 write_whole(path, lambda draft: np.savez(draft, **saved))
         except OSError as error:
@@ -214,6 +214,14 @@ def _array(values: Tensor) -> np.ndarray:
     values = values.detach().cpu()
     small = values.is_floating_point() and values.dtype.itemsize < 4
     return (values.float() if small else values).numpy()
+
+
+def _drawable(map_: np.ndarray) -> np.ndarray:
+    """(H, W) or (3, H, W): a map of one channel, or of others than colours, as grey."""
+    map_ = np.nan_to_num(map_)
+    if map_.ndim == 2 or len(map_) == 3:
+        return map_
+    return np.repeat(map_.mean(axis=0, keepdims=True), 3, axis=0)
 
 
 def _row(name: str, saved: dict) -> dict:

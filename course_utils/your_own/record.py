@@ -25,27 +25,29 @@ class Record:
 
     def __init__(self, out: Path, settings: dict, maps: str):
         self.path, self.settings = out / "maps.json", {"version": VERSION} | settings
-        if out.exists() and not out.is_dir():
-            raise ArgumentError("out", f"must be a folder; {out} is a file")
+        with writing(out):
+            if out.is_file():
+                raise ArgumentError("out", f"must be a folder; {out} is a file")
+            out.mkdir(parents=True, exist_ok=True)
+        with writing(self.path):
+            earlier = self._before()
         other = "; ".join(
             f"{key} {in_words(before)}, now {in_words(self.settings.get(key))}"
-            for key, before in self._before().items()
+            for key, before in earlier.items()
             if before != self.settings.get(key)
         )
         if other and any(out.rglob(maps)):
             words = f"holds maps made with other settings ({other}); keep those settings"
             raise ArgumentError("out", f"{words}, or choose another folder than {out}")
-        with writing(out):
-            out.mkdir(parents=True, exist_ok=True)
         self.run = secrets.token_hex(8)
         write_json(self.path, {"settings": self.settings, "run": self.run})
 
     def _before(self) -> dict:
-        if not self.path.exists():
-            return {}
         try:
             before = dict(json.loads(self.path.read_text(encoding="utf-8"))["settings"])
             return {key: before.get(key) for key in {**self.settings, **before}}
+        except FileNotFoundError:
+            return {}
         except (ValueError, KeyError, TypeError) as error:
             words = f"must not hold another maps.json; {self.path} is not of such a run"
             raise ArgumentError("out", words) from error
@@ -71,7 +73,8 @@ class Record:
 def write_table(path: Path, rows: list[dict], inputs: Inputs) -> None:
     r"""``maps.csv``: what each map explains, or the reason why a picture has none.
 
-    A name that is no text, as Linux allows, has its strange bytes as ``\udcff``.
+    Linux allows names that no table can hold: a carriage return in one becomes ``\r``, and
+    bytes that are no text ``\udcff``.
     """
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -79,6 +82,7 @@ def write_table(path: Path, rows: list[dict], inputs: Inputs) -> None:
     for row in sorted(rows, key=lambda row: row["picture"]):
         if inputs.names is not None and "target" in row:
             row = row | {"name": inputs.name(row["target"])}
+        row = row | {"picture": row["picture"].replace("\r", r"\r")}
         table.writerow(row)
     data = text.getvalue().encode("utf-8", "backslashreplace")
     with writing(path):

@@ -233,6 +233,9 @@ def compare_methods(
     floats = (p for p in model.parameters() if p.is_floating_point())
     images = images.to(next(floats, images))
     scores, classes, _, shares = predict(model, images, targets)
+    if not scores.isfinite().all():
+        words = f"must give finite scores, got {scores.tolist()}"
+        raise ArgumentError("model", f"{words}; is there NaN in its weights?")
     if shares is not None:
         check_names(inputs, shares.shape[1])
     nothing = [None] * len(images)

@@ -35,7 +35,7 @@ from course_utils.images import find_pictures
 from course_utils.models import fingerprint
 from course_utils.targets import predict
 from course_utils.your_own import COURSE
-from course_utils.your_own import folder as module
+from course_utils.your_own import job
 from course_utils.your_own.__main__ import main
 from course_utils.your_own.identity import function_name
 from course_utils.your_own.sheet import ranks, shorten
@@ -542,11 +542,11 @@ def test_the_table_says_what_each_map_explains(photos, tmp_path):
     done = run(photos, tmp_path / "maps", targets=2, names=names)
     with (tmp_path / "maps" / "maps.csv").open() as table:
         lines = list(csv.reader(table))
-    assert lines[0] == ["picture", "target", "name", "score", "probability"]
+    assert lines[0] == ["picture", "target", "name", "score", "probability", "reason"]
     assert [line[0] for line in lines[1:]] == sorted(done.names)
     assert lines[1][1:3] == ["2", "cat, tame"]
     with np.load(done.path(lines[1][0])) as saved:
-        assert lines[1][3:] == [f"{saved['score']:.4f}", f"{saved['probability']:.4f}"]
+        assert lines[1][3:5] == [f"{saved['score']:.4f}", f"{saved['probability']:.4f}"]
     run(photos, tmp_path / "unit", targets=Unit("conv", 2), names=names)
     line = (tmp_path / "unit" / "maps.csv").read_text().splitlines()[1].split(",")
     assert (line[1:3], line[4]) == (["", ""], "")
@@ -625,7 +625,7 @@ def test_an_interrupt_at_the_worst_moment(photos, tmp_path, monkeypatch, moment)
         elif moment == "before it is renamed":
             patch.setattr(Path, "replace", fifth(Path.replace, before=True))
         else:
-            patch.setattr(module, "preprocess", fifth(preprocess, before=True))
+            patch.setattr(job, "prepare", fifth(job.prepare, before=True))
         with pytest.raises(KeyboardInterrupt):
             run(photos, tmp_path / "maps")
     so_far = [name for name in files(tmp_path / "maps") if name != "maps.json"]
@@ -669,10 +669,16 @@ def test_a_changed_picture_is_mapped_again(photos, tmp_path):
     one, two, three = (photos / done.names[k] for k in (0, 4, 8))
     before = done.load(done.names[0])
     load_samples().images[11].resize((20, 20)).save(one)
-    os.utime(two, ns=(1, 1))
-    os.utime(three, ns=(2, three.stat().st_mtime_ns))  # only read meanwhile
+    os.utime(two, ns=(1, 1))  # touched only: its content is what it was
+    time, bytes_ = three.stat().st_mtime_ns, bytearray(three.read_bytes())
+    Image.new("RGB", (20, 24)).save(three)  # another one, as large and as old
+    three.write_bytes(three.read_bytes().ljust(len(bytes_), b"\0"))
+    os.utime(three, ns=(time, time))
     again = run(photos, tmp_path / "maps")
     assert (again.written, again.kept) == (2, 8)
+    why = "the picture has changed since its map was made"
+    assert again.remade == {done.names[0]: why, done.names[8]: why}
+    assert repr(again) == "FolderRun(10 of 10 maps: 2 made, 8 kept, 2 remade)"
     assert not np.allclose(again.load(done.names[0]), before)
 
 
@@ -694,7 +700,7 @@ def test_pictures_that_join_are_added_and_the_others_stay(photos, tmp_path):
         ({"targets": Unit("conv", 1)}, "target top class, now conv, channel 1"),
         ({"fit": "stretch"}, "fit 'crop', now 'stretch'"),
         ({"model": Net(seed=1)}, "network Net "),
-        ({"method": lambda m, x, t: x[:, 0]}, "method 'vanilla_saliency', now '<lambda>'"),
+        ({"method": lambda m, x, t: x[:, 0]}, "method vanilla_saliency, now <lambda> (code "),
         ({"mean": (0, 0, 0)}, "mean [0.485"),
         ({"png": True}, "png False, now True"),
         ({"limit": 2}, "limit None, now 2.0"),
@@ -712,10 +718,11 @@ def test_other_settings_are_refused_by_one_sentence(photos, tmp_path, changed, w
 
 def test_the_arguments_of_a_partial_are_settings_too(photos, tmp_path):
     run(photos, tmp_path / "maps", method=partial(smooth_grad, samples=2))
-    with pytest.raises(ValueError, match=r"method 'smooth_grad\(samples=2\)', now"):
+    with pytest.raises(ValueError, match=r"method smooth_grad\(.*samples=2, noise"):
         run(photos, tmp_path / "maps", method=partial(smooth_grad, samples=3))
     guided = partial(smooth_grad, 1, method=vanilla_saliency)
-    assert function_name(guided) == "smooth_grad(1, method=vanilla_saliency)"
+    words = "smooth_grad(1, method=vanilla_saliency, samples=25, noise=0.05, seed=0)"
+    assert function_name(guided) == words
 
 
 # -- a folder: pictures that cannot be mapped, and bad input ---------------------------
@@ -730,7 +737,7 @@ def test_unreadable_pictures_are_reported_and_tried_again(photos, tmp_path):
     assert first.skipped.keys() == {name, "empty.jpg"}
     assert "damaged or truncated" in first.skipped[name]
     assert (first.written, len(first.names)) == (9, 11)
-    assert "2 unreadable" in repr(first)
+    assert "2 skipped" in repr(first)
     (photos / name).write_bytes(good)
     second = run(photos, tmp_path / "maps")
     assert second.skipped.keys() == {"empty.jpg"}
@@ -792,7 +799,7 @@ def test_a_method_that_fails_on_every_picture_is_an_error(tmp_path, count):
         ({"size": 0}, "size"),
         ({"fit": "squeeze"}, "fit"),
         ({"std": (0, 1, 1)}, "std"),
-        ({"mean": None}, "mean"),
+        ({"mean": "x"}, "mean"),
         ({"model": "squeezenet"}, "model"),
     ],
 )
@@ -852,7 +859,7 @@ def test_the_command(photos, tmp_path, capsys):
     code, words = command(capsys, *arguments, "--batch", 4)
     assert code == 3
     assert "skipped: bad.png (" in words
-    assert "10 of 11 maps: 0 made, 10 kept, 1 unreadable" in words
+    assert "10 of 11 maps: 0 made, 10 kept, 1 skipped" in words
     code, words = command(capsys, *arguments[:-1], 208)
     assert code == 1
     assert "other settings (target class 207, now class 208)" in words
@@ -938,17 +945,17 @@ def test_an_answer_is_read_in_one_pass_and_leaves_no_trace():
     model, images = Net().train(), toys.batch(3)
     before, calls = toys.state(model, images), []
     hook = model.fc.register_forward_hook(lambda *_: calls.append(1))
-    scores, classes, outputs = predict(model, images)
+    scores, classes, outputs, _ = predict(model, images)
     assert calls == [1]
     hook.remove()
     assert toys.state(model, images) == before
     assert torch.equal(classes, outputs.argmax(1))
     assert torch.equal(scores, outputs.amax(1))
     assert not scores.requires_grad
-    scores, classes, outputs = predict(model, images, [3, 0, 1])
+    scores, classes, outputs, _ = predict(model, images, [3, 0, 1])
     assert torch.equal(scores, outputs[range(3), [3, 0, 1]])
     assert classes.tolist() == [3, 0, 1]
-    scores, classes, _ = predict(model, images, lambda outputs: outputs.sum(1))
+    scores, classes, *_ = predict(model, images, lambda outputs: outputs.sum(1))
     assert classes is None
     with pytest.raises(ValueError, match="^targets must be classes between 0 and 3, got 9"):
         predict(model, images, 9)
