@@ -140,10 +140,8 @@ def map_folder(
     if inputs.channels not in (1, 3):
         words = "must be 1 number, or 3, for pictures that are read from files"
         raise ArgumentError("mean", f"{words}, got {inputs.channels}")
-    folder, out = (
-        _absolute("folder", folder),
-        _absolute("out", folder if out is None else out),
-    )
+    folder = _absolute("folder", folder)
+    out = folder if out is None else _absolute("out", out)
     batch = number("batch", batch, 1, whole=True)
     workers = None if workers is None else number("workers", workers, 1, whole=True)
     limit = None if limit is None else number("limit", limit, 0, above=True)
@@ -225,7 +223,7 @@ def _with(run: FolderRun, made: Sequence[dict], stale: dict[str, str]) -> Folder
 
 def _absolute(argument: str, path) -> Path:
     """A path that workers in folders of their own understand as well."""
-    if not isinstance(path, (str, PathLike)):
+    if not isinstance(path, (str, PathLike)) or "\0" in str(path):
         raise ArgumentError(
             argument, f"must be the path of a folder, got {described(path)}"
         )

@@ -60,10 +60,8 @@ class Record:
             words = f"{self.path.parent} has been removed, or its maps.json, during the run"
             raise FileNotFoundError(words) from None
         if now != self.run:
-            words = (
-                f"is the folder of another run, which has begun meanwhile in {self.path}"
-            )
-            raise ArgumentError("out", f"{words.removesuffix('/maps.json')}; this one ends")
+            words = "must be used by one run at a time; another one has begun in "
+            raise ArgumentError("out", f"{words}{self.path.parent}, so this one ends")
 
     def close(self) -> None:
         """No run is at work any more."""
