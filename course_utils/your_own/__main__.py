@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         with warnings.catch_warnings(), naming(**OPTIONS):
+            warnings.simplefilter("always", UserWarning)
             warnings.showwarning = lambda message, *_: _say(f"note: {message}")
             load = own_network if ":" in name else load_model
             model = load(name, weights, device)

@@ -27,7 +27,7 @@ from .._machinery.arguments import ArgumentError, described, function, number, w
 from .._machinery.progress import Progress, goes_on
 from ..figures import save_map
 from ..images import ENDINGS, find_pictures, passed_over
-from ..inputs import Inputs
+from ..inputs import Inputs, inputs_for
 from ..methods import find_method
 from ..models import Unit
 from ..targets import Targets, class_indices
@@ -35,7 +35,7 @@ from .cluster import map_on_cluster
 from .identity import digest, function_record
 from .job import MAP, PICTURE, Job
 from .record import Record, write_table
-from .settings import check_names, inputs_of, named_classes, record_settings
+from .settings import check_names, named_classes, record_settings
 
 FIRST = 8  # so many failures, and no map yet: the method is to blame, not the pictures
 
@@ -136,7 +136,7 @@ def map_folder(
     """
     start = perf_counter()
     changes = {"size": size, "mean": mean, "std": std, "fit": fit, "names": names}
-    inputs = inputs_of(model, inputs, **changes)
+    inputs = inputs_for(model, inputs, **changes)
     if inputs.channels not in (1, 3):
         words = "must be 1 number, or 3, for pictures that are read from files"
         raise ArgumentError("mean", f"{words}, got {inputs.channels}")

@@ -58,20 +58,20 @@ class Job:
         try:
             with path.open("rb") as file, np.load(file) as saved:
                 made = {key: saved[key] for key in saved}  # reading it all finds any damage
+            if made.get("settings") != self.settings:
+                return None, "its map was made with other settings, or by another version"
+            row, shape = _row(name, made), made["map"].shape
         except FileNotFoundError:
             return None, ""
         except Exception:  # in one of many ways
             return None, "its map was damaged"
-        if made.get("settings") != self.settings:
-            return None, "its map was made with other settings, or by another version"
-        shape = made["map"].shape
         if shape[-2:] != self.inputs.sides or len(shape) not in (2, 3):
             return None, f"its map had another shape, {shape}"
         if made["source"] != self._digest(name):
             return None, "the picture has changed since its map was made"
         if self.draw is not None and not path.with_suffix(".png").exists():
             return None, "its drawing was missing"
-        return _row(name, made), ""
+        return row, ""
 
     def _digest(self, name: str) -> str | None:
         """Of a picture's file; None where it cannot be read, which `make` will say."""

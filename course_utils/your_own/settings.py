@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from .._machinery.arguments import ArgumentError, described
+from .._machinery.arguments import ArgumentError
 from .._machinery.files import write_whole
-from ..inputs import Inputs, inputs_for
+from ..inputs import Inputs
 from ..models import Unit
 from ..targets import Targets
 from .identity import function_record, network_record
@@ -37,13 +37,6 @@ def record_target(targets: Targets) -> dict:
         return {"kind": "function"} | function_record(targets)
     classes = torch.as_tensor(targets).tolist()
     return {"kind": "class", "words": f"class {classes}", "class": classes}
-
-
-def inputs_of(model: nn.Module, inputs: Inputs | None, **changes) -> Inputs:
-    """`inputs_for` what is a network."""
-    if not isinstance(model, nn.Module):
-        raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
-    return inputs_for(model, inputs, **changes)
 
 
 def check_names(inputs: Inputs, count: int) -> None:

@@ -25,7 +25,7 @@ from .._machinery.files import write_whole
 from .._machinery.progress import Progress, goes_on
 from ..figures import describe, map_limits, map_panel, plot_panels, to_array, to_png
 from ..images import deprocess, preprocess
-from ..inputs import Inputs, own_inputs
+from ..inputs import Inputs, inputs_for, own_inputs
 from ..methods import METHODS, find_method
 from ..models import load_model
 from ..targets import Targets, predict
@@ -34,7 +34,6 @@ from .job import SAID_BY_THE_RUN
 from .settings import (
     check_names,
     in_words,
-    inputs_of,
     named_classes,
     read_target,
     record_settings,
@@ -220,7 +219,7 @@ def compare_methods(
     methods = _methods(COURSE if methods is None else methods)
     choice("scale", scale, SCALES)
     changes = {"size": size, "mean": mean, "std": std, "fit": fit, "names": names}
-    inputs = inputs_of(model, inputs, **changes)
+    inputs = inputs_for(model, inputs, **changes)
     targets = named_classes(targets, inputs)
     pictures = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
     titles = _titles(pictures) if titles is None else list(titles)
