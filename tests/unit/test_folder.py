@@ -733,6 +733,19 @@ def test_maps_know_their_settings_without_the_record(photos, tmp_path):
     assert not np.allclose(other.load(done.names[0]), 0)
 
 
+def test_maps_of_another_version_are_left_alone(photos, tmp_path):
+    run(photos, tmp_path / "maps")
+    record = tmp_path / "maps" / "maps.json"
+    settings = json.loads(record.read_text())["settings"]
+    record.write_text(json.dumps({"settings": settings | {"version": 1}}))
+    before = files(tmp_path / "maps")
+    with pytest.raises(
+        ValueError, match="^out holds maps made by another version of the co"
+    ):
+        run(photos, tmp_path / "maps")
+    assert files(tmp_path / "maps") == before
+
+
 def test_a_picture_that_changes_during_the_run_keeps_the_map_of_what_was_read(
     photos, tmp_path, monkeypatch
 ):
