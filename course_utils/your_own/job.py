@@ -164,10 +164,9 @@ def explain(
         maps = method(model, images, targets)
     _check_maps(maps, images)
     outputs = torch.cat(seen) if sum(map(len, seen)) == len(images) else None
-    # Numbers that may be probabilities already are for `predict` to judge.
-    known = (
-        outputs is not None and (outputs.amin(1) < 0).all() and type(targets) is not Unit
-    )
+    # Whether numbers from 0 to 1 are probabilities, `predict` asks of the network itself.
+    known = outputs is not None and ((outputs < 0) | (outputs > 1)).any()
+    known = known and not isinstance(targets, Unit)
     answer = predict(_Heard(outputs) if known else model, images, targets)
     return {"map": _array(maps)} | _answered(answer, inputs)
 
