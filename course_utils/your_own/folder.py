@@ -12,11 +12,11 @@ course, or by a function with other code (see `identity` for what can be told ap
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral
-from os import PathLike
 from pathlib import Path
 from time import perf_counter
 
@@ -35,7 +35,7 @@ from .cluster import map_on_cluster
 from .identity import digest, function_record
 from .job import MAP, PICTURE, Job
 from .record import Record, write_table
-from .settings import check_names, named_classes, record_settings
+from .settings import check_names, named_classes, path_of, record_settings
 
 FIRST = 8  # so many failures, and no map yet: the method is to blame, not the pictures
 
@@ -140,8 +140,8 @@ def map_folder(
     if inputs.channels not in (1, 3):
         words = "must be 1 number, or 3, for pictures that are read from files"
         raise ArgumentError("mean", f"{words}, got {inputs.channels}")
-    folder = _absolute("folder", folder)
-    out = folder if out is None else _absolute("out", out)
+    folder = path_of("folder", folder).absolute()  # workers have folders of their own
+    out = folder if out is None else path_of("out", out).absolute()
     batch = number("batch", batch, 1, whole=True)
     workers = None if workers is None else number("workers", workers, 1, whole=True)
     limit = None if limit is None else number("limit", limit, 0, above=True)
@@ -221,15 +221,6 @@ def _with(run: FolderRun, made: Sequence[dict], stale: dict[str, str]) -> Folder
     )
 
 
-def _absolute(argument: str, path) -> Path:
-    """A path that workers in folders of their own understand as well."""
-    if not isinstance(path, (str, PathLike)) or "\0" in str(path):
-        raise ArgumentError(
-            argument, f"must be the path of a folder, got {described(path)}"
-        )
-    return Path(path).expanduser().absolute()
-
-
 def _one_target(targets: Targets) -> Targets:
     """One question for all pictures."""
     if getattr(targets, "ndim", None) == 0 or isinstance(targets, Integral):
@@ -254,7 +245,7 @@ def _find(folder: Path, out: Path) -> tuple[list[str], dict[str, str], dict[str,
     found = [p for p in find_pictures(folder, deep=True) if not theirs(p)]
     if not found:
         raise ArgumentError("folder", f"must hold pictures; {folder} holds only maps")
-    others = passed_over(folder, deep=True).items()
+    others = [*passed_over(folder, deep=True).items(), *_linked_folders(folder)]
     rest = {path: reason for path, reason in others if not theirs(path)}
     unreadable = {
         path: reason
@@ -268,6 +259,14 @@ def _find(folder: Path, out: Path) -> tuple[list[str], dict[str, str], dict[str,
     names = sorted(named((path, "") for path in [*found, *unreadable]))
     plain = [item for item in rest.items() if item[0] not in unreadable]
     return names, named(unreadable.items()), named(plain)
+
+
+def _linked_folders(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Links to folders, which are not followed: they may lead in a circle."""
+    for path, folders, _ in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        links = [Path(path, name) for name in folders if Path(path, name).is_symlink()]
+        yield from ((link, "is a link to a folder") for link in links)
 
 
 def _is_drawing(path: Path) -> bool:

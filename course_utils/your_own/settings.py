@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from .._machinery.arguments import ArgumentError
+from .._machinery.arguments import ArgumentError, described
 from .._machinery.files import write_whole
 from ..inputs import Inputs
 from ..models import Unit
@@ -37,6 +38,13 @@ def record_target(targets: Targets) -> dict:
         return {"kind": "function"} | function_record(targets)
     classes = torch.as_tensor(targets).tolist()
     return {"kind": "class", "words": f"class {classes}", "class": classes}
+
+
+def path_of(argument: str, path) -> Path:
+    """A path as a `Path`, ``~`` resolved, if it is one."""
+    if not isinstance(path, (str, PathLike)) or "\0" in str(path):
+        raise ArgumentError(argument, f"must be a path, got {described(path)}")
+    return Path(path).expanduser()
 
 
 def check_names(inputs: Inputs, count: int) -> None:
@@ -73,13 +81,14 @@ def named_classes(targets: Targets, inputs: Inputs) -> Targets:
 
 def read_target(record: dict, function: Callable | None) -> Targets:
     """The targets of a record; a function is not in it and must be given."""
-    if record["kind"] == "unit":
-        place = record["unit"]["position"]
-        return Unit(**record["unit"] | {"position": place and tuple(place)})
-    if record["kind"] == "function" and function is None:
+    kind = record["kind"]
+    if kind == "function" and function is None:
         words = f"must be the function that the sheet explains, {record['words']}"
         raise ArgumentError("targets", words)
-    return function if record["kind"] == "function" else record.get("class")
+    if kind == "unit":
+        place = record["unit"]["position"]
+        return Unit(**record["unit"] | {"position": place and tuple(place)})
+    return {"function": function, "class": record.get("class"), "top class": None}[kind]
 
 
 def in_words(value) -> str:

@@ -631,10 +631,14 @@ def test_what_is_no_readable_picture_is_named(photos, tmp_path):
     (photos / "broken.png").symlink_to("nowhere")
     (photos / "loop.png").symlink_to("loop.png")
     (photos / "link.png").symlink_to(next(photos.glob("deeper/*.png")))
+    (photos / "around").symlink_to(photos)
     os.mkfifo(photos / "pipe.png")
     (photos / ("x" * 247 + ".png")).write_bytes((photos / "link.png").read_bytes())
     done = run(photos, tmp_path / "maps")
-    assert done.passed_over == {"notes.txt": "has no ending of a picture"}
+    assert done.passed_over == {
+        "around": "is a link to a folder",
+        "notes.txt": "has no ending of a picture",
+    }
     assert done.skipped == {
         "broken.png": "is a link that leads nowhere",
         "loop.png": "cannot be read (Too many levels of symbolic links)",
@@ -642,7 +646,7 @@ def test_what_is_no_readable_picture_is_named(photos, tmp_path):
         "x" * 247 + ".png": "its name is too long for that of a map",
     }
     assert (
-        repr(done) == "FolderRun(11 of 15 maps: 11 made, 0 kept, 4 skipped, 1 passed over)"
+        repr(done) == "FolderRun(11 of 15 maps: 11 made, 0 kept, 4 skipped, 2 passed over)"
     )
     with (tmp_path / "maps" / "maps.csv").open(newline="") as table:
         reasons = {row["picture"]: row["reason"] for row in csv.DictReader(table)}
@@ -1025,11 +1029,11 @@ def test_a_disk_that_takes_nothing_ends_the_run(photos, tmp_path, monkeypatch, c
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"folder": None}, "folder must be the path of a folder, got None"),
-        ({"folder": b"x"}, "folder must be the path of a folder, got a bytes"),
-        ({"folder": "a\0b"}, "folder must be the path of a folder"),
-        ({"out": 3}, "out must be the path of a folder, got 3"),
-        ({"out": "a\0b"}, "out must be the path of a folder"),
+        ({"folder": None}, "folder must be a path, got None"),
+        ({"folder": b"x"}, "folder must be a path, got a bytes"),
+        ({"folder": "a\0b"}, "folder must be a path"),
+        ({"out": 3}, "out must be a path, got 3"),
+        ({"out": "a\0b"}, "out must be a path"),
         ({"out": __file__}, "out must be a folder; "),
         ({"out": f"{__file__}/x"}, "cannot be written (Not a directory)"),
     ],

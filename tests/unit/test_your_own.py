@@ -246,6 +246,44 @@ def test_other_files_are_refused(tmp_path, text):
         repeat_sheet(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"methods": 3},
+        {"calls": 3},
+        {"mean": [1]},
+        {"size": "x"},
+        {"names": 3},
+        {"network": {}},
+        {"results": [{}]},
+        {"target": {}},
+        {"target": {"kind": "unit"}},
+        {"target": {"kind": "another"}},
+    ],
+)
+def test_settings_that_are_damaged_are_refused(model, sheet, tmp_path, changed):
+    path = sheet.save(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(ValueError, match="^path must hold the settings of a sheet; sheet"):
+        repeat_sheet(path, model)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x", "a\0b"])
+def test_what_is_no_path_is_refused(sheet, path):
+    for call, argument in ((repeat_sheet, "path"), (sheet.save, "folder")):
+        with pytest.raises(ValueError, match=f"^{argument} must be a path, got"):
+            call(path)
+
+
+def test_another_function_than_the_sheet_s_is_said(model, tmp_path):
+    path = compare_methods(model, PICTURES[0], "vanilla", first_minus_second, **SMALL)
+    path = path.save(tmp_path)
+    with pytest.warns(
+        UserWarning, match="the sheet explains first_minus_second .code .*; this"
+    ):
+        repeat_sheet(path, model, lambda outputs: outputs[:, 0])
+
+
 def test_missing_files_are_named(model, sheet, tmp_path):
     with pytest.raises(FileNotFoundError, match="^there is no file"):
         repeat_sheet(tmp_path / "nowhere.json")
@@ -512,7 +550,12 @@ def test_the_network_is_left_as_it_was(error):
         ({"inputs": {"size": 3}}, "inputs must be an Inputs, got a dict"),
         ({"model": "squeezenet"}, "model must be a torch.nn.Module"),
         ({"scale": "loud"}, "scale must be one of own, method, rank"),
-        ({"titles": ["a"]}, "titles must be one per picture"),
+        (
+            {"titles": ["a"]},
+            "titles must be one text per picture, got ['a'] for 2 pictures",
+        ),
+        ({"titles": [1, 2]}, "titles must be one text per picture, got [1, 2]"),
+        ({"pictures": [PICTURES[0], None]}, "pictures[1] must be a path"),
         ({"targets": 4}, "targets must be classes between 0 and 3, got 4"),
         ({"targets": [0]}, "targets"),
         ({"pictures": []}, "pictures"),
@@ -533,7 +576,7 @@ def test_a_network_that_gives_nan_is_refused_at_once(model):
         compare_methods(model, PICTURES[0], **SMALL)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".."])
+@pytest.mark.parametrize("name", ["", "a/b", "..", None, 3])
 def test_a_name_that_is_a_path_is_refused(sheet, tmp_path, name):
     with pytest.raises(ValueError, match="^name must be a plain file name"):
         sheet.save(tmp_path, name)
