@@ -171,6 +171,9 @@ def _finished(run, job, record, batch, workers, progress) -> tuple[FolderRun, li
     todo = [name for name in run.names if name not in before]
     for made in _results(job, todo, batch, workers):
         record.check()
+        for row in made:
+            if "reason" in row and row["picture"] in stale:
+                row["reason"] += "; the map that is there is an old one"
         rows += made
         done = len(rows) - len(before)
         run = replace(_with(run, made, stale), seconds=perf_counter() - start)

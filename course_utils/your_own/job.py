@@ -29,6 +29,7 @@ from .settings import check_names, writing
 MAP, PICTURE = ".map.npz", ".map.png"  # appended to the name of a picture
 SCALARS = ("score", "target", "probability", "classes")
 ENDS_A_RUN = ("ENOSPC", "EDQUOT", "EROFS", "EIO")  # the disk's fault, not a picture's
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 TOO_LONG = "its name is too long for that of a map"
 SAID_BY_THE_RUN = "the (gradient|map) of image"  # how warnings begin: it lists blank maps
 
@@ -61,10 +62,9 @@ class Job:
             if made.get("settings") != self.settings:
                 return None, "its map was made with other settings, or by another version"
             row, shape = _row(name, made), made["map"].shape
-        except FileNotFoundError:
-            return None, ""
-        except Exception:  # in one of many ways
-            return None, "its map was damaged"
+        except Exception as error:  # no file, or damaged in one of many ways
+            there = getattr(error, "errno", None) not in NO_FILE
+            return None, "its map was damaged" if there else ""
         if shape[-2:] != self.inputs.sides or len(shape) not in (2, 3):
             return None, f"its map had another shape, {shape}"
         if made["source"] != self._digest(name):

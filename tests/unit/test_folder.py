@@ -708,6 +708,14 @@ def test_a_map_that_is_not_right_is_made_again_and_said(photos, tmp_path, reason
     np.testing.assert_allclose(again.load(name), before, rtol=1e-4, atol=1e-7)
 
 
+def test_an_old_map_of_a_picture_that_is_skipped_now_is_said_to_be_old(photos, tmp_path):
+    name = run(photos, tmp_path / "maps").names[0]
+    (photos / name).write_bytes(b"no picture any more")
+    again = run(photos, tmp_path / "maps")
+    assert again.skipped[name].endswith("; the map that is there is an old one")
+    assert (again.kept, again.remade) == (9, {})
+
+
 def test_a_folder_where_a_map_should_be_is_named(photos, tmp_path):
     done = run(photos, tmp_path / "maps")
     path = done.path(done.names[0])
