@@ -59,8 +59,9 @@ def _tell(run: FolderRun) -> None:
 
 
 def _say(words: str) -> None:
-    text = words.encode("utf-8", "backslashreplace").decode()  # a name may be no text
-    print(text, file=sys.stderr, flush=True)
+    """One line, whatever the names of files are."""
+    text = words.encode("utf-8", "backslashreplace").decode()
+    print(text.replace("\r", r"\r").replace("\n", r"\n"), file=sys.stderr, flush=True)
 
 
 def _class(text: str) -> int | str:

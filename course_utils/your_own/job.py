@@ -236,5 +236,7 @@ def _row(name: str, saved: dict) -> dict:
 
 def reason(error: Exception) -> str:
     """Why a picture has no map, in a few words."""
-    words = getattr(error, "words", None) or getattr(error, "strerror", None) or str(error)
-    return words or type(error).__name__
+    if isinstance(error, ArgumentError):
+        return error.words
+    lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -84,8 +84,12 @@ def write_table(path: Path, rows: list[dict], inputs: Inputs) -> None:
     for row in sorted(rows, key=lambda row: row["picture"]):
         if inputs.names is not None and "target" in row:
             row = row | {"name": inputs.name(row["target"])}
-        row = row | {"picture": row["picture"].replace("\r", r"\r")}
-        table.writerow(row)
+        table.writerow({key: _on_one_line(value) for key, value in row.items()})
     data = text.getvalue().encode("utf-8", "backslashreplace")
     with writing(path):
         write_whole(path, lambda draft: draft.write_bytes(data))
+
+
+def _on_one_line(value):
+    """A text without carriage returns, which readers take for the end of a line."""
+    return value.replace("\r", r"\r") if isinstance(value, str) else value

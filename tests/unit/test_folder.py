@@ -1149,6 +1149,26 @@ def test_the_command_tells_all_that_is_not_as_one_might_think(photos, tmp_path, 
     assert f"orphaned: {first.name} (its map is there, the picture is gone)" in words
     assert f"remade: {second.name} (its map was damaged)" in words
     assert "passed over: notes.txt (has no ending of a picture)" in words
-    (photos / os.fsdecode(b"\xff.png")).write_bytes(b"")
+    for name in (b"\xff.png", b"a\nb.png"):
+        (photos / os.fsdecode(name)).write_bytes(b"")
     code, words = command(capsys, *arguments)
-    assert (code, r"skipped: \udcff.png (" in words) == (3, True)
+    assert code == 3
+    assert r"skipped: \udcff.png (" in words
+    assert r"skipped: a\nb.png (" in words
+
+
+def test_a_table_has_one_line_per_picture_whatever_the_names_and_reasons(photos, tmp_path):
+    class Loud(Net):
+        def forward(self, x):
+            if (x.amax((1, 2, 3)) < -1).any():
+                raise ValueError("too dark\r\nfor me")
+            return super().forward(x)
+
+    Image.new("RGB", (20, 20)).save(photos / "dark.png")
+    names = ["a", "b\rc", 'd"e', "f,g"]
+    done = run(photos, tmp_path / "maps", Loud(), targets=1, names=names)
+    assert "too dark" in done.skipped["dark.png"]
+    with (tmp_path / "maps" / "maps.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["picture"] for row in rows] == done.names
+    assert {row["name"] for row in rows} == {r"b\rc", ""}
