@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from .._machinery.arguments import ArgumentError, described, function, number, warn
 from .._machinery.progress import Progress, goes_on
-from ..figures import save_map
+from ..figures import map_picture
 from ..images import ENDINGS, find_pictures, passed_over
 from ..inputs import Inputs, inputs_for
 from ..methods import find_method
@@ -148,7 +148,7 @@ def map_folder(
     method = find_method(method) if isinstance(method, str) else method
     function("method", method, "(model, images, targets), or the name of a method")
     targets = _one_target(named_classes(targets, inputs))
-    draw = partial(save_map, cmap="inferno", limit=limit) if png else None
+    draw = partial(map_picture, cmap="inferno", limit=limit) if png else None
 
     run = FolderRun(out, *_find(folder, out))
     settings = {"method": function_record(method), "png": png, "limit": limit}

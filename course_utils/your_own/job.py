@@ -102,7 +102,8 @@ class Job:
     def _explained(self, read: dict[str, tuple[str, Tensor]]) -> list[dict]:
         try:
             with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("always", UserWarning)
                 warnings.filterwarnings("ignore", SAID_BY_THE_RUN)
                 images = torch.cat([image for _, image in read.values()])
                 found = explain(self.model, self.method, self.targets, self.inputs, images)
@@ -124,8 +125,9 @@ class Job:
 
     def _write(self, name: str, saved: dict) -> dict:
         path = self.out / f"{name}{MAP}"
-        if not np.isfinite([saved["score"], np.nan_to_num(saved["probability"])]).all():
-            words = f"the network gives a score of {saved['score']}"
+        share = saved["probability"] if saved["target"] >= 0 else 0.0  # only of a class
+        if not np.isfinite([saved["score"], share]).all():
+            words = f"the network gives a score of {saved['score']}, probability {share}"
             return {"picture": name, "reason": words, "failed": True}
         if not self.out.is_dir():
             raise FileNotFoundError(f"{self.out} has been removed while its maps were made")
@@ -133,7 +135,8 @@ class Job:
             with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if self.draw is not None:  # before the map, by which a picture is finished
-                    self.draw(_drawable(saved["map"]), path.with_suffix(".png"))
+                    picture = self.draw(_drawable(saved["map"]))
+                    write_whole(path.with_suffix(".png"), picture.save)
                 saved |= {"settings": self.settings}
                 write_whole(path, lambda draft: np.savez(draft, **saved))
         except OSError as error:

@@ -791,6 +791,17 @@ def test_scores_that_are_not_finite_are_named(photos, tmp_path, batch):
     assert done.written == 10
 
 
+class PartlyNaN(Net):
+    def forward(self, x):
+        return super().forward(x) * torch.tensor([1, 1, 1, np.nan])
+
+
+def test_a_finite_score_among_others_that_are_not_is_named(photos, tmp_path):
+    words = "the network gives a score of .*, probability nan"
+    with pytest.raises(RuntimeError, match=words):
+        run(photos, tmp_path / "maps", PartlyNaN(), targets=1)
+
+
 def test_a_network_of_nan_ends_the_run_with_a_sentence(photos, tmp_path):
     model = Net()
     model.fc.weight.data.fill_(np.nan)
@@ -1029,6 +1040,11 @@ def test_a_disk_that_takes_nothing_ends_the_run(photos, tmp_path, monkeypatch, c
         patch.setattr(np, "savez", fail)
         with pytest.raises(OSError, match=f"npz cannot be written .{os.strerror(code)}"):
             run(photos, tmp_path / "maps")
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", fail)
+        with pytest.raises(OSError, match=f"npz cannot be written .{os.strerror(code)}"):
+            run(photos, tmp_path / "drawn", png=True)
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", fail)
         with pytest.raises(OSError, match=f"other cannot be written .{os.strerror(code)}"):
             run(photos, tmp_path / "other")
