@@ -191,19 +191,20 @@ def visualize_class(
     weight = next(floats, torch.zeros(()))
     with explaining(model), naming(targets="target"):
         canvas = _canvas(recipe, start, random, weight)
+        pixels = _snapshot(canvas, weight)
         with torch.no_grad():
-            check_images(model, _snapshot(canvas, weight), target)
+            check_images(model, pixels, target)
     for step in range(1, recipe.steps + 1):
         with explaining(model), naming(targets="target"):
             score = _climb(model, canvas, recipe, target, random, weight)
             if recipe.blur_every and step % recipe.blur_every == 0:
                 canvas.blur()
-        history.append(score)
-        if progress is not None:
-            so_far = Visualization(_snapshot(canvas, weight), [*history], settings)
-            if stopped := not goes_on(progress, step, recipe.steps, so_far):
-                break
-    pixels = _snapshot(canvas, weight)
+            history.append(score)
+            shown = step == recipe.steps or progress is not None
+            pixels = _snapshot(canvas, weight) if shown else pixels
+        so_far = Visualization(pixels, [*history], settings)
+        if stopped := not goes_on(progress, step, recipe.steps, so_far):
+            break
     if len(history) > 1 and min(history) == max(history):
         dead = "it did not react to the image, perhaps because a ReLU on the path is dead"
         warn(f"the score stayed at {history[0]:g} in every step: {dead}; try another seed")

@@ -23,7 +23,7 @@ arithmetic: it keeps its plain derivative.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
 from numbers import Real
@@ -100,8 +100,11 @@ class RuledReLUs(TorchFunctionMode):
         if not self.met:
             words = f"must have a ReLU on the way to this score: {self.rule!r} changes only"
             raise ArgumentError("model", f"{words} what ReLUs pass back; {name} has none")
-        if any(step.startswith("ReluBackward") for step in _steps(scores)):
-            others.add("scripted ReLUs")  # no function mode sees them
+        steps = _steps(scores)  # where no function mode sees them
+        if any(step.startswith("ReluBackward") for step in steps):
+            others.add("scripted ReLUs")
+        if any(step.startswith("CompiledFunction") for step in steps):
+            others.add("compiled functions")
         if others:
             warn(
                 f"{self.rule!r} changes the backward pass of ReLUs only; {name}'s "
@@ -127,12 +130,16 @@ _innermost: ContextVar[RuledReLUs | None] = ContextVar("innermost", default=None
 def relu_rule(rule: str) -> Iterator[RuledReLUs | None]:
     """While open, ReLUs go backwards by `rule`; gives their counter, None for vanilla."""
     relus = None if rule == "vanilla" else RuledReLUs(choice("rule", rule, RULES))
-    outer = _innermost.set(relus)
+    undone = ExitStack()
     try:
-        with relus or nullcontext():
+        try:
+            undone.callback(_innermost.reset, _innermost.set(relus))
+            undone.enter_context(relus or nullcontext())
             yield relus
-    finally:
-        _innermost.reset(outer)
+        finally:
+            undone.close()
+    finally:  # again, as an interrupt may have come before the first
+        undone.close()
 
 
 # -- the many ways to call a ReLU ------------------------------------------------------

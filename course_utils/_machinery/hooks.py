@@ -1,7 +1,7 @@
 """The one way in which the course looks at what the layers of a network give."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from torch import nn
 
@@ -26,11 +26,7 @@ def watching(
         >>> shapes
         {'features': (1, 512, 13, 13), 'classifier': (1, 1000, 1, 1)}
     """
-    hooks = []
-
-    def remove() -> None:
-        for hook in hooks:
-            hook.remove()
+    undone = ExitStack()
 
     def hook_of(path: str) -> Callable:
         def call(module, inputs, output):
@@ -41,9 +37,9 @@ def watching(
     try:
         try:
             for path, layer in layers.items():
-                hooks.append(layer.register_forward_hook(hook_of(path)))
+                undone.callback(layer.register_forward_hook(hook_of(path)).remove)
             yield
         finally:
-            remove()
-    finally:  # again, as an interrupt may have ended the first
-        remove()
+            undone.close()
+    finally:  # again, as an interrupt may have come before the first
+        undone.close()

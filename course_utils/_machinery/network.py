@@ -7,11 +7,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo import OptimizedModule
 
 from .arguments import ArgumentError, described
 
 _locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_guard = threading.Lock()  # of `_locks`
 
 
 @contextmanager
@@ -28,25 +28,32 @@ def explaining(model: nn.Module) -> Iterator[None]:
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
-    with _guard:
-        lock = _locks.setdefault(getattr(model, "_orig_mod", model), threading.RLock())
-    # What is on the stack is undone to the last, also where interrupts come one by one.
-    with lock, ExitStack() as undone:
-        for module in model.modules():
-            undone.callback(setattr, module, "training", module.training)
-            module.training = False
-        devices = set()
-        for parameter in model.parameters():
-            undone.callback(parameter.requires_grad_, parameter.requires_grad)
-            parameter.requires_grad_(False)
-            devices.add(parameter.device.type)
-        for device in devices:
-            if torch.is_autocast_enabled(device):
-                undone.enter_context(torch.autocast(device, enabled=False))
-        undone.enter_context(torch.compiler.set_stance("force_eager"))
-        undone.enter_context(torch.inference_mode(False))
-        undone.enter_context(torch.enable_grad())
-        yield
+    plain, modules = getattr(model, "_orig_mod", model), [*model.modules()]
+    undone = ExitStack()
+    try:
+        try:
+            undone.enter_context(_locks.setdefault(plain, threading.RLock()))
+            for module in modules:
+                undone.callback(setattr, module, "training", module.training)
+                module.training = False
+            for parameter in model.parameters():
+                undone.callback(parameter.requires_grad_, parameter.requires_grad)
+                parameter.requires_grad_(False)
+            for device in {parameter.device.type for parameter in model.parameters()}:
+                if torch.is_autocast_enabled(device):
+                    undone.enter_context(torch.autocast(device, enabled=False))
+            # By torch.compile(module), or by module.compile():
+            if any(
+                isinstance(m, OptimizedModule) or m._compiled_call_impl for m in modules
+            ):
+                undone.enter_context(torch.compiler.set_stance("force_eager"))
+            undone.enter_context(torch.inference_mode(False))
+            undone.enter_context(torch.enable_grad())
+            yield
+        finally:
+            undone.close()
+    finally:  # again, as an interrupt may have come before the first
+        undone.close()
 
 
 def run(model: nn.Module, images: Tensor):

@@ -157,7 +157,7 @@ ROWS = {
     ),
     "layer without places": (
         call(grad_cam, MODEL, IMAGES, 1, "fc"),
-        "layer must give a map, with rows and columns that follow the picture's; 'fc' gives",
+        "layer must give a map, with rows and columns .*; .fc. gives",
     ),
     "network without places": (
         call(grad_cam, toys.Linear(toys.batch(4, SIZE)), IMAGES, 1),

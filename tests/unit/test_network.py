@@ -6,8 +6,8 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import toys
 import torch
+import toys
 from torch import nn
 
 from course_utils import (
@@ -292,7 +292,11 @@ def test_probabilities_are_the_same_however_a_network_ends(last):
 def test_batch_norm_without_statistics_gets_its_images_one_by_one():
     norm = nn.BatchNorm2d(4, track_running_stats=False)
     with torch.random.fork_rng():
-        model = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Flatten()).eval()
+        model = (
+            nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 5, 3))
+            .append(nn.Flatten())
+            .eval()
+        )
     images = toys.batch(3)
     for method in (vanilla_saliency, grad_cam, smooth_grad):
         each = torch.cat([method(model, image[None], 1) for image in images])
