@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 
 from .._machinery.arguments import described
-from .guard import OutOfTime, OwnInterrupt, guarded, usual_state
+from .guard import OutOfTime, OwnInterrupt, guarded, hand_over, usual_state
 from .hints import first_line, hint, notebook_variables, own_line, raised_by_itself
 
 LIMIT = 4.0  # seconds for all that a check does
@@ -109,8 +109,8 @@ def _judged(check: Callable, answers: tuple) -> tuple[str, str]:
     except OutOfTime as error:
         line = own_line(error)
         where = f" It was at `{line}`." if line else ""
-        words = f"Your function does not come to an end within {LIMIT:g} seconds: is there "
-        return WRONG, f"{words}a loop without end?{where}"
+        words = f"Your function does not come to an end within {LIMIT:g} seconds"
+        return WRONG, f"{words}: is there a loop without end?{where}"
     except KeyboardInterrupt:  # somebody has pressed Ctrl-C
         raise
     except OwnInterrupt as error:
@@ -173,7 +173,7 @@ def call(answer: Callable, *arguments, intact: bool = False, after: Callable | N
 
 def _result(answer: Callable, copies: tuple):
     try:
-        result = answer(*copies)
+        result = hand_over(answer, copies)
         if inspect.iscoroutine(result):
             result.close()
             raise Wrong(
@@ -282,7 +282,7 @@ def check_tensor(result, shape: tuple[int, ...], known: Mapping | None = None) -
     if came != shape:
         if known and came in known:
             raise Wrong(known[came])
-        raise Vague(f"The shape should be {shape}; yours is {came}.")
+        raise Wrong(f"The shape should be {shape}; yours is {came}.")
     if not torch.isfinite(result).all():
         raise Wrong("Your tensor holds NaN or infinite values.")
     return result.detach()

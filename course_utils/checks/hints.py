@@ -88,7 +88,7 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _LIBRARY = sysconfig.get_path("stdlib")
 
 
-def _is_own(filename: str) -> bool:
+def is_own(filename: str) -> bool:
     """Whether the code is the learner's: not PyTorch's, Python's or the course's."""
     libraries = filename.startswith((_PACKAGE, _LIBRARY, "<frozen", "<__array"))
     return not libraries and "site-packages" not in filename
@@ -99,7 +99,7 @@ def own_line(error: BaseException) -> str:
     line = ""
     for frame, number in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename
-        if _is_own(name):
+        if is_own(name):
             line = linecache.getline(name, number, frame.f_globals).strip()
     return line
 
@@ -107,7 +107,7 @@ def own_line(error: BaseException) -> str:
 def raised_by_itself(error: BaseException) -> bool:
     """Whether the learner's own code raises `error`, not something that it calls."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return _is_own(frame.f_code.co_filename)
+    return is_own(frame.f_code.co_filename)
 
 
 def first_line(error: BaseException) -> str:

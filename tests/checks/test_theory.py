@@ -76,7 +76,11 @@ WRONG_DIFFERENCES = {
     "pile up": piled,
     "Each colour has a slope": differences(central, lambda s: s.amax(0)),
     "caller's picture": changes_the_image,
-    "The shape is right": differences(lambda u, d, x, h: x),
+    "The shape is right": differences(lambda u, d, x, h: h * x),
+    "`score` makes no difference": lambda score, image, step: step * image,
+    "`step` makes no difference to your result, which is the same for 0.1 and for 0.5": (
+        lambda score, image, step: differences(central)(score, image, 0.05)
+    ),
     "Expected a tensor, got 1.0": lambda score, image, step: 1.0,
 }
 
@@ -95,12 +99,15 @@ WRONG_SLOPES = {
     "p (1 − p)": slopes_by(lambda p, g, c: p[c] * (1 - p[c]) * g[c]),
     "log p": slopes_by(lambda p, g, c: g[c] - mean_of(p, g)),
     "wrong sign": slopes_by(lambda p, g, c: p[c] * (g[c] + mean_of(p, g))),
-    "1 / C": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
-    "k = c belongs": slopes_by(lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])),
+    "not by 1 / K": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
+    "leaves the target out": slopes_by(
+        lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])
+    ),
     "not weighted": slopes_by(lambda p, g, c: p[c] * (g[c] - g.sum(0))),
     "The sign is gone": slopes_by(lambda p, g, c: (p[c] * (g[c] - mean_of(p, g))).abs()),
     "pick `target`": slopes_by(lambda p, g, c: p[:, None, None] * (g - mean_of(p, g))),
-    "the values are not": slopes_by(lambda p, g, c: 0 * g[c]),
+    "the values are not": slopes_by(lambda p, g, c: p[c] * g.exp().sum(0) * g[c]),
+    "`target` makes no difference": slopes_by(lambda p, g, c: 0 * g[c]),
     "stopped at": slopes_by(lambda p, g, c: p * g),
 }
 
