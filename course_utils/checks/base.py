@@ -10,7 +10,8 @@ gives a `Verdict` in one sentence, and leaves the process as it was (see `guard`
   ``intact=True`` refuses changed tensors, lists, weights, modes, hooks, modules, and
   PyTorch's own functions left replaced. An iterator comes back as a list, at most `MOST`.
 - `check_tensor`, `read` (bounded for any iterable), `compare`, `compare_tensor`, `close`
-  judge the result. The sentence of `compare` where no known mistake fits is a `Vague`.
+  judge the result; `as_tensor` admits arrays and lists where a tensor is wanted. The
+  sentence of `compare` where no known mistake fits is a `Vague`.
 - ``with each_argument(answer, case, target=4, rate=0.1):`` around call and comparison,
   where `case` is the dict of arguments by name: if they end in a `Vague`, looks whether
   one of the named arguments makes no difference to the answer, and says that instead.
@@ -276,6 +277,8 @@ def check_tensor(result, shape: tuple[int, ...], known: Mapping | None = None) -
     """`result`, a tensor of `shape`; `known`: another shape → the sentence about it."""
     if isinstance(result, tuple) and hasattr(result, "values"):
         raise Wrong("`max(dim=…)` gives indices as well: take `.values`, or use `amax`.")
+    if isinstance(result, (list, tuple)) and all(isinstance(r, Tensor) for r in result):
+        raise Wrong("Expected a tensor, got a list of them: torch.stack makes it one.")
     if not isinstance(result, Tensor):
         raise Wrong(f"Expected a tensor, got {described(result)}.")
     came, shape = tuple(result.shape), tuple(shape)
@@ -286,6 +289,21 @@ def check_tensor(result, shape: tuple[int, ...], known: Mapping | None = None) -
     if not torch.isfinite(result).all():
         raise Wrong("Your tensor holds NaN or infinite values.")
     return result.detach()
+
+
+def as_tensor(result):
+    """An array, or a list of numbers, rows or tensors, as a tensor; others stay.
+
+    For answers whose values alone count, not the graph behind them.
+    """
+    with suppress(TypeError, ValueError, RuntimeError):
+        if isinstance(result, (list, tuple)):
+            result = np.array(
+                [np.asarray(r.detach()) if isinstance(r, Tensor) else r for r in result]
+            )
+        if isinstance(result, np.ndarray):
+            return torch.from_numpy(result.astype(float))
+    return result
 
 
 def read(result, convert: Callable, expected: str):

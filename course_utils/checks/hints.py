@@ -46,6 +46,10 @@ _HINTS = {
     "unless this very tensor called requires_grad_(): [None], .clone() and slices make "
     "another one, so take them first. A function without `return` gives None, too.",
     # shapes and indices
+    r"indexing tensors could not be broadcast": "The index tensors differ in length: "
+    "torch.arange(len(labels)) fits any batch.",
+    r"must match exactly|same length|equal length": "The two hold different numbers of "
+    "values: take sizes from their .shape.",
     r"size of tensor a|could not be broadcast|shape mismatch|not broadcastable": "The "
     "shapes do not fit together: they are compared from the last axis on, so three numbers "
     "for the colours need .view(3, 1, 1).",

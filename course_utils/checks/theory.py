@@ -5,15 +5,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from .base import call, compare_tensor, each_argument, exercise, read
+from .base import as_tensor, call, compare_tensor, each_argument, exercise
 from .toys import noise
-
-
-def _as_tensor(result):
-    """An array as a tensor; anything else as it is."""
-    if isinstance(result, np.ndarray):
-        return read(result, lambda a: torch.from_numpy(a.astype(float)), "numbers")
-    return result
 
 
 @exercise("Exercise 1")
@@ -39,7 +32,7 @@ def contrast(answer) -> str:
         otherwise = "The values are not right: subtract two blurs of the plane, take abs()."
         case = {"plane": plane, "centre": centre, "surround": surround}
         with each_argument(answer, case, centre=1.5, surround=7.0):
-            result = _as_tensor(call(answer, *case.values()))
+            result = as_tensor(call(answer, *case.values()))
             compare_tensor(result, abs(fine - coarse), mistakes, otherwise)
     return "Centre against surround, and a dark item counts as much as a bright one."
 
@@ -69,7 +62,7 @@ def numerical_gradient(answer) -> str:
         otherwise = "The shape is right, not (score(+step) − score(−step)) / (2 · step)."
         other = wavy_score if score is bumpy_score else bumpy_score
         with each_argument(answer, case, step=0.5, score=other):
-            result = _as_tensor(call(answer, *case.values(), intact=True))
+            result = as_tensor(call(answer, *case.values(), intact=True))
             compare_tensor(result, right, mistakes, otherwise, shapes)
     return "It needs no graph and no backward(): you can check any score with it."
 
@@ -122,7 +115,7 @@ def probability_slopes(answer) -> str:
         otherwise = "The shape is right, the values are not: p_c (g_c − Σ p_k g_k)."
         others = {"target": count - 1, "scores": scores.flip(0), "slopes": slopes.flip(0)}
         with each_argument(answer, case, **others):
-            result = _as_tensor(call(answer, *case.values()))
+            result = as_tensor(call(answer, *case.values()))
             compare_tensor(result, right, mistakes, otherwise, shapes)
     return "Now you can say class by class what the softmax mixes in."
 
