@@ -119,9 +119,6 @@ def _tables(model, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Te
         ),
         "Rows and columns are swapped: row n is score n, not picture n.": right.T,
         "No absolute value: take abs() before the maximum.": _largest(slopes),
-        "The absolute value comes after the maximum; take it first.": _largest(
-            slopes
-        ).abs(),
         "You take the top class of each picture; take that of `labels`.": _largest(
             top.abs()
         ),

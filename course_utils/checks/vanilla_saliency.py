@@ -65,7 +65,7 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
         "That is the tensor before normalisation.": share,
         "These are the picture's own mean and std; the network knows MEAN and STD.": own,
         "reshape and view mix up the axes: permute(2, 0, 1).": (reshaped - MEAN) / STD,
-        "The colours are in the wrong order.": (share - MEAN).flip(0) / STD.flip(0),
+        "The colours are in the order blue, green, red.": (share.flip(0) - MEAN) / STD,
         "Divide by 255, not by 256.": (share * 255 / 256 - MEAN) / STD,
     }
     otherwise = "The values are not (share - mean) / std; see the worked example's pixel."

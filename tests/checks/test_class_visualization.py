@@ -210,7 +210,7 @@ WRONG_JITTERS = {
     "axes are swapped": jitter(axes=(3, 2)),
     "downhill": jitter(sign=-1),
     "softmax probability": jitter(score=lambda s, t: s.softmax(1)[0, t]),
-    "take the gradient there": jitter(score=lambda s, t: s.sum()),
+    "take the gradient there": jitter(score=lambda s, t: 3 * s[0, t]),
     "for the top class, here": jitter(score=lambda s, t: s.max()),
     "changes the network's weights": zeroes_the_weights,
     # sloppy
@@ -218,7 +218,7 @@ WRONG_JITTERS = {
     "`rate` makes no difference to your result": lambda n, x, t, r, s: jitter()(
         n, x, t, 0.5, s
     ),
-    "`shift` makes no difference to your result, which is the same for (1, -3) and for": (
+    "`shift` makes no difference to your result, which is the same for (0, 0) and for": (
         lambda n, x, t, r, s: jitter()(n, x, t, r, (2, 0))
     ),
     "`rate` is missing": lambda n, x, t, r, s: jitter()(n, x, t, 1, s),

@@ -34,7 +34,7 @@ WRONG_CONTRASTS = {
     "`centre` makes no difference": lambda p, c, s: abs(
         gaussian_filter(p, 1.0) - gaussian_filter(p, s)
     ),
-    "`surround` makes no difference to your result, which is the same for 5.0 and for 7.0": (
+    "`surround` makes no difference to your result, which is the same for 5.0 and": (
         lambda p, c, s: abs(gaussian_filter(p, c) - gaussian_filter(p, 4.0))
     ),
 }

@@ -48,8 +48,8 @@ WRONG_THERE = {
     "not (share - mean) / std": there(lambda x: (x - 0.5) / 0.5),
     "stopped at": lambda p: (p / 255 - MEAN) / STD,
     "need .view(3, 1, 1)": there(lambda x: x[:, :3] - torch.tensor(IMAGENET_MEAN)),
-    "Rows and columns are swapped": lambda p: normalise(p).mT,
-    "wrong order": there(lambda x: (x.flip(0) - MEAN) / STD),
+    "rows and columns are swapped: permute(2, 0, 1)": lambda p: normalise(p).mT,
+    "blue, green, red": there(lambda x: (x.flip(0) - MEAN) / STD),
     # sloppy
     "stopped at `return normalise(p.view(4, 5, 3))`": lambda p: sized(p),
     "by 255, not by 256": there(lambda x: (x * 255 / 256 - MEAN) / STD),
