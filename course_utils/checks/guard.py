@@ -39,19 +39,22 @@ def hand_over(answer: Callable, arguments: tuple):
     return answer(*arguments)
 
 
+def _above_base(frame) -> Iterator:
+    """The frames of what runs now, from the innermost down to the base of the checks."""
+    while frame and frame.f_globals.get("__name__") != f"{__package__}.base":
+        yield frame
+        frame = frame.f_back
+
+
 def _in_answer(frame) -> bool:
     """Whether the learner's code is at work: not the check itself, nor an import.
 
     To stop those would judge a slow machine, and leave modules half loaded.
     """
-    found = False
-    while frame and frame.f_globals.get("__name__") != f"{__package__}.base":
-        name = frame.f_code.co_filename
-        if name.startswith("<frozen importlib"):
-            return False
-        found = found or frame.f_code is hand_over.__code__ or is_own(name)
-        frame = frame.f_back
-    return found
+    codes = [inner.f_code for inner in _above_base(frame)]
+    if any(code.co_filename.startswith("<frozen importlib") for code in codes):
+        return False
+    return any(code is hand_over.__code__ or is_own(code.co_filename) for code in codes)
 
 
 class _Watch:
@@ -69,16 +72,18 @@ class _Watch:
         if self.fired > 1:  # a bare `except:` has caught it: raise at a later line
             trace = self._tracer(self.fired % 8)  # another line each time
             sys.settrace(trace)
-            while frame and is_own(frame.f_code.co_filename):
-                frame.f_trace, frame = trace, frame.f_back
+            for inner in _above_base(frame):
+                if is_own(inner.f_code.co_filename):
+                    inner.f_trace = trace
         raise OutOfTime
 
     def _tracer(self, lines: int):
         def trace(frame, event, _value):
             nonlocal lines
-            lines -= event == "line"
-            if lines <= 0 and not self.done and is_own(frame.f_code.co_filename):
-                raise OutOfTime
+            if event == "line" and is_own(frame.f_code.co_filename) and not self.done:
+                lines -= 1
+                if lines <= 0:
+                    raise OutOfTime
             return trace
 
         return trace

@@ -209,6 +209,7 @@ def test_a_broken_answer_gets_a_sentence(kind, capsys):
     assert len("".join(capsys.readouterr())) < len(EXERCISES) * 2200
 
 
+@pytest.mark.slow
 def test_what_is_no_function_gets_a_sentence():
     for check in EXERCISES.values():
         for answer in NO_FUNCTIONS:
@@ -246,6 +247,17 @@ def catches_all(*_):
             time.sleep(0.001)
 
 
+def catches_twice(*_):
+    while True:
+        try:
+            try:
+                threading.Event().wait(10)
+            except:  # noqa: E722
+                time.sleep(0.001)
+        except:  # noqa: E722
+            time.sleep(0.001)
+
+
 def clings(*_):
     while True:
         try:
@@ -267,6 +279,7 @@ ENDLESS = {
     "a loop": loops,
     "that catches errors": catches,
     "that catches everything": catches_all,
+    "that catches everything twice": catches_twice,
     "with finally": clings,
     "a sleep": sleeps,
     "that prints": prints,
@@ -274,7 +287,12 @@ ENDLESS = {
 }
 
 
-LONG = ("that catches everything", "with finally", "that prints")
+LONG = (
+    "that catches everything",
+    "that catches everything twice",
+    "with finally",
+    "that prints",
+)
 
 
 @pytest.mark.parametrize(
