@@ -1,15 +1,8 @@
-"""Sheets: the maps are the methods' own, the scale does what it says, a file repeats it.
-Folders: one map per picture, however the run is stopped, and whatever the pictures are.
-"""
+"""Sheets: the maps are the methods' own, the scale does what it says, a file repeats it."""
 
-import csv
-import errno
 import json
-import os
 import re
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,20 +17,13 @@ from course_utils import (
     Unit,
     compare_methods,
     deprocess,
+    load_model,
     load_samples,
-    map_folder,
     preprocess,
     repeat_sheet,
-    smooth_grad,
-    vanilla_saliency,
 )
-from course_utils.images import find_pictures
-from course_utils.models import fingerprint
-from course_utils.targets import predict
+from course_utils.inputs import Inputs
 from course_utils.your_own import COURSE
-from course_utils.your_own import folder as module
-from course_utils.your_own.__main__ import main
-from course_utils.your_own.settings import function_name
 from course_utils.your_own.sheet import ranks, shorten
 
 PICTURES = [
@@ -260,6 +246,44 @@ def test_other_files_are_refused(tmp_path, text):
         repeat_sheet(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"methods": 3},
+        {"calls": 3},
+        {"mean": [1]},
+        {"size": "x"},
+        {"names": 3},
+        {"network": {}},
+        {"results": [{}]},
+        {"target": {}},
+        {"target": {"kind": "unit"}},
+        {"target": {"kind": "another"}},
+    ],
+)
+def test_settings_that_are_damaged_are_refused(model, sheet, tmp_path, changed):
+    path = sheet.save(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(ValueError, match="^path must hold the settings of a sheet; sheet"):
+        repeat_sheet(path, model)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x", "a\0b"])
+def test_what_is_no_path_is_refused(sheet, path):
+    for call, argument in ((repeat_sheet, "path"), (sheet.save, "folder")):
+        with pytest.raises(ValueError, match=f"^{argument} must be a path, got"):
+            call(path)
+
+
+def test_another_function_than_the_sheet_s_is_said(model, tmp_path):
+    path = compare_methods(model, PICTURES[0], "vanilla", first_minus_second, **SMALL)
+    path = path.save(tmp_path)
+    with pytest.warns(
+        UserWarning, match="the sheet explains first_minus_second .code .*; this"
+    ):
+        repeat_sheet(path, model, lambda outputs: outputs[:, 0])
+
+
 def test_missing_files_are_named(model, sheet, tmp_path):
     with pytest.raises(FileNotFoundError, match="^there is no file"):
         repeat_sheet(tmp_path / "nowhere.json")
@@ -288,6 +312,172 @@ def test_the_settings_say_what_was_found(model, sheet, tmp_path):
     assert record["network"]["class"] == "Busy"
     assert record["results"][1]["answer"]["target"] == 1
     assert record["results"][0]["seconds"].keys() == set(CHEAP)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.half])
+def test_a_sheet_of_any_size_channels_and_type_is_repeated(tmp_path, channels, kind):
+    model = toys.Busy()
+    model.conv = nn.Conv2d(channels, 6, 3)
+    model.inputs = Inputs(
+        (12, 20), [0.5] * channels, [0.2] * channels, "stretch", list("abcd")
+    )
+    model.to(kind)
+    methods = ["guided", "smooth", "grad_cam", "occlusion"]
+    for signed in (True, False):
+        sheet = compare_methods(model, PICTURES[0], methods, signed=signed)
+        assert sheet.pictures[0].size == (20, 12)
+        assert sheet.words()
+    again = repeat_sheet(sheet.save(tmp_path), model)
+    assert again.inputs == sheet.inputs == model.inputs
+    assert again.answers == sheet.answers
+    for key, map_ in sheet.maps.items():
+        assert torch.equal(again.maps[key], map_)
+        assert map_.dtype == (kind if kind == torch.float64 else torch.float32)
+
+
+def older(path, **changed):
+    """A sheet's record as it was before it held all that it holds now."""
+    record = json.loads(path.read_text())
+    del record["calls"], record["network"]["layers"]
+    path.write_text(json.dumps(record | changed))
+
+
+def test_a_sheet_of_an_earlier_version_is_repeated(model, sheet, tmp_path):
+    path = sheet.save(tmp_path)
+    older(path)
+    again = repeat_sheet(path, model)
+    assert again.words() == sheet.words()
+
+
+def test_an_earlier_sheet_without_names_has_those_of_the_bundled_network(tmp_path):
+    sheet = compare_methods(load_model(), PICTURES[0], "vanilla", size=64)
+    path = sheet.save(tmp_path)
+    older(path, names=None)
+    assert repeat_sheet(path).sentence() == sheet.sentence()
+
+
+def test_other_settings_of_a_method_are_said(model, tmp_path):
+    sheet = compare_methods(model, PICTURES[0], ["smooth", "vanilla"], **SMALL)
+    path = sheet.save(tmp_path)
+    older(path)
+    with pytest.warns(
+        UserWarning, match="a map by smooth_grad; this is one by smooth_grad"
+    ) as w:
+        repeat_sheet(path, model)
+    assert len([each for each in w if "the sheet has" in str(each.message)]) == 1
+
+
+def test_the_same_weights_in_other_layers_are_another_network(tmp_path):
+    one, two = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), act, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for act in (nn.ReLU(), nn.GELU())
+    )
+    two.load_state_dict(one.state_dict())
+    path = compare_methods(one, PICTURES[0], "vanilla", size=32).save(tmp_path)
+    with pytest.raises(ValueError, match="^model must be the network of the sheet"):
+        repeat_sheet(path, two)
+
+
+# -- what the network says -------------------------------------------------------------
+
+
+def test_a_class_without_a_name_has_its_number(model):
+    model.inputs = Inputs(32)
+    sheet = compare_methods(model, PICTURES[0], "vanilla", 2)
+    assert sheet.sentence().startswith("asked: class 2 ")
+    assert "class 2 " in sheet.words()
+
+
+def test_names_come_with_the_network_or_with_the_call(model):
+    model.inputs = Inputs(32, names=["ant", "bee", "cat", "dog"])
+    assert "cat" in compare_methods(model, PICTURES[0], "vanilla", 2).sentence()
+    names = ["a", "b", "c", "d"]
+    sheet = compare_methods(model, PICTURES[0], "vanilla", 2, names=names)
+    assert sheet.sentence().startswith("asked: c ")
+    sheet = compare_methods(
+        model, PICTURES[0], "vanilla", 2, inputs=Inputs(32, names=names)
+    )
+    assert sheet.sentence().startswith("asked: c ")
+
+
+@pytest.mark.parametrize(
+    ("last", "share"),
+    [
+        (lambda z: z.softmax(1), lambda z: z.softmax(1)),
+        (lambda z: z.sigmoid(), lambda z: z.sigmoid()),
+        (lambda z: z[:, :1], lambda z: z[:, :1].sigmoid()),
+        (lambda z: z, lambda z: z.softmax(1)),
+    ],
+)
+def test_shares_are_no_softmax_of_a_softmax(model, last, share):
+    class Ends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return last(self.model(x))
+
+    answer = compare_methods(Ends(), PICTURES[0], "vanilla", 0, size=32).answers[0]
+    with torch.no_grad():
+        wanted = share(model(preprocess(PICTURES[0], size=32)))[0, 0]
+    assert answer.share == pytest.approx(wanted.item(), rel=1e-3)
+
+
+def test_outputs_in_a_dictionary_are_explained_by_a_function(model):
+    class Dictionary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x):
+            return {"logits": self.inner(x)}
+
+    given = {"methods": ["vanilla", "occlusion", "grad_cam"], "size": 32}
+    sheet = compare_methods(
+        Dictionary(), PICTURES[0], targets=lambda d: d["logits"][:, 1], **given
+    )
+    plain = compare_methods(model, PICTURES[0], targets=1, **given)
+    for key, map_ in plain.maps.items():
+        torch.testing.assert_close(sheet.maps[key], map_, rtol=1e-3, atol=1e-6)
+    assert sheet.sentence().startswith("asked: <lambda>, score ")
+
+
+@pytest.mark.parametrize("targets", ["cat", "CAT", ["cat", 3, "ant"]])
+def test_a_class_may_be_given_by_its_name(model, targets):
+    sheet = compare_methods(model, PICTURES, "vanilla", targets, **SMALL)
+    wanted = [2, 3, 0] if isinstance(targets, list) else [2, 2, 2]
+    assert [answer.target for answer in sheet.answers] == wanted
+
+
+def test_none_are_the_methods_of_the_course(model):
+    assert compare_methods(model, PICTURES[0], None, 1, **SMALL).methods == COURSE
+
+
+def test_a_map_that_is_not_finite_is_said_to_be_so(model, sheet):
+    maps = sheet.maps | {("deconvnet", 1): torch.full((3, 32, 32), torch.nan)}
+    for scale in ("own", "method", "rank"):
+        shown = replace(sheet, maps=maps, settings=sheet.settings | {"scale": scale})
+        texts = [text.get_text() for axis in shown.figure().axes for text in axis.texts]
+        assert texts.count("NaN or infinite") == 1
+
+
+def test_what_a_method_warns_of_is_not_hidden(model):
+    model.relu = nn.Sequential(nn.ReLU(), nn.GELU())
+    with pytest.warns(UserWarning, match="GELU"):
+        compare_methods(model, PICTURES[0], "guided", **SMALL)
+
+
+@pytest.mark.parametrize(
+    "name", ["a$b$c", "$x^{", "%s{0}", "new\nline", "\udcff", "a?b", "ü😀"]
+)
+def test_any_file_name_is_a_title(model, tmp_path, name):
+    PICTURES[0].save(tmp_path / f"{name}.png")
+    sheet = compare_methods(model, tmp_path / f"{name}.png", "vanilla", **SMALL)
+    sheet.save(tmp_path / "sheets")
+    wanted = {"new\nline": "new line", "\udcff": "?"}.get(name, name)
+    assert sheet.titles == [wanted]
 
 
 # -- stopped, and bad input ------------------------------------------------------------
@@ -352,8 +542,20 @@ def test_the_network_is_left_as_it_was(error):
     [
         ({"methods": "magic"}, "vanilla_saliency"),
         ({"methods": []}, "methods must name some of"),
+        ({"methods": 3}, "methods must be names of methods, or None for those of the"),
+        ({"names": ["a"]}, "names must be one for each of the network's 4 classes, got 1"),
+        ({"names": "abcd"}, "names must be the classes' names"),
+        ({"names": None, "targets": "cat"}, "targets must be a number, or come with"),
+        ({"targets": "bird"}, "targets must be a class, by number or by name, got 'bird'"),
+        ({"inputs": {"size": 3}}, "inputs must be an Inputs, got a dict"),
+        ({"model": "squeezenet"}, "model must be a torch.nn.Module"),
         ({"scale": "loud"}, "scale must be one of own, method, rank"),
-        ({"titles": ["a"]}, "titles must be one per picture"),
+        (
+            {"titles": ["a"]},
+            "titles must be one text per picture, got ['a'] for 2 pictures",
+        ),
+        ({"titles": [1, 2]}, "titles must be one text per picture, got [1, 2]"),
+        ({"pictures": [PICTURES[0], None]}, "pictures[1] must be a path"),
         ({"targets": 4}, "targets must be classes between 0 and 3, got 4"),
         ({"targets": [0]}, "targets"),
         ({"pictures": []}, "pictures"),
@@ -363,12 +565,18 @@ def test_the_network_is_left_as_it_was(error):
 )
 def test_bad_input_is_refused_by_one_sentence(model, arguments, words):
     with pytest.raises((ValueError, FileNotFoundError)) as raised:
-        compare_methods(model, **({"pictures": PICTURES[:2]} | SMALL | arguments))
+        compare_methods(**({"model": model, "pictures": PICTURES[:2]} | SMALL | arguments))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".."])
+def test_a_network_that_gives_nan_is_refused_at_once(model):
+    model.fc.weight.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="^model must give finite scores, got .nan"):
+        compare_methods(model, PICTURES[0], **SMALL)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", None, 3])
 def test_a_name_that_is_a_path_is_refused(sheet, tmp_path, name):
     with pytest.raises(ValueError, match="^name must be a plain file name"):
         sheet.save(tmp_path, name)
@@ -379,507 +587,6 @@ def test_long_names_lose_their_middle():
     short = shorten("soft-coated wheaten terrier 99.1%", 22)
     assert len(short) == 22
     assert short.endswith("… 99.1%")
-
-
-# -- a folder: what a run makes --------------------------------------------------------
-
-
-class Net(nn.Module):
-    """Small, but with all that could make a batch differ from its pictures."""
-
-    def __init__(self, seed=0):
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.conv, self.norm = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6)
-            self.drop, self.fc = nn.Dropout(0.5), nn.Linear(6, 4)
-
-    def forward(self, x):
-        return self.fc(self.drop(torch.relu(self.norm(self.conv(x))).mean((2, 3))))
-
-
-class Picky(Net):
-    """Fails on batches with a picture that is nearly black."""
-
-    def forward(self, x):
-        if (x.amax((1, 2, 3)) < -1).any():
-            raise RuntimeError("too dark for me")
-        return super().forward(x)
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Ten pictures, three of them one folder further in."""
-    samples = load_samples()
-    for number, image in enumerate(samples.images[:10]):
-        place = tmp_path / "photos" / ("deeper" if number % 4 == 1 else "")
-        place.mkdir(parents=True, exist_ok=True)
-        image.resize((20, 24)).save(place / f"{samples.names[number]}.png")
-    return tmp_path / "photos"
-
-
-def run(photos, out, model=None, method="vanilla", **settings):
-    model = Net() if model is None else model
-    return map_folder(photos, model, method, out, **({"size": 16, "batch": 3} | settings))
-
-
-def files(folder):
-    paths = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths}
-
-
-def same_maps(one, two):
-    for name in one.names:
-        np.testing.assert_allclose(one.load(name), two.load(name), rtol=1e-4, atol=1e-7)
-    return one.names == two.names
-
-
-def test_a_map_for_each_picture_in_a_mirror_of_the_tree(photos, tmp_path):
-    done = run(photos, tmp_path / "maps")
-    assert (len(done.names), done.written, done.kept) == (10, 10, 0)
-    assert not done.skipped
-    assert not done.stopped
-    assert sum("deeper" in name for name in done.names) == 3
-    wanted = {f"{name}.map.npz" for name in done.names} | {"maps.json", "maps.csv"}
-    assert files(tmp_path / "maps").keys() == wanted
-    assert repr(done) == "FolderRun(10 of 10 maps: 10 made, 0 kept)"
-
-
-def explained_alone(model, image, targets):
-    """Score, class and probability of one picture, read without the folder's help."""
-    model.eval()
-    with torch.no_grad():
-        outputs = model(image)[0]
-        if isinstance(targets, Unit):
-            return model.conv(image)[0, targets.channel].mean().item(), -1, np.nan
-        if callable(targets):
-            return targets(outputs[None]).item(), -1, np.nan
-    target = int(outputs.argmax()) if targets is None else targets
-    return outputs[target].item(), target, outputs.softmax(0)[target].item()
-
-
-@pytest.mark.parametrize("batch", [1, 4])
-@pytest.mark.parametrize("method", ["vanilla_saliency", "smooth_grad", "centre"])
-@pytest.mark.parametrize("targets", [None, 2, Unit("conv", 2), lambda out: out[:, 1] ** 2])
-def test_each_map_and_answer_is_that_of_its_picture_alone(
-    photos, tmp_path, targets, method, batch
-):
-    model = Net().train()
-    before = toys.state(model)
-    done = run(photos, tmp_path / "maps", model, method, batch=batch, targets=targets)
-    assert toys.state(model) == before
-    for name in done.names[:3]:
-        image = preprocess(photos / name, size=16)
-        alone = METHODS[method](model, image, targets)[0].numpy()
-        np.testing.assert_allclose(done.load(name), alone, rtol=1e-3, atol=1e-7)
-        saved = np.load(done.path(name))
-        found = [saved[key].item() for key in ("score", "target", "probability")]
-        np.testing.assert_allclose(found, explained_alone(model, image, targets), rtol=1e-3)
-
-
-@pytest.mark.parametrize("targets", [None, 2, lambda outputs: outputs[:, 0]])
-@pytest.mark.parametrize("size", [16, 224])  # the larger ones go through in two groups
-def test_a_gradient_takes_one_pass_per_picture(photos, tmp_path, targets, size):
-    model, seen = Net(), []
-    model.conv.register_forward_hook(lambda layer, inputs, output: seen.append(len(output)))
-    run(photos, tmp_path / "maps", model, targets=targets, size=size, batch=10)
-    assert sum(seen) == 10
-
-
-def test_a_method_that_passes_other_images_on_is_not_believed(photos, tmp_path):
-    def darker(model, images, targets):
-        return vanilla_saliency(model, images - 1, targets)
-
-    model = Net()
-    done = run(photos, tmp_path / "maps", model, method=darker)
-    name = done.names[0]
-    score = explained_alone(model, preprocess(photos / name, size=16), None)[0]
-    assert np.load(done.path(name))["score"] == pytest.approx(score, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    "answer", [lambda x: {"scores": x}, lambda x: x.sum(), lambda x: 3]
-)
-def test_a_network_of_any_output_is_explained_by_a_function(photos, tmp_path, answer):
-    class Odd(nn.Module):
-        def forward(self, x):
-            self.values = x.mean((1, 2, 3))
-            return answer(self.values)
-
-    model = Odd()
-    done = run(photos, tmp_path / "maps", model, targets=lambda outputs: model.values)
-    saved = np.load(done.path(done.names[0]))
-    image = preprocess(photos / done.names[0], size=16)
-    assert saved["score"] == pytest.approx(image.mean().item(), abs=1e-6)
-
-
-def test_beside_the_pictures_where_no_folder_is_named(photos):
-    run(photos, None, png=True)
-    before = files(photos)
-    assert sum(name.endswith(".map.npz") for name in before) == 10
-    again = run(photos, None, png=True)  # drawn maps are not pictures of the folder
-    assert (len(again.names), again.written, again.kept) == (10, 0, 10)
-    assert files(photos) == before
-
-
-def test_an_output_folder_inside_is_not_searched(photos):
-    run(photos, photos / "maps", png=True)
-    assert len(run(photos, photos / "maps", png=True).names) == 10
-
-
-def test_pngs_are_drawn_to_one_limit(photos, tmp_path):
-    first = run(photos, tmp_path / "a", png=True, limit=1e9)
-    drawn = np.asarray(Image.open(tmp_path / "a" / f"{first.names[0]}.map.png"))
-    assert drawn.shape == (16, 16, 3)
-    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) == 1, "far below the limit: dark"
-    run(photos, tmp_path / "b", png=True)
-    drawn = np.asarray(Image.open(tmp_path / "b" / f"{first.names[0]}.map.png"))
-    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 20
-
-
-def test_the_table_says_what_each_map_explains(photos, tmp_path):
-    names = ["ant", "bee", "cat, tame", "dog"]
-    done = run(photos, tmp_path / "maps", targets=2, names=names)
-    with (tmp_path / "maps" / "maps.csv").open() as table:
-        lines = list(csv.reader(table))
-    assert lines[0] == ["picture", "target", "name", "score", "probability"]
-    assert [line[0] for line in lines[1:]] == sorted(done.names)
-    assert lines[1][1:3] == ["2", "cat, tame"]
-    with np.load(done.path(lines[1][0])) as saved:
-        assert lines[1][3:] == [f"{saved['score']:.4f}", f"{saved['probability']:.4f}"]
-    run(photos, tmp_path / "unit", targets=Unit("conv", 2), names=names)
-    line = (tmp_path / "unit" / "maps.csv").read_text().splitlines()[1].split(",")
-    assert (line[1:3], line[4]) == (["", ""], "")
-
-
-def test_any_method_signed_ones_too(photos, tmp_path):
-    done = run(photos, tmp_path / "maps", method=lambda m, x, t: x * t, targets=3)
-    image = preprocess(photos / done.names[4], size=16)[0]
-    np.testing.assert_array_equal(done.load(done.names[4]), 3 * image)
-
-
-def test_blank_maps_are_named(photos, tmp_path):
-    done = run(photos, tmp_path / "maps", method=lambda m, x, t: 0 * x[:, 0])
-    assert sorted(done.names) == done.blank
-    assert repr(done).endswith("10 blank)")
-
-
-def test_own_statistics_reach_the_network(photos, tmp_path):
-    settings = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7), "fit": "stretch"}
-    done = run(photos, tmp_path / "maps", method=lambda m, x, t: x, **settings)
-    image = preprocess(photos / done.names[0], size=16, **settings)[0]
-    np.testing.assert_array_equal(done.load(done.names[0]), image)
-    record = json.loads((tmp_path / "maps" / "maps.json").read_text())
-    assert record["settings"]["mean"] == [0.1, 0.2, 0.3]
-
-
-# -- a folder: stopped and resumed -----------------------------------------------------
-
-
-def test_a_stop_keeps_what_is_done_and_the_next_call_goes_on(photos, tmp_path):
-    whole = run(photos, tmp_path / "whole")
-    first = run(photos, tmp_path / "maps", progress=lambda done, total, so_far: done < 6)
-    assert first.stopped
-    assert (first.written, first.kept) == (6, 0)
-    assert len((tmp_path / "maps" / "maps.csv").read_text().splitlines()) == 7
-    seen = []
-    second = run(photos, tmp_path / "maps", progress=lambda *step: seen.append(step))
-    assert (second.written, second.kept, second.stopped) == (4, 6, False)
-    assert [step[:2] for step in seen] == [(3, 4), (4, 4)]
-    assert [step[2].written for step in seen] == [3, 4]
-    assert same_maps(whole, second)
-    third = run(
-        photos, tmp_path / "maps", batch=7, progress=lambda *step: seen.append(step)
-    )
-    assert (third.written, third.kept) == (0, 10)
-    assert len(seen) == 2
-    for table in (tmp_path / "maps" / "maps.csv", tmp_path / "whole" / "maps.csv"):
-        assert len(table.read_text().splitlines()) == 11
-
-
-def test_a_stop_after_the_last_batch_is_no_stop(photos, tmp_path):
-    done = run(photos, tmp_path / "maps", progress=lambda done, *_: done < 10)
-    assert (done.written, done.stopped) == (10, False)
-
-
-@pytest.mark.parametrize("moment", ["half of a file", "before it is renamed", "in a map"])
-def test_an_interrupt_at_the_worst_moment(photos, tmp_path, monkeypatch, moment):
-    whole, calls = run(photos, tmp_path / "whole"), []
-
-    def fifth(function, before=False):
-        def call(*arguments, **more):
-            calls.append(1)
-            if len(calls) == 5 and before:
-                raise KeyboardInterrupt
-            result = function(*arguments, **more)
-            if len(calls) == 5:
-                Path(arguments[0]).write_bytes(b"half")
-                raise KeyboardInterrupt
-            return result
-
-        return call
-
-    with monkeypatch.context() as patch:
-        if moment == "half of a file":
-            patch.setattr(np, "savez", fifth(np.savez))
-        elif moment == "before it is renamed":
-            patch.setattr(Path, "replace", fifth(Path.replace, before=True))
-        else:
-            patch.setattr(module, "preprocess", fifth(preprocess, before=True))
-        with pytest.raises(KeyboardInterrupt):
-            run(photos, tmp_path / "maps")
-    so_far = [name for name in files(tmp_path / "maps") if name != "maps.json"]
-    assert not [name for name in so_far if "draft" in name]
-    second = run(photos, tmp_path / "maps")
-    assert second.kept == len(so_far) > 0
-    assert second.kept + second.written == 10
-    assert same_maps(whole, second)
-
-
-def test_only_what_is_missing_or_damaged_is_made_again(photos, tmp_path):
-    done = run(photos, tmp_path / "maps")
-    before = files(tmp_path / "maps")
-    bad = {done.names[k]: done.path(done.names[k]) for k in (1, 3, 5, 7)}
-    missing, empty, short, flipped = bad.values()
-    missing.unlink()
-    empty.write_bytes(b"")
-    short.write_bytes(short.read_bytes()[:-100])
-    data = bytearray(flipped.read_bytes())
-    data[600] ^= 255  # within the map
-    flipped.write_bytes(data)
-    times = {name: done.path(name) for name in done.names if name not in bad}
-    times = {name: path.stat().st_mtime_ns for name, path in times.items()}
-    again = run(photos, tmp_path / "maps")
-    assert (again.written, again.kept) == (4, 6)
-    assert all(done.path(name).stat().st_mtime_ns == time for name, time in times.items())
-    after = files(tmp_path / "maps")
-    assert after.keys() == before.keys()
-    assert after["maps.csv"] == before["maps.csv"]
-    assert same_maps(done, again)
-
-
-def test_a_missing_drawing_is_made_again(photos, tmp_path):
-    done = run(photos, tmp_path / "maps", png=True)
-    done.path(done.names[0]).with_suffix(".png").unlink()
-    assert run(photos, tmp_path / "maps", png=True).written == 1
-
-
-def test_a_changed_picture_is_mapped_again(photos, tmp_path):
-    done = run(photos, tmp_path / "maps")
-    one, two, three = (photos / done.names[k] for k in (0, 4, 8))
-    before = done.load(done.names[0])
-    load_samples().images[11].resize((20, 20)).save(one)
-    os.utime(two, ns=(1, 1))
-    os.utime(three, ns=(2, three.stat().st_mtime_ns))  # only read meanwhile
-    again = run(photos, tmp_path / "maps")
-    assert (again.written, again.kept) == (2, 8)
-    assert not np.allclose(again.load(done.names[0]), before)
-
-
-def test_pictures_that_join_are_added_and_the_others_stay(photos, tmp_path):
-    run(photos, tmp_path / "maps")
-    before = files(tmp_path / "maps")
-    load_samples().images[11].resize((20, 20)).save(photos / "aaa.png")
-    more = run(photos, tmp_path / "maps")
-    assert (more.written, more.kept) == (1, 10)
-    after = files(tmp_path / "maps")
-    assert after.keys() - before.keys() == {"aaa.png.map.npz"}
-    assert all(after[n] == before[n] for n in before if n.endswith(".npz"))
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"targets": 1}, "target top class, now class 1"),
-        ({"targets": Unit("conv", 1)}, "target top class, now conv, channel 1"),
-        ({"fit": "stretch"}, "fit 'crop', now 'stretch'"),
-        ({"model": Net(seed=1)}, "network Net "),
-        ({"method": lambda m, x, t: x[:, 0]}, "method 'vanilla_saliency', now '<lambda>'"),
-        ({"mean": (0, 0, 0)}, "mean [0.485"),
-        ({"png": True}, "png False, now True"),
-        ({"limit": 2}, "limit None, now 2.0"),
-    ],
-)
-def test_other_settings_are_refused_by_one_sentence(photos, tmp_path, changed, words):
-    run(photos, tmp_path / "maps")
-    before = files(tmp_path / "maps")
-    with pytest.raises(ValueError, match="^out holds maps made with other set") as error:
-        run(photos, tmp_path / "maps", **changed)
-    assert words in str(error.value)
-    assert "\n" not in str(error.value)
-    assert files(tmp_path / "maps") == before
-
-
-def test_the_arguments_of_a_partial_are_settings_too(photos, tmp_path):
-    run(photos, tmp_path / "maps", method=partial(smooth_grad, samples=2))
-    with pytest.raises(ValueError, match=r"method 'smooth_grad\(samples=2\)', now"):
-        run(photos, tmp_path / "maps", method=partial(smooth_grad, samples=3))
-    guided = partial(smooth_grad, 1, method=vanilla_saliency)
-    assert function_name(guided) == "smooth_grad(1, method=vanilla_saliency)"
-
-
-# -- a folder: pictures that cannot be mapped, and bad input ---------------------------
-
-
-def test_unreadable_pictures_are_reported_and_tried_again(photos, tmp_path):
-    name = sorted(photos.glob("*.png"))[2].name
-    good = (photos / name).read_bytes()
-    (photos / name).write_bytes(good[: len(good) // 2])
-    (photos / "empty.jpg").write_bytes(b"")
-    first = run(photos, tmp_path / "maps")
-    assert first.skipped.keys() == {name, "empty.jpg"}
-    assert "damaged or truncated" in first.skipped[name]
-    assert (first.written, len(first.names)) == (9, 11)
-    assert "2 unreadable" in repr(first)
-    (photos / name).write_bytes(good)
-    second = run(photos, tmp_path / "maps")
-    assert second.skipped.keys() == {"empty.jpg"}
-    assert (second.written, second.kept) == (1, 9)
-
-
-def test_a_picture_that_vanishes_or_has_too_long_a_name_is_reported(photos, tmp_path):
-    gone = find_pictures(photos, deep=True)[5]
-    long = "x" * 244 + ".png"
-    load_samples().images[11].resize((20, 20)).save(photos / long)
-
-    def take_away(done, total, so_far):
-        gone.unlink(missing_ok=True)
-
-    done = run(photos, tmp_path / "maps", progress=take_away)
-    assert done.skipped.keys() == {gone.relative_to(photos).as_posix(), long}
-    assert "too long" in done.skipped[long]
-    assert done.written == 9
-
-
-@pytest.mark.parametrize("batch", [1, 4])
-def test_pictures_on_which_the_network_fails_are_reported(photos, tmp_path, batch):
-    for name in ("aa.png", "deeper/dark.png"):
-        Image.new("RGB", (20, 20)).save(photos / name)
-    done = run(photos, tmp_path / "maps", Picky(), batch=batch)
-    assert done.skipped.keys() == {"aa.png", "deeper/dark.png"}
-    assert all("too dark for me" in reason for reason in done.skipped.values())
-    assert done.written == 10
-    assert run(photos, tmp_path / "maps", Picky(), batch=batch).kept == 10
-
-
-@pytest.mark.parametrize("count", [1, 12])
-def test_a_method_that_fails_on_every_picture_is_an_error(tmp_path, count):
-    for number in range(count):
-        Image.new("RGB", (20, 20), (number, 0, 0)).save(tmp_path / f"{number}.png")
-    tried = []
-
-    def failing(model, images, targets):
-        tried.append(len(images))
-        raise ZeroDivisionError("oh")
-
-    with pytest.raises(RuntimeError, match="^failing fails on every picture: oh$"):
-        run(tmp_path, tmp_path / "maps", method=failing)
-    assert len(tried) <= 12
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"batch": 0}, "batch must be a whole number of at least 1, got 0"),
-        ({"batch": True}, "batch must be a whole number"),
-        ({"limit": 0}, "limit must be a number above 0"),
-        ({"workers": 0}, "workers must be a whole number of at least 1"),
-        ({"method": "magic"}, "vanilla_saliency"),
-        ({"method": 7}, "method must be a function"),
-        ({"targets": [1, 2]}, "targets must be None, one class"),
-        ({"targets": 4}, "targets must be classes between 0 and 3, got 4"),
-        ({"method": lambda m, x, t: x[:1]}, "method must give one map for each of 3"),
-        ({"size": 0}, "size"),
-        ({"fit": "squeeze"}, "fit"),
-        ({"std": (0, 1, 1)}, "std"),
-        ({"mean": None}, "mean"),
-        ({"model": "squeezenet"}, "model"),
-    ],
-)
-def test_bad_input_to_a_folder_is_refused_by_one_sentence(
-    photos, tmp_path, settings, words
-):
-    with pytest.raises((ValueError, TypeError, RuntimeError)) as raised:
-        run(photos, tmp_path / "maps", **settings)
-    assert words in str(raised.value)
-    assert not list((tmp_path / "maps").rglob("*.npz"))
-    assert run(photos, tmp_path / "maps").written == 10, "a mistake is not held against us"
-
-
-def test_folders_without_pictures_are_refused(photos, tmp_path):
-    for empty in (tmp_path / "nowhere", tmp_path / "empty"):
-        with pytest.raises(ValueError, match="^folder"):
-            run(empty, tmp_path / "maps")
-    run(photos, tmp_path / "maps", png=True)
-    with pytest.raises(ValueError, match="^folder must hold pictures; .* only maps"):
-        run(tmp_path / "maps", tmp_path / "more")
-
-
-@pytest.mark.parametrize("text", ["[1, 2]", "", "{}", '{"settings": 3}', "\x00"])
-def test_a_foreign_record_is_refused(photos, tmp_path, text):
-    (tmp_path / "maps").mkdir()
-    (tmp_path / "maps" / "maps.json").write_text(text)
-    with pytest.raises(ValueError, match="^out must not hold another maps.json"):
-        run(photos, tmp_path / "maps")
-    assert (tmp_path / "maps" / "maps.json").read_text() == text
-
-
-def test_a_folder_that_cannot_be_written_is_named(photos, tmp_path, monkeypatch):
-    def full(path, *arguments, **more):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="npz cannot be written .*No space left"):
-        run(photos, tmp_path / "maps")
-
-
-# -- a folder: the command -------------------------------------------------------------
-
-
-def command(capsys, *arguments):
-    code = main([str(argument) for argument in arguments])
-    return code, capsys.readouterr().err
-
-
-def test_the_command(photos, tmp_path, capsys):
-    arguments = (photos, "--out", tmp_path / "maps", "--size", 64, "--target", 207)
-    code, words = command(capsys, *arguments)
-    assert code == 0
-    assert "10 of 10 pictures" in words
-    assert "10 of 10 maps: 10 made, 0 kept" in words
-    assert ",207,golden retriever," in (tmp_path / "maps" / "maps.csv").read_text()
-    (photos / "bad.png").write_bytes(b"no")
-    code, words = command(capsys, *arguments, "--batch", 4)
-    assert code == 3
-    assert "skipped: bad.png (" in words
-    assert "10 of 11 maps: 0 made, 10 kept, 1 unreadable" in words
-    code, words = command(capsys, *arguments[:-1], 208)
-    assert code == 1
-    assert "other settings (target class 207, now class 208)" in words
-    assert words.count("\n") == 1
-
-
-def test_the_command_names_mistakes_and_stops(photos, tmp_path, capsys, monkeypatch):
-    for wrong in ("--method=magic", "--model=magic", "--weights=nowhere.pt", "--batch=0"):
-        code, words = command(capsys, photos, "--out", tmp_path / "maps", wrong)
-        assert code == 1
-        assert words.count("\n") == 1
-
-    def interrupted(*arguments, **settings):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("course_utils.your_own.__main__.map_folder", interrupted)
-    code, words = command(capsys, photos)
-    assert code == 130
-    assert "the same command goes on" in words
-
-
-def test_the_command_has_help(capsys):
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    words = " ".join(capsys.readouterr().out.split())
-    for part in ("--method", "--png", "--workers", "the same command goes on", "Exit code"):
-        assert part in words
 
 
 # -- the page of projects --------------------------------------------------------------
@@ -907,49 +614,3 @@ def test_the_lines_about_boxes_read_and_compare_them(tmp_path, monkeypatch):
     assert list(found["overlaps"]) == sorted(f"{name}.png" for name in samples.names)
     assert min(found["overlaps"].values()) > 0.3
     assert 0 <= found["error"] <= 1
-
-
-# -- what it stands on -----------------------------------------------------------------
-
-
-def test_pictures_are_found_in_one_order_anywhere(tmp_path):
-    for name in ("b.PNG", "a.jpg", "c/d.webp", "notes.txt", ".x.png", ".hidden/e.png"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"")
-    (tmp_path / "folder.png").mkdir()
-    flat = [path.name for path in find_pictures(tmp_path)]
-    assert flat == ["a.jpg", "b.PNG"]
-    assert [path.name for path in find_pictures(tmp_path, deep=True)] == [*flat, "d.webp"]
-
-
-def test_a_fingerprint_tells_weights_apart_on_any_device_and_layout():
-    model = Net()
-    assert fingerprint(model) == fingerprint(Net())
-    assert fingerprint(model) == fingerprint(Net().to(memory_format=torch.channels_last))
-    assert fingerprint(model) != fingerprint(Net(seed=1))
-    before = fingerprint(model)
-    model.norm.running_mean += 1
-    assert fingerprint(model) != before, "buffers count as well"
-    assert fingerprint(Net().half()) != before
-    assert fingerprint(torch.nn.ReLU()) != fingerprint(torch.nn.GELU())
-
-
-def test_an_answer_is_read_in_one_pass_and_leaves_no_trace():
-    model, images = Net().train(), toys.batch(3)
-    before, calls = toys.state(model, images), []
-    hook = model.fc.register_forward_hook(lambda *_: calls.append(1))
-    scores, classes, outputs = predict(model, images)
-    assert calls == [1]
-    hook.remove()
-    assert toys.state(model, images) == before
-    assert torch.equal(classes, outputs.argmax(1))
-    assert torch.equal(scores, outputs.amax(1))
-    assert not scores.requires_grad
-    scores, classes, outputs = predict(model, images, [3, 0, 1])
-    assert torch.equal(scores, outputs[range(3), [3, 0, 1]])
-    assert classes.tolist() == [3, 0, 1]
-    scores, classes, _ = predict(model, images, lambda outputs: outputs.sum(1))
-    assert classes is None
-    with pytest.raises(ValueError, match="^targets must be classes between 0 and 3, got 9"):
-        predict(model, images, 9)
-    assert toys.state(model, images) == before
