@@ -123,7 +123,7 @@ WRONG_CURVES = {
     "filled with black": curve(fill=BLACK),
     "sort by absolute values": curve(values=torch.abs),
     "Begin with nothing hidden": curve(first=1),
-    "With half the pixels hidden": curve(fill=3.0),
+    "With 2 of 4 parts hidden": curve(fill=3.0),
     "Expected 5 numbers, one per step, got 7": lambda *a: 7,
 }
 WRONG_POINTS = {

@@ -76,7 +76,7 @@ WRONG_BOXES = {
     "far corner": lambda m: (8, 4, 15, 10),
     "touch only at a corner": by_sides,
     "label 1 is the first": first_part,
-    "Expected (8, 4, 23, 14), got": lambda m: (0, 0, 1, 1),
+    "expected (8, 4, 23, 14), got": lambda m: (0, 0, 1, 1),
     "four whole numbers": lambda m: 7,
 }
 
