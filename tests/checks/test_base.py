@@ -1,5 +1,10 @@
 """The base of the exercise checks: passed, not right yet, not tried yet, and why."""
 
+import os
+import signal
+import threading
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -138,12 +143,29 @@ def test_a_hint_begins_with_the_case_it_is_about():
         raise Wrong("A window is missing.")
 
 
-def test_an_interrupt_is_not_a_wrong_answer():
-    def endless(x):
-        raise KeyboardInterrupt
+def loops(x):
+    while True:
+        x = x + 1
 
+
+def swallows(x):
+    while True:
+        try:
+            time.sleep(0.3)
+        except:  # noqa: E722 - as learners write
+            pass
+
+
+@pytest.mark.parametrize("endless", [loops, swallows])
+def test_an_interrupt_comes_through(endless):
+    press = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    begin = time.monotonic()
+    press.start()
     with pytest.raises(KeyboardInterrupt):
         double(endless)
+    press.join()
+    assert time.monotonic() - begin < 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_check_keeps_its_name_and_text():
