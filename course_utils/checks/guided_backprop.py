@@ -10,7 +10,7 @@ from torch.nn.functional import cosine_similarity as cosine
 from ..gradients import deconvnet, guided_backprop, input_gradient, layer_gradient
 from ..relu_rules import RULES
 from .base import NotTried, Wrong, about, call, compare_tensor, exercise
-from .reading import written_in
+from .reading import as_tensor, written_in
 from .toys import ReLUNetwork, noise, wrong_goals
 
 CLASS = "You use class {} whatever `target` is."
@@ -35,7 +35,7 @@ def pass_on(answer) -> str:
             text = f"For rule={rule!r} you pass on what the {other} rule does."
             mistakes[text] = _passed_on(x, g, other)
         otherwise = f"For rule={rule!r} it is not right: try the tables of section 1."
-        compare_tensor(call(answer, x, g, rule), right, mistakes, otherwise)
+        compare_tensor(as_tensor(call(answer, x, g, rule)), right, mistakes, otherwise)
     return "Three rules, which differ in what they ask of x and of g."
 
 
@@ -45,15 +45,10 @@ def _passed_on(x: Tensor, g: Tensor, rule: str) -> Tensor:
     return g if rule == "vanilla" else g.clamp(min=0)
 
 
-class _Lent(ReLUNetwork):
-    """The network itself, not a copy: the check looks at what an answer leaves on it."""
+class _Noticing(ReLUNetwork):
+    """It notices whether another relu stands in PyTorch's place while it is asked."""
 
-    def __init__(self, kind: str):
-        super().__init__(kind)
-        self.replaced = False  # whether relu was another function while it was asked
-
-    def __deepcopy__(self, memo):
-        return self
+    replaced = False
 
     def forward(self, x: Tensor) -> Tensor:
         """From (N, 3, H, W) to scores (N, 4)."""
@@ -75,20 +70,27 @@ def guided_map(answer) -> str:
     cases = zip(kinds, cycle((2, 0, 3, 1)), cycle(((2, 3, 8, 8), (3, 3, 7, 9))))
     for kind, target, shape in cases:
         with about(f"On a network with {kind}"):
-            images, network = noise(*shape, seed=1), _Lent(kind)
-            plain = input_gradient(network, images, target)
-            right, mistakes = _guided(ReLUNetwork(kind), images, target)
-            result = _call_and_restore(answer, network, images, target)
-            _check_untouched(network)
-            met = "A mode that answers every call meets them."
-            if network.replaced:
-                met = "You put another relu in PyTorch's place, and it leaves out whoever "
-                met += "imported relu by name, torch.relu and x.relu(). A mode meets all."
-            text = f"Your map is the plain gradient: it did not meet the ReLUs. {met}"
-            otherwise = "The values are not right: compare with g · [x > 0] · [g > 0]."
-            compare_tensor(result, right, {text: plain} | mistakes, otherwise)
-    _check_refusal(answer, _Lent(without))
+            _check_kind(answer, kind, noise(*shape, seed=1), target)
+    _check_refusal(answer, ReLUNetwork(without))
     return f"Right for {', '.join(kinds)}; and it raises an error where there is no ReLU."
+
+
+def _check_kind(answer, kind: str, images: Tensor, target: int) -> None:
+    plain = input_gradient(ReLUNetwork(kind), images, target)
+    right, mistakes = _guided(ReLUNetwork(kind), images, target)
+    met = ["A mode that answers every call meets them."]
+
+    def look(network: _Noticing, *_) -> None:
+        if network.replaced:
+            met[0] = "You put another relu in PyTorch's place, and it leaves out whoever "
+            met[0] += "imported relu by name, torch.relu and x.relu(). A mode meets all."
+        if any(weight.requires_grad for weight in network.parameters()):
+            raise Wrong("Your function switches on the gradients of the network's weights.")
+
+    result = call(answer, _Noticing(kind), images, target, intact=True, after=look)
+    text = f"Your map is the plain gradient: it did not meet the ReLUs. {met[0]}"
+    otherwise = "The values are not right: compare with g · [x > 0] · [g > 0]."
+    compare_tensor(as_tensor(result), right, {text: plain} | mistakes, otherwise)
 
 
 def _guided(network: nn.Module, images: Tensor, target: int) -> tuple[Tensor, dict]:
@@ -97,9 +99,8 @@ def _guided(network: nn.Module, images: Tensor, target: int) -> tuple[Tensor, di
     labels, others = torch.full((len(images),), target), {*range(4)} - {target}
     goals = wrong_goals(labels, lambda g: guided_backprop(network, images, g))
     classes = written_in(CLASS, others, lambda c: guided_backprop(network, images, c))
-    top = "That is the map of each picture's top class; take `target`."
-    return right, goals | classes | {
-        top: guided_backprop(network, images),
+    top = {"You use the top class whatever `target` is.": guided_backprop(network, images)}
+    return right, goals | top | classes | {
         "That is the deconvnet rule: ask for x > 0 too.": deconvnet(
             network, images, target
         ),
@@ -107,29 +108,6 @@ def _guided(network: nn.Module, images: Tensor, target: int) -> tuple[Tensor, di
         "Right until the end, but then you drop negative numbers: keep them.": right.relu(),
         "The maps should keep their signs; leave abs() out.": right.abs(),
     }
-
-
-def _call_and_restore(answer, network: nn.Module, images: Tensor, target: int):
-    """What the answer returns; PyTorch's own functions must be the same afterwards."""
-    try:
-        result = call(answer, network, images, target, intact=True)
-        if _relus() != RELUS:
-            raise Wrong("It leaves PyTorch's own relu replaced: restore it, by `with`.")
-    finally:
-        F.relu, torch.relu, Tensor.relu, nn.ReLU.forward = RELUS
-    return result
-
-
-def _check_untouched(network: nn.Module) -> None:
-    for module in network.modules():
-        if module._backward_hooks or module._forward_hooks or module._backward_pre_hooks:
-            raise Wrong("Your function leaves hooks behind, which change later gradients.")
-    if isinstance(network.relu, nn.ReLU) and not network.relu.inplace:
-        raise Wrong("Your function sets inplace to False in a network that is not yours.")
-    if "relu" in network._modules and type(network.relu) is not nn.ReLU:
-        raise Wrong("Your function replaces a module of the network; leave it alone.")
-    if any(weight.requires_grad for weight in network.parameters()):
-        raise Wrong("Your function switches on the gradients of the network's weights.")
 
 
 def _check_refusal(answer, network: nn.Module) -> None:
@@ -167,7 +145,7 @@ def alike_by_layer(answer) -> str:
         if isinstance(result, (list, tuple)):
             raise Wrong("Stack the rows into one tensor (L, N): torch.stack(rows).")
         otherwise = "The cosines are not right: compare two classes, picture by picture."
-        compare_tensor(result, right, mistakes, otherwise, shapes)
+        compare_tensor(as_tensor(result), right, mistakes, otherwise, shapes)
     return "The top layer first, one cosine for each picture."
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..occlusion import OcclusionMap, occlusion, window_starts
 from .base import Wrong, about, call, compare, compare_tensor, exercise, read
-from .reading import each, number, whole, written_in
+from .reading import as_tensor, each, number, whole, written_in
 from .toys import noise, tiny_network
 
 WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and std
@@ -50,7 +50,7 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
         "You fill with white; fill with the mean colour, 0.": drop(hidden(WHITE)),
         "Rows and columns are swapped: top counts rows.": drop(hidden(top=left, left=top)),
         "That is the drop in probability; take the score before softmax.": of_softmax,
-        "That is the top class's drop; take that of `target`.": drop(hidden(), of=best),
+        "You use the top class whatever `target` is.": drop(hidden(), of=best),
         **written_in(
             "You use class {} whatever `target` is.", others, lambda c: drop(hidden(), of=c)
         ),
@@ -92,7 +92,7 @@ def heatmap(answer) -> str:
     ):
         drops = noise(len(tops), len(lefts), seed=size)
         right, mistakes = _means(drops, tops, lefts, window, size)
-        result = call(answer, drops, tops, lefts, window, size)
+        result = as_tensor(call(answer, drops, tops, lefts, window, size))
         otherwise = "Add each drop to all pixels of its window, count, and divide."
         compare_tensor(result, right, mistakes, otherwise)
     return "The mean over the windows that cover a pixel, at the border too."
@@ -116,9 +116,9 @@ def _means(drops: Tensor, tops, lefts, window, size) -> tuple[Tensor, dict[str, 
     }
 
 
-# Network, picture and its grain. With the third most windows give another class than the
-# whole picture does, with the last none.
-PICTURES = ((4, (14, 20), 5), (4, (14, 20), 1), (2, (18, 12), 3), (6, (14, 20), 1))
+# Network, picture and its grain. With the first three most windows change the class, and
+# to several; with the last one none does.
+PICTURES = ((17, (14, 20), 8), (12, (14, 20), 21), (2, (18, 12), 3), (6, (14, 20), 1))
 
 
 @exercise("Exercise 4")

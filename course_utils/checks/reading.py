@@ -1,9 +1,9 @@
-"""Converters for `read`, and the slip that every check must meet: a value written in."""
+"""Converters of answers, and the slip that every check must meet: a value written in."""
 
 from collections.abc import Callable, Iterable
-from itertools import islice
 
-MOST = 10_000  # values of an answer that a check looks at: a generator may never end
+import numpy as np
+import torch
 
 
 def number(value) -> float:
@@ -40,7 +40,24 @@ def truth(value) -> bool:
 
 def each(convert: Callable) -> Callable[[Iterable], list]:
     """A converter of many values: ``each(whole)`` makes a list of ints."""
-    return lambda values: [convert(value) for value in islice(values, MOST)]
+    return lambda values: [convert(value) for value in values]
+
+
+def as_tensor(result):
+    """A tensor for an array, or for lists, of numbers; anything else stays what it is.
+
+    Example:
+        >>> as_tensor([[1, 2]]), as_tensor("no")
+        (tensor([[1., 2.]], dtype=torch.float64), 'no')
+    """
+    if isinstance(result, (np.ndarray, list, tuple)) and not hasattr(result, "values"):
+        try:
+            array = np.asarray(result)
+        except (TypeError, ValueError, RuntimeError):
+            return result
+        if array.dtype.kind in "biuf" and array.size:
+            return torch.from_numpy(array.astype(float))
+    return result
 
 
 def written_in(sentence: str, others: Iterable, result: Callable) -> dict:

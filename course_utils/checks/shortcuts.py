@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..shortcuts import PictureRecipe, Planted, plant_shortcut, train_probe
 from .base import Wrong, call, compare, compare_tensor, exercise, read
-from .reading import number
+from .reading import as_tensor, number
 from .toys import noise
 from .vanilla_saliency import reduction_mistakes
 
@@ -32,11 +32,13 @@ def _toy(planted: Planted, knows: Callable[[PictureRecipe], bool]) -> Tensor:
     return torch.tensor([r.animal if knows(r) else r.ground for r in planted.recipes])
 
 
+CLASSIFIED = ((toy_classifier, 41, 3), (other_classifier, 30, 4))  # pictures, seed
+
+
 @exercise("Exercise 1")
 def swapped_accuracy(answer) -> str:
     """Check `answer(classify, planted)`: the accuracy with all scenes swapped."""
-    cases = ((toy_classifier, 41, 3), (other_classifier, 30, 4))
-    for classify, count, seed in cases:
+    for classify, count, seed in CLASSIFIED:
         planted = plant_shortcut(count, scene=0.9, seed=seed)
         right, mistakes = _accuracies(classify, planted)
         try:
@@ -97,7 +99,9 @@ def brightness(answer) -> str:
         gradients = strengths * gradients
         right, mistakes = _brightness(gradients, masks)
         otherwise = "Divide the map's mean on the mask by its mean over all pixels."
-        compare_tensor(call(answer, gradients, masks), right, mistakes, otherwise)
+        compare_tensor(
+            as_tensor(call(answer, gradients, masks)), right, mistakes, otherwise
+        )
     return "One number per picture: how many times brighter than the mean the animal is."
 
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ..evaluation import deletion_insertion, pointing_game
 from ..images import IMAGENET_MEAN, IMAGENET_STD
 from .base import call, check_tensor, compare, compare_tensor, exercise, read
-from .reading import each, number, truth, written_in
+from .reading import as_tensor, each, number, truth, written_in
 from .toys import noise
 
 CLASS = "You use class {} whatever `target` is."
@@ -17,15 +17,12 @@ CLASS = "You use class {} whatever `target` is."
 class _Bends(nn.Module):
     """score = Σ w·x³ + v·max(0, x): its slope bends and jumps, so every point matters.
 
-    It counts the pictures whose gradients are taken; so an answer gets no copy of it.
+    It counts the pictures whose gradients are taken.
     """
 
     def __init__(self, w: Tensor, v: Tensor):
         super().__init__()
         self.w, self.v, self.asked = w, v, 0  # (classes, 3, H, W)
-
-    def __deepcopy__(self, memo):
-        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """From (N, 3, H, W) to scores (N, classes)."""
@@ -51,16 +48,24 @@ def integrate(answer) -> str:
             path.through(path.middles),
             path.wrong_points() | path.wrong_uses(),
         )
-        result = call(answer, network, image, start, target, steps)
-        result = check_tensor(result, (1, 3, *size))
+        result, asked = _integrated(answer, network, image, start, target, steps)
         total, wanted = result.sum().item(), right.sum().item()
         otherwise = f"It should sum to {wanted:.2f}; yours sums to {total:.2f}."
-        if network.asked not in (0, steps):
-            otherwise = f"`steps` is {steps}; the gradients that you take: {network.asked}."
+        if asked not in (0, steps):
+            otherwise = f"`steps` is {steps}; the gradients that you take: {asked}."
         compare(result, right, mistakes, otherwise)
     with torch.no_grad():
         risen = (network(image) - network(start))[0, target].item()
     return f"It sums to {total:.1f}; the score rises by {risen:.1f}."
+
+
+def _integrated(answer, network: _Bends, image: Tensor, *more) -> tuple[Tensor, int]:
+    """The answer's map, and how many gradients it has taken."""
+    asked = []
+    result = call(
+        answer, network, image, *more, after=lambda model, *_: asked.append(model.asked)
+    )
+    return check_tensor(as_tensor(result), image.shape), asked[0]
 
 
 class _Path:
@@ -153,7 +158,7 @@ def weigh_channels(answer) -> str:
         a, gradient = (noise(1, count, rows, columns, seed=count + n) for n in (0, 1))
         a = a.relu()
         right, mistakes = _weighed(a, gradient)
-        result = call(answer, a, gradient)
+        result = as_tensor(call(answer, a, gradient))
         if tuple(getattr(result, "shape", ())) in ((rows, columns), (1, 1, rows, columns)):
             result = result.reshape(1, rows, columns)
         otherwise = "Take one weight per channel, the weighted sum, then max(0, …)."
@@ -236,7 +241,7 @@ def _curves(model, image, saliency, target, steps) -> tuple[Tensor, dict[str, Te
         "Rows and columns are mixed up: flatten map and picture alike.": curves(
             saliency.T.reshape(saliency.shape)
         ).deletion,
-        "You follow the top class; follow `target`.": curves(target=top).deletion,
+        "You use the top class whatever `target` is.": curves(target=top).deletion,
         **written_in(CLASS, others, lambda other: curves(target=other).deletion),
     }
 

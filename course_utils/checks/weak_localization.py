@@ -114,8 +114,8 @@ def _masks() -> dict[str, np.ndarray]:
     wide[12, 21] = wide[13, 22] = True  # joined to the large part by a corner
     wide[1, 28] = wide[19, 0] = True  # single pixels
     high[0:3, 5:9] = high[10:17, 0:3] = high[9, 3] = True  # in corners of the mask
-    frame[0, 1:15] = frame[:, 1] = True  # a long, thin part with a large box
-    frame[4:10, 6:13] = True
+    frame[0, 2:15] = frame[:, 2] = True  # a long, thin part with a large box
+    frame[4:10, 6:13] = frame[11, 15] = True
     return {"A wide mask": wide, "A high mask": high, "A mask with a thin part": frame}
 
 

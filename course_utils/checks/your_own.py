@@ -1,6 +1,5 @@
 """Checks of lesson 10: one scale, a network of one's own, a run that can be stopped."""
 
-import os
 import sys
 import tempfile
 import threading
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from .._machinery.arguments import described
 from ..images import IMAGENET_MEAN, IMAGENET_STD
 from .base import Wrong, about, call, check_tensor, compare, exercise, read
-from .reading import whole
+from .reading import as_tensor, whole
 from .toys import noise
 
 # -- exercise 1 ------------------------------------------------------------------------
@@ -34,11 +33,11 @@ def one_scale(answer) -> str:
         maps = maps * torch.tensor(strengths).view(-1, 1, 1)
         right, mistakes = _scaled(maps)
         otherwise = "One number divides all maps, and the brightest pixel of all becomes 1."
-        result = check_tensor(call(answer, maps), maps.shape)
+        result = check_tensor(as_tensor(call(answer, maps)), maps.shape)
         compare(result, right, mistakes, otherwise)
     zeros = torch.zeros(2, 4, 5)
     with about("For maps of zeros"):
-        result = call(answer, zeros)
+        result = as_tensor(call(answer, zeros))
         if isinstance(result, Tensor) and result.isnan().any():
             raise Wrong("Yours become NaN, 0 divided by 0; they should stay 0.")
         compare(check_tensor(result, zeros.shape), zeros, {}, "They should stay 0.")
@@ -60,8 +59,11 @@ def _scaled(maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         "You divide each map by its own mean: its strength is lost.": maps / mean,
         "You cut at 1, but divide nothing: all values above 1 become 1.": maps.clamp(0, 1),
         "The maps are unchanged: the largest value of all should become 1.": maps,
-        "You divide by the largest value of one map; take the largest of all.": (
+        "You divide by the largest value of the first map; take that of all.": (
             maps / maps[0].max()
+        ),
+        "You divide by the largest value of the last map; take that of all.": (
+            maps / maps[-1].max()
         ),
     }
 
@@ -70,10 +72,7 @@ def _scaled(maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 class _Birds(nn.Sequential):
-    """A small network that minds colours, (N, 3, H, W) → (N, classes), in training mode.
-
-    An answer gets no copy of it: batch norm counts what it has seen in training mode.
-    """
+    """A small network that minds colours, (N, 3, H, W) → (N, classes)."""
 
     def __init__(self, classes: int, seed: int):
         with torch.random.fork_rng(devices=[]):
@@ -83,9 +82,6 @@ class _Birds(nn.Sequential):
             super().__init__(*convolution, *head, nn.Linear(16, classes))
             self[1].running_mean.normal_(0, 0.5)
             self[6].weight.data.mul_(4)
-
-    def __deepcopy__(self, memo):
-        return self
 
 
 @dataclass(frozen=True)
@@ -146,21 +142,37 @@ def read_names(answer) -> str:
     `pixels` is (N, H, W, 3) of `uint8`, RGB.
     """
     for one, other in zip(COLLEAGUES, COLLEAGUES[::-1], strict=True):
-        pixels, network = one.pictures(), one.network()
+        pixels = one.pictures()
         right = one.named(one.scores(pixels.permute(0, 3, 1, 2) / 255))
-        mistakes, told = _wrong_names(one, other, pixels), (one.mean, one.std)
-        result = call(answer, network, pixels, *told, list(one.names))
-        result = _as_names(result, len(pixels))
+        mistakes = _wrong_names(one, other, pixels)
+        result, in_training = _ask(answer, one, pixels)
         agree = sum(a == b for a, b in zip(result, right, strict=True))
         hint = f"{agree} of {len(right)} names are right. In this order: / 255, colours to "
         hint += "the front, minus mean, over std, eval(), argmax, names."
-        if network[0].training and network[1].num_batches_tracked:  # it has counted
+        if in_training:
             hint = "The network was still in training mode: batch norm mixes the pictures "
             hint += "of a batch, and dropout changes every answer. Call model.eval() first."
         compare(result, right, mistakes, hint)
-        single = call(answer, one.network(), pixels[:1], *told, list(one.names))
-        compare(_as_names(single, 1), right[:1], {}, "A single picture gets another name.")
+        single, _ = _ask(answer, one, pixels[:1])
+        compare(
+            single, right[:1], {}, "A single picture gets another name than in a batch."
+        )
     return "Its own statistics, its own names in its own order, in evaluation mode."
+
+
+def _ask(answer, one: Colleague, pixels: Tensor) -> tuple[list[str], bool]:
+    """The names that are given, and whether the network was asked in training mode."""
+    counted = []  # by batch norm, in that mode alone
+    result = call(
+        answer,
+        one.network(),
+        pixels,
+        one.mean,
+        one.std,
+        list(one.names),
+        after=lambda network, *_: counted.append(network[1].num_batches_tracked.item()),
+    )
+    return _as_names(result, len(pixels)), counted[0] > 0
 
 
 def _wrong_names(one: Colleague, other: Colleague, pixels: Tensor) -> dict[str, list[str]]:
@@ -197,8 +209,8 @@ def _wrong_names(one: Colleague, other: Colleague, pixels: Tensor) -> dict[str, 
     }
     names = {sentence: one.named(values) for sentence, values in wrong.items()}
     return names | {
-        "The names are in alphabetical order, not in the network's: use `names`.": one.named(
-            scores, sorted(one.names)
+        "The names are in alphabetical order, not in the network's: use `names`.": (
+            one.named(scores, sorted(one.names))
         ),
         "You use fixed names; use `names`, those of the network.": one.named(
             scores, (*other.names, *one.names)
@@ -243,7 +255,10 @@ class _Watch:
 
     def __init__(self, folder: Path, power_fails: bool = False):
         self.folder, self.power_fails = folder, power_fails
-        self.there, self.fault = set(os.listdir(folder)), ""
+        self.there, self.fault = self._names(), ""
+
+    def _names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
 
     def __enter__(self) -> "_Watch":
         self.before = sys.getprofile(), threading.getprofile()
@@ -256,7 +271,7 @@ class _Watch:
         threading.setprofile(self.before[1])
 
     def __call__(self, _frame, event: str, function) -> None:
-        there = set(os.listdir(self.folder))
+        there = self._names()
         new, self.there = there - self.there, self.there | there
         renamed = event == "c_return" and getattr(function, "__name__", "") in RENAMES
         for name in new & {*FILES}:
