@@ -32,7 +32,7 @@ def _toy(planted: Planted, knows: Callable[[PictureRecipe], bool]) -> Tensor:
     return torch.tensor([r.animal if knows(r) else r.ground for r in planted.recipes])
 
 
-CLASSIFIED = ((toy_classifier, 41, 3), (other_classifier, 30, 4))  # pictures, seed
+CLASSIFIED = ((toy_classifier, 41, 3), (other_classifier, 33, 0))  # pictures, seed
 
 
 @exercise("Exercise 1")

@@ -128,9 +128,9 @@ COLLEAGUES = (
     Colleague(
         mean=(0.60, 0.50, 0.35),
         std=(0.25, 0.12, 0.18),
-        names=("swan", "heron", "tern", "rook", "swift", "gull"),
+        names=("swan", "heron", "tern", "rook"),
         size=(36, 7, 10),
-        seed=158,
+        seed=0,
     ),
 )
 
@@ -233,6 +233,7 @@ def _as_names(result, count: int) -> list[str]:
 # -- exercise 3 ------------------------------------------------------------------------
 
 FILES = tuple(f"{word}.map" for word in ("ash", "beech", "cedar", "elm", "fir", "oak"))
+HALF = 500  # bytes
 RENAMES = ("rename", "replace", "link")  # how a whole file can come under its name
 
 
@@ -253,18 +254,17 @@ class _Watch:
     program stops as soon as there is a draft, half of which reaches the disk.
     """
 
-    def __init__(self, folder: Path, power_fails: bool = False):
+    def __init__(self, folder: Path, power_fails: bool):
         self.folder, self.power_fails = folder, power_fails
-        self.there, self.fault = self._names(), ""
+        self.there, self.fault, self.stopped = self._names(), "", False
 
     def _names(self) -> set[str]:
         return {path.name for path in self.folder.iterdir()}
 
-    def __enter__(self) -> "_Watch":
+    def __enter__(self) -> None:
         self.before = sys.getprofile(), threading.getprofile()
         threading.setprofile(self)
         sys.setprofile(self)
-        return self
 
     def __exit__(self, *error) -> None:
         sys.setprofile(self.before[0])
@@ -275,31 +275,45 @@ class _Watch:
         new, self.there = there - self.there, self.there | there
         renamed = event == "c_return" and getattr(function, "__name__", "") in RENAMES
         for name in new & {*FILES}:
-            if not renamed:
-                self.fault = f"The power failed while {name} was written, and half of it "
-                self.fault += "passes for a whole file. Write it under another name, close "
-                self.fault += "it, then rename it: draft.replace(folder / name)."
-            elif (self.folder / name).read_bytes() != contents(name):
-                self.fault = f"{name} gets its name before all of it is in the file: "
-                self.fault += "close the draft first, and write a draft that is left over "
-                self.fault += "from a stop anew."
-        if self.fault:
-            raise _Stop
-        if self.power_fails and (drafts := new - {*FILES}):
-            self.power_fails = False
+            self.fault = self.fault or self._fault(name, renamed)
+        if drafts := (new - {*FILES} if self.power_fails and not self.stopped else ()):
             for draft in drafts:
                 with suppress(OSError):
-                    (self.folder / draft).write_bytes(contents(FILES[0])[:500])
-            raise _Stop
+                    (self.folder / draft).write_bytes(contents(FILES[0])[:HALF])
+        if drafts or self.fault:
+            self.stop()
+
+    def _fault(self, name: str, renamed: bool) -> str:
+        """What is wrong with a file that is new under its name, or nothing."""
+        found, whole = (self.folder / name).read_bytes(), contents(name)
+        if not renamed:
+            text = (
+                f"The power failed while {name} was written, and half of it passes for a "
+            )
+            text += "whole file. Write it under another name, close it, then rename it: "
+            return f"{text}draft.replace(folder / name)."
+        if found != whole and (whole.startswith(found) or found.endswith(whole)):
+            text = (
+                f"{name} gets its name, and does not hold what it should: close the draft "
+            )
+            return f"{text}first, and write one that is left over from a stop anew."
+        return ""
+
+    def stop(self) -> None:
+        self.stopped = True
+        raise _Stop
 
 
 def _run(answer, folder: Path, stop_at: str = "", power_fails: bool = False) -> tuple:
     """What the answer returns (`_Stop` if it was stopped), and the names it has made."""
     made, watch = [], _Watch(folder, power_fails)
+    goes_on = []
 
     def make(name: str) -> bytes:
+        if watch.stopped:
+            goes_on.append(name)
         if name == stop_at:
-            raise _Stop
+            watch.stop()
         made.append(name)
         return contents(name)
 
@@ -311,6 +325,8 @@ def _run(answer, folder: Path, stop_at: str = "", power_fails: bool = False) -> 
     result = call(watched if callable(answer) else answer, list(FILES), folder, make)
     if watch.fault:
         raise Wrong(watch.fault)
+    if goes_on:
+        raise Wrong("Your function catches the interrupt and goes on. Let it through.")
     return result, made
 
 
@@ -322,7 +338,7 @@ def resume(answer) -> str:
     """
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         folder = Path(one)
-        _check_going_on(_run(answer, folder, power_fails=True)[1][1:])
+        _run(answer, folder, power_fails=True)
         there = [name for name in FILES if (folder / name).exists()]
         with about("Run again after a power failure"):
             result, made = _run(answer, folder)
@@ -331,8 +347,7 @@ def resume(answer) -> str:
         folder, there = Path(two), [FILES[1], FILES[3]]
         for name in there:
             (folder / name).write_bytes(contents(name))
-        made = _run(answer, folder, stop_at=FILES[4])[1]
-        _check_going_on({FILES[5]} & {*made})
+        _, made = _run(answer, folder, stop_at=FILES[4])
         _check_made(folder, made, there, FILES[:4])
         result, made = _run(answer, folder)
         _check_made(folder, made, FILES[:4], FILES)
@@ -340,11 +355,6 @@ def resume(answer) -> str:
             raise Wrong(f"A file is left over in the folder: {extra.pop()}.")
         _check_count(result, 2)
     return "Stopped and resumed: nothing missing, nothing half, nothing twice."
-
-
-def _check_going_on(made_after_the_stop) -> None:
-    if made_after_the_stop:
-        raise Wrong("Your function catches the interrupt and goes on. Let it through.")
 
 
 def _check_count(result, missing: int) -> None:
