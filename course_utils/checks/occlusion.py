@@ -48,6 +48,7 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
         "You fill with 0.5. On a normalised picture the mean is 0.": drop(hidden(0.5)),
         "You fill with 1. On a normalised picture the mean is 0.": drop(hidden(1.0)),
         "You fill with white; fill with the mean colour, 0.": drop(hidden(WHITE)),
+        "You fill with the picture's own mean; fill with 0.": drop(hidden(image.mean())),
         "Rows and columns are swapped: top counts rows.": drop(hidden(top=left, left=top)),
         "That is the drop in probability; take the score before softmax.": of_softmax,
         "You use the top class whatever `target` is.": drop(hidden(), of=best),

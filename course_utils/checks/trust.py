@@ -159,8 +159,8 @@ def weigh_channels(answer) -> str:
         a = a.relu()
         right, mistakes = _weighed(a, gradient)
         result = as_tensor(call(answer, a, gradient))
-        if tuple(getattr(result, "shape", ())) in ((rows, columns), (1, 1, rows, columns)):
-            result = result.reshape(1, rows, columns)
+        if isinstance(result, Tensor) and result.numel() == rows * columns:
+            result = result.reshape(1, rows, columns)  # with or without axes of length 1
         otherwise = "Take one weight per channel, the weighted sum, then max(0, …)."
         compare_tensor(result, right, mistakes, otherwise)
     return "One weight per channel, a sum, and nothing below zero."

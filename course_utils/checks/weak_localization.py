@@ -33,7 +33,7 @@ def cheapest_cost(evidence=EVIDENCE, link: float = 1) -> float:
 def cut_by_hand(answer) -> str:
     """Check `answer()`: the cheapest labelling of `TASK`, a 3×3 table of 0 and 1."""
     expected = "a 3×3 list of 0 and 1, three rows of three"
-    labels = read(call(answer), lambda table: np.asarray(table, dtype=float), expected)
+    labels = read(call(answer), lambda table: np.array(each(each(_label))(table)), expected)
     if labels.shape != (3, 3) or not np.isin(labels, (0, 1)).all():
         raise Wrong(f"Expected {expected}.")
     cost, best = cut_cost(labels, TASK), cheapest_cost(TASK)
@@ -46,6 +46,10 @@ def cut_by_hand(answer) -> str:
     if labels.min() == labels.max():
         raise Wrong(f"No link is cut, but much evidence is ignored: this costs {cost:g}.")
     raise Wrong(f"This costs {cost:g}, and there is a cheaper labelling.")
+
+
+def _label(value) -> float:
+    return number(int(value) if isinstance(value, bool) else value)
 
 
 @exercise("Exercise 2")

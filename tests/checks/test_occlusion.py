@@ -93,6 +93,7 @@ MISTAKES = {
         "You fill with 0.5": drop(fill=0.5),
         "You fill with 1.": drop(fill=1.0),
         "You fill with white": drop(fill=check.WHITE),
+        "the picture's own mean": lambda m, x, *a: drop(fill=x.mean())(m, x, *a),
         "drop in probability": drop(read=lambda s: s.softmax(1)),
         "Rows and columns are swapped": drop(swap=True),
         "score with the window hidden": without_the_clean_score,

@@ -79,6 +79,8 @@ WRONG_CUTS = {
     "a cheaper labelling": lambda: [[0, 0, 0], [1, 0, 1], [1, 1, 0]],
     "three rows of three": lambda: [[1, 0], [0, 1]],
     "got 'abc'": lambda: "abc",
+    "got [['1', '0', '0']": lambda: [[str(label) for label in row] for row in BEST],
+    "Expected a 3×3 list of 0 and 1": lambda: [[1, 0, 0], [0.9, 1, 1], [1, 1, 1]],
 }
 WRONG_OVERLAPS = {
     "limit each to 0": no_clamp,
@@ -151,6 +153,7 @@ def by_counting(a, b):
     ("exercise", "answer"),
     [
         (check.cut_by_hand, lambda: tuple(map(tuple, BEST))),
+        (check.cut_by_hand, lambda: [[bool(label) for label in row] for row in BEST]),
         (check.cut_by_hand, lambda: torch.tensor(BEST)),
         (check.cut_by_hand, lambda: np.array(BEST, dtype=bool)),
         (check.box_overlap, by_counting),
