@@ -1,10 +1,26 @@
 """Tests that the checks of each lesson must pass, made for a module by `make_tests`."""
 
+import inspect
+import pkgutil
 from collections.abc import Callable
+from importlib import import_module
 
 import pytest
 
+from course_utils import checks
 from course_utils.checks.base import NOT_TRIED, PASSED, WRONG, Verdict
+
+
+def all_exercises() -> dict[str, Callable]:
+    """The check of every exercise of the course, by module and name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(checks.__path__))
+    modules = [import_module(f"{checks.__name__}.{name}") for name in names]
+    return {
+        f"{module.__name__.rpartition('.')[2]}.{name}": check
+        for module in modules
+        for name, check in vars(module).items()
+        if hasattr(check, "exercise") and inspect.getmodule(check) is module
+    }
 
 
 def make_tests(right: dict[Callable, Callable], mistakes: dict[Callable, dict]) -> tuple:
@@ -38,6 +54,20 @@ def make_tests(right: dict[Callable, Callable], mistakes: dict[Callable, dict]) 
         assert sentence in verdict.message
 
     return passes, is_not_tried, gets_its_sentence
+
+
+def make_right_tests(answers: dict[Callable, dict[str, Callable]]) -> Callable:
+    """A test that each of several right answers passes: check → words → answer."""
+    pairs = [(check, words) for check in answers for words in answers[check]]
+
+    @pytest.mark.parametrize(
+        ("exercise", "words"), pairs, ids=lambda value: getattr(value, "__name__", value)
+    )
+    def passes_too(exercise, words):
+        verdict = judge(exercise, answers[exercise][words])
+        assert verdict.state == PASSED, verdict
+
+    return passes_too
 
 
 def judge(exercise: Callable, answers) -> Verdict:

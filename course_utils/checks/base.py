@@ -10,7 +10,8 @@ gives a `Verdict` in one sentence, and leaves the process as it was (see `guard`
   ``intact=True`` refuses changed tensors, lists, weights, modes, hooks, modules, and
   PyTorch's own functions left replaced. An iterator comes back as a list, at most `MOST`.
 - `check_tensor`, `read` (bounded for any iterable), `compare`, `compare_tensor`, `close`
-  judge the result. The sentence of `compare` where no known mistake fits is a `Vague`.
+  judge the result; `as_tensor` admits arrays and lists where a tensor is wanted. The
+  sentence of `compare` where no known mistake fits is a `Vague`.
 - ``with each_argument(answer, case, target=4, rate=0.1):`` around call and comparison,
   where `case` is the dict of arguments by name: if they end in a `Vague`, looks whether
   one of the named arguments makes no difference to the answer, and says that instead.
@@ -31,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from .._machinery.arguments import described
-from .guard import OutOfTime, OwnInterrupt, guarded, usual_state
+from .guard import OutOfTime, OwnInterrupt, guarded, hand_over, usual_state
 from .hints import first_line, hint, notebook_variables, own_line, raised_by_itself
 
 LIMIT = 4.0  # seconds for all that a check does
@@ -109,8 +110,8 @@ def _judged(check: Callable, answers: tuple) -> tuple[str, str]:
     except OutOfTime as error:
         line = own_line(error)
         where = f" It was at `{line}`." if line else ""
-        words = f"Your function does not come to an end within {LIMIT:g} seconds: is there "
-        return WRONG, f"{words}a loop without end?{where}"
+        words = f"Your function does not come to an end within {LIMIT:g} seconds"
+        return WRONG, f"{words}: is there a loop without end?{where}"
     except KeyboardInterrupt:  # somebody has pressed Ctrl-C
         raise
     except OwnInterrupt as error:
@@ -173,7 +174,7 @@ def call(answer: Callable, *arguments, intact: bool = False, after: Callable | N
 
 def _result(answer: Callable, copies: tuple):
     try:
-        result = answer(*copies)
+        result = hand_over(answer, copies)
         if inspect.iscoroutine(result):
             result.close()
             raise Wrong(
@@ -276,16 +277,33 @@ def check_tensor(result, shape: tuple[int, ...], known: Mapping | None = None) -
     """`result`, a tensor of `shape`; `known`: another shape → the sentence about it."""
     if isinstance(result, tuple) and hasattr(result, "values"):
         raise Wrong("`max(dim=…)` gives indices as well: take `.values`, or use `amax`.")
+    if isinstance(result, (list, tuple)) and all(isinstance(r, Tensor) for r in result):
+        raise Wrong("Expected a tensor, got a list of them: torch.stack makes it one.")
     if not isinstance(result, Tensor):
         raise Wrong(f"Expected a tensor, got {described(result)}.")
     came, shape = tuple(result.shape), tuple(shape)
     if came != shape:
         if known and came in known:
             raise Wrong(known[came])
-        raise Vague(f"The shape should be {shape}; yours is {came}.")
+        raise Wrong(f"The shape should be {shape}; yours is {came}.")
     if not torch.isfinite(result).all():
         raise Wrong("Your tensor holds NaN or infinite values.")
     return result.detach()
+
+
+def as_tensor(result):
+    """An array, or a list of numbers, rows or tensors, as a tensor; others stay.
+
+    For answers whose values alone count, not the graph behind them.
+    """
+    with suppress(TypeError, ValueError, RuntimeError):
+        if isinstance(result, (list, tuple)):
+            result = np.array(
+                [np.asarray(r.detach()) if isinstance(r, Tensor) else r for r in result]
+            )
+        if isinstance(result, np.ndarray):
+            return torch.from_numpy(result.astype(float))
+    return result
 
 
 def read(result, convert: Callable, expected: str):

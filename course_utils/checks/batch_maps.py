@@ -6,15 +6,15 @@ from torch.autograd.functional import jacobian
 
 from ..gradients import vanilla_saliency
 from . import vanilla_saliency as lesson_02
-from .base import call, compare_tensor, exercise
+from .base import Wrong, as_tensor, call, compare_tensor, each_argument, exercise
 from .toys import noise, picked, tiny_batch, tiny_network, wrong_goals
 
 
 @exercise("Exercise 1")
 def class_scores(answer) -> str:
     """Check `answer(scores, labels)`: from (N, C) and (N,) to the (N,) class scores."""
-    for count in (4, 5, 1):
-        scores, labels = noise(count, 6, seed=count), tiny_batch(count)[1]
+    for count, classes in ((4, 6), (5, 9), (1, 7)):
+        scores, labels = noise(count, classes, seed=count), tiny_batch(count)[1]
         mistakes = wrong_goals(labels, lambda goal, scores=scores: goal(scores)) | {
             "That is the largest score of each row; pick that of `labels`.": scores.amax(1)
         }
@@ -23,58 +23,111 @@ def class_scores(answer) -> str:
             (count, count): "scores[:, labels] picks every label in every row; pick one.",
             (count, 1): "The result is a column, (N, 1); take it out, by [:, 0].",
         }
-        result, right = call(answer, scores, labels), picked(scores, labels)
+        case = {"scores": scores.requires_grad_(), "labels": labels}
         otherwise = "Row n should give scores[n, labels[n]]; try it on the 4×5 table."
-        compare_tensor(result, right, mistakes, otherwise, shapes)
-    return "It picks one score per row, for a batch of any size."
+        with each_argument(answer, case, labels=(labels + 1) % classes):
+            result = call(answer, *case.values(), intact=True)
+            compare_tensor(result, picked(scores, labels), mistakes, otherwise, shapes)
+        if not result.requires_grad:
+            raise Wrong(
+                "The numbers are right, but they are cut off the graph: torch.tensor(…), "
+                "item() and detach() copy them, and backward() cannot get through. Use "
+                "gather, indexing or torch.stack."
+            )
+    return "It picks one score per row, for a batch of any size, and keeps the graph."
+
+
+CASES = ((5, (8, 8)), (4, (7, 10)), (1, (9, 6)))  # how many pictures, and their size
 
 
 @exercise("Exercise 2")
 def saliency_maps(answer) -> str:
     """Check `answer(model, images, labels)`: the (N, H, W) maps of a batch."""
-    model = tiny_network()
-    for count in (5, 4, 1):  # not 3: pictures and colours could be confused unnoticed
-        images, labels = tiny_batch(count)
+    for seed, (count, size) in enumerate(CASES):  # not 3: that is the number of colours
+        asked, model = [], tiny_network(seed)
+        images, labels = tiny_batch(count, size=size)
+        case = {"model": model, "images": images, "labels": labels}
+        right, mistakes = _maps(**case)
         shapes = {
-            (count, 3, 8, 8): lesson_02.COLOURS_APART,
-            **dict.fromkeys([(3, 8, 8), (count, 3, 8)], lesson_02.WRONG_AXIS),
-            (8, 8): "The batch axis is missing: squeeze() drops it in a batch of one.",
+            (count, 3, *size): lesson_02.COLOURS_APART,
+            (3, *size): lesson_02.WRONG_AXIS,
+            **dict.fromkeys([(count, 3, n) for n in size], lesson_02.WRONG_AXIS),
+            size: "The batch axis is missing: squeeze() drops it in a batch of one.",
         }
-        result = call(answer, model, images, labels, intact=True)
-        right, top = (vanilla_saliency(model, images, y) for y in (labels, None))
-        mistakes = lesson_02.map_mistakes(model, images, labels) | {
-            "N times too small: mean() of the scores instead of sum().": right / count,
-            "You explain the top class; the labels ask for another one.": top,
-        }
-        compare_tensor(result, right, mistakes, lesson_02.OTHER_VALUES, shapes)
+        others = {"labels": (labels + 1) % 6, "images": images.flip(-1)}
+        with each_argument(answer, case, **others):
+            with model.register_forward_hook(lambda *_, asked=asked: asked.append(1)):
+                result = call(answer, *case.values(), intact=True)
+            compare_tensor(result, right, mistakes, lesson_02.OTHER_VALUES, shapes)
+        if count == CASES[0][0]:
+            often = len(asked)
     lesson_02.check_repeats(answer, model, *tiny_batch(2))
+    if often > 1:
+        return (
+            f"Right; but it asks the network {often} times for {CASES[0][0]} pictures. One "
+            "pass is enough: differentiate the sum of the scores."
+        )
     return "Right for batches of 1, 4 and 5, and a second call gives what the first did."
+
+
+def _maps(model, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right maps, and sentence → wrong ones."""
+    right, top, every = (
+        vanilla_saliency(model, images, goal)
+        for goal in (labels, None, lambda scores: scores[:, labels].sum(1))
+    )
+    first = vanilla_saliency(model, images, labels[:1].expand_as(labels))
+    return right, lesson_02.map_mistakes(model, images, labels) | {
+        "N times too small: mean() of the scores instead of sum().": right / len(labels),
+        "You explain the top class; the labels ask for another one.": top,
+        "scores[:, labels] picks every label in every row: pick one for each, by "
+        "gather.": every,
+        "All maps are for the first label; each picture has its own.": first,
+    }
 
 
 @exercise("Exercise 3")
 def dependence(answer) -> str:
     """Check `answer(model, images, labels)`: the (N, N) table of who depends on whom."""
-    model = tiny_network()
-    model[5].p = 0.0  # without dropout only batch norm can mix the pictures
-    images, labels = tiny_batch(4)
-    for training in (False, True):
-        model.train(training)
-        result = call(answer, model, images, labels, intact=True)
-        slopes = _slopes(model, images, labels)
-        alone = [_largest(_slopes(model, images[[n]], labels[[n]]).abs()) for n in range(4)]
-        piled, of_sum = slopes.cumsum(0), slopes.sum(0).expand_as(slopes)
-        right, piled, of_sum = (_largest(s.abs()) for s in (slopes, piled, of_sum))
-        mistakes = {
-            "All rows are the same: differentiate each score, not their sum.": of_sum,
-            "Each row holds the rows above it: .grad adds up; use autograd.grad.": piled,
-            "Rows and columns are swapped: row n is score n, not picture n.": right.T,
-            "No absolute value: take abs() before the maximum.": _largest(slopes),
-            "You send the pictures through one at a time: their effect on each other shows "
-            "only where all go through at once.": torch.block_diag(*alone),
-        }
+    cases = ((4, (8, 8), False), (4, (8, 8), True), (5, (7, 9), True))
+    for seed, (count, size, training) in enumerate(cases):
+        model = tiny_network(seed).train(training)
+        model[5].p = 0.0  # without dropout only batch norm can mix the pictures
+        images, labels = tiny_batch(count, size=size)
+        case = {"model": model, "images": images, "labels": labels}
+        right, mistakes = _tables(**case)
         otherwise = "Each entry (n, m) is the largest |slope| of score n over picture m."
-        compare_tensor(result, right, mistakes, otherwise)
+        others = {"labels": (labels + 1) % 6, "images": images.flip(-1)}
+        with each_argument(answer, case, **others):
+            result = as_tensor(call(answer, *case.values(), intact=True))
+            compare_tensor(result, right, mistakes, otherwise)
     return "Diagonal in evaluation mode, full where batch norm mixes the pictures."
+
+
+def _tables(model, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right table, and sentence → a wrong one."""
+    slopes, count = _slopes(model, images, labels), len(images)
+    alone = [_largest(_slopes(model, images[[n]], labels[[n]]).abs()) for n in range(count)]
+    top = _slopes(model, images, model(images).argmax(1))
+    right = _largest(slopes.abs())
+    return right, {
+        "All rows are the same: differentiate each score, not their sum.": _largest(
+            slopes.sum(0).expand_as(slopes).abs()
+        ),
+        "Each row holds the rows above it: .grad adds up; use autograd.grad.": _largest(
+            slopes.cumsum(0).abs()
+        ),
+        "Rows and columns are swapped: row n is score n, not picture n.": right.T,
+        "No absolute value: take abs() before the maximum.": _largest(slopes),
+        "You take the top class of each picture; take that of `labels`.": _largest(
+            top.abs()
+        ),
+        "That is the mean of the slopes; take the largest.": slopes.abs().mean(
+            (-3, -2, -1)
+        ),
+        "You send the pictures through one at a time: their effect on each other shows "
+        "only where all go through at once.": torch.block_diag(*alone),
+    }
 
 
 def _slopes(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .hints import is_own
+
 # -- a time limit ----------------------------------------------------------------------
 
 AGAIN = 0.05  # seconds until an answer that caught `OutOfTime` gets it once more
@@ -32,22 +34,42 @@ class OutOfTime(BaseException):  # noqa: N818 - nor an `Exception`: answers catc
     """Raised inside an answer that is still running at the end of its time."""
 
 
+def hand_over(answer: Callable, arguments: tuple):
+    """Call the learner's function: from here on it is the learner's time."""
+    return answer(*arguments)
+
+
+def _in_answer(frame) -> bool:
+    """Whether the learner's code is at work: not the check itself, nor an import.
+
+    To stop those would judge a slow machine, and leave modules half loaded.
+    """
+    found = False
+    while frame and frame.f_globals.get("__name__") != f"{__package__}.base":
+        name = frame.f_code.co_filename
+        if name.startswith("<frozen importlib"):
+            return False
+        found = found or frame.f_code is hand_over.__code__ or is_own(name)
+        frame = frame.f_back
+    return found
+
+
 class _Watch:
-    """Who is waiting: the answer's end, and whether Ctrl-C has been pressed meanwhile."""
+    """How often the alarm has rung, and whether somebody has pressed Ctrl-C."""
 
     def __init__(self):
         self.done = self.interrupted = False
         self.fired, self.hurry = 0, lambda: None
 
     def ring(self, _signal, frame) -> None:
-        """The alarm: raise in whatever runs, unless that is this file, tidying up."""
-        if self.done or frame.f_globals is globals():
+        """The alarm: raise in the learner's code."""
+        if self.done or not _in_answer(frame):
             return
         self.fired += 1
-        if self.fired > 1:  # a bare `except:` has caught it: raise at a later line, too
-            trace = self._tracer(self.fired)
+        if self.fired > 1:  # a bare `except:` has caught it: raise at a later line
+            trace = self._tracer(self.fired % 8)  # another line each time
             sys.settrace(trace)
-            while frame and frame.f_globals.get("__package__") != __package__:
+            while frame and is_own(frame.f_code.co_filename):
                 frame.f_trace, frame = trace, frame.f_back
         raise OutOfTime
 
@@ -55,7 +77,7 @@ class _Watch:
         def trace(frame, event, _value):
             nonlocal lines
             lines -= event == "line"
-            if lines <= 0 and not self.done and frame.f_globals is not globals():
+            if lines <= 0 and not self.done and is_own(frame.f_code.co_filename):
                 raise OutOfTime
             return trace
 
@@ -139,7 +161,8 @@ def _by_thread(watch: _Watch, seconds: float) -> Iterator[None]:
     def wait() -> None:
         pause = seconds
         while not ended.wait(pause):
-            throw(thread, ctypes.py_object(OutOfTime))
+            if _in_answer(sys._current_frames().get(thread.value)):
+                throw(thread, ctypes.py_object(OutOfTime))
             pause = AGAIN
 
     waiting = threading.Thread(target=wait, daemon=True)

@@ -46,6 +46,10 @@ _HINTS = {
     "unless this very tensor called requires_grad_(): [None], .clone() and slices make "
     "another one, so take them first. A function without `return` gives None, too.",
     # shapes and indices
+    r"indexing tensors could not be broadcast": "The index tensors differ in length: "
+    "torch.arange(len(labels)) fits any batch.",
+    r"must match exactly|same length|equal length": "The two hold different numbers of "
+    "values: take sizes from their .shape.",
     r"size of tensor a|could not be broadcast|shape mismatch|not broadcastable": "The "
     "shapes do not fit together: they are compared from the last axis on, so three numbers "
     "for the colours need .view(3, 1, 1).",
@@ -88,7 +92,7 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _LIBRARY = sysconfig.get_path("stdlib")
 
 
-def _is_own(filename: str) -> bool:
+def is_own(filename: str) -> bool:
     """Whether the code is the learner's: not PyTorch's, Python's or the course's."""
     libraries = filename.startswith((_PACKAGE, _LIBRARY, "<frozen", "<__array"))
     return not libraries and "site-packages" not in filename
@@ -99,7 +103,7 @@ def own_line(error: BaseException) -> str:
     line = ""
     for frame, number in traceback.walk_tb(error.__traceback__):
         name = frame.f_code.co_filename
-        if _is_own(name):
+        if is_own(name):
             line = linecache.getline(name, number, frame.f_globals).strip()
     return line
 
@@ -107,7 +111,7 @@ def own_line(error: BaseException) -> str:
 def raised_by_itself(error: BaseException) -> bool:
     """Whether the learner's own code raises `error`, not something that it calls."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return _is_own(frame.f_code.co_filename)
+    return is_own(frame.f_code.co_filename)
 
 
 def first_line(error: BaseException) -> str:

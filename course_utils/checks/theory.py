@@ -5,18 +5,15 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from .base import call, compare_tensor, exercise, read
+from .base import as_tensor, call, compare_tensor, each_argument, exercise
 from .toys import noise
 
 
 @exercise("Exercise 1")
 def contrast(answer) -> str:
     """Check `answer(plane, centre, surround)`: |fine blur − coarse blur| of (H, W)."""
-    for shape, centre, surround in (((20, 28), 1.0, 4.0), ((24, 24), 2.0, 5.0)):
+    for shape, centre, surround in (((20, 28), 1.0, 4.0), ((24, 21), 2.0, 5.0)):
         plane = np.random.default_rng(shape[1]).uniform(0.2, 1.0, shape)
-        result = call(answer, plane, centre, surround)
-        if isinstance(result, np.ndarray):
-            result = read(result, lambda a: torch.from_numpy(a.astype(float)), "numbers")
         fine, coarse = (gaussian_filter(plane, sigma) for sigma in (centre, surround))
         mistakes = {
             "The sign is still there: a dark spot counts too. Take abs().": fine - coarse,
@@ -28,67 +25,121 @@ def contrast(answer) -> str:
             "times.": abs(fine - gaussian_filter(fine, surround)),
             "You subtract the widths, which leaves one blur; subtract two "
             "blurs.": gaussian_filter(plane, surround - centre),
+            "You keep what is positive; a dark spot counts too. Take abs().": np.clip(
+                fine - coarse, 0, None
+            ),
         }
         otherwise = "The values are not right: subtract two blurs of the plane, take abs()."
-        compare_tensor(result, abs(fine - coarse), mistakes, otherwise)
+        case = {"plane": plane, "centre": centre, "surround": surround}
+        with each_argument(answer, case, centre=1.5, surround=7.0):
+            result = as_tensor(call(answer, *case.values()))
+            compare_tensor(result, abs(fine - coarse), mistakes, otherwise)
     return "Centre against surround, and a dark item counts as much as a bright one."
 
 
 def bumpy_score(image: Tensor) -> Tensor:
-    """A smooth score of (3, 4, 5) that depends on every value, also on pairs of them."""
+    """A smooth score of an image that depends on every value, also on pairs of them."""
     weights = torch.linspace(-1, 1, image.numel(), dtype=image.dtype).view_as(image)
     return (weights * image).sum() + (image**3).sum() + (weights * image).sum() ** 2
+
+
+def wavy_score(image: Tensor) -> Tensor:
+    """Another one."""
+    return (3 * image).sin().sum() + image.square().sum() ** 2
 
 
 @exercise("Exercise 2")
 def numerical_gradient(answer) -> str:
     """Check `answer(score, image, step)`: the gradient (C, H, W) by central differences."""
-    image = noise(3, 4, 5, seed=1).double()
-    one = "Each colour has a slope of its own: go through all of (3, H, W)."
-    for step in (0.1, 0.02):
-        result = call(answer, bumpy_score, image, step, intact=True)
-        steps = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, 3, 4, 5)
-        steps = steps, -steps, steps.cumsum(0), -steps.cumsum(0)  # last two: not put back
-        scores, middle = torch.vmap(bumpy_score), bumpy_score(image)
-        up, down, high, low = (scores(image + s).view_as(image) for s in steps)
-        right, piled = (up - down) / (2 * step), (high - low) / (2 * step)
-        forward, backward = (up - middle) / step, (middle - down) / step
-        mistakes = {
-            "Twice too large: the two pictures are 2 · step apart.": 2 * right,
-            "Not divided by the distance of the pictures, 2 · step.": up - down,
-            "That is the forward difference: its error falls only with the step.": forward,
-            "That is the backward difference; take one step to each side.": backward,
-            "The sign is flipped: take score(+step) minus score(−step).": -right,
-            "You take the absolute value; the gradient has a sign.": right.abs(),
-            "Steps pile up: put each value back before you change the next one.": piled,
-        }
+    sizes = ((3, 4, 5), bumpy_score, 0.1), ((3, 4, 5), wavy_score, 0.02)
+    for size, score, step in (*sizes, ((1, 6, 2), bumpy_score, 0.3)):
+        case = {"score": score, "image": noise(*size, seed=1).double(), "step": step}
+        right, mistakes = _differences(**case)
+        shapes = dict.fromkeys(
+            [size[1:], (1, *size[1:])],
+            "Each colour has a slope of its own: go through all of (3, H, W).",
+        )
         otherwise = "The shape is right, not (score(+step) − score(−step)) / (2 · step)."
-        shapes = dict.fromkeys([(4, 5), (1, 4, 5)], one)
-        compare_tensor(result, right, mistakes, otherwise, shapes)
+        other = wavy_score if score is bumpy_score else bumpy_score
+        with each_argument(answer, case, step=0.5, score=other):
+            result = as_tensor(call(answer, *case.values(), intact=True))
+            compare_tensor(result, right, mistakes, otherwise, shapes)
     return "It needs no graph and no backward(): you can check any score with it."
+
+
+def _differences(score, image: Tensor, step: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right gradient, and sentence → a wrong one."""
+    steps = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape)
+    steps = steps, -steps, steps.cumsum(0), -steps.cumsum(0)  # last two: not put back
+    up, down, high, low = (
+        torch.stack([score(picture) for picture in image + s]).view_as(image) for s in steps
+    )
+    middle = score(image)
+    pixels = image.clone().requires_grad_()
+    (exact,) = torch.autograd.grad(score(pixels), pixels)
+    right = (up - down) / (2 * step)
+    return right, {
+        "Twice too large: the two pictures are 2 · step apart.": 2 * right,
+        "Not divided by the distance of the pictures, 2 · step.": up - down,
+        "`/ 2 * step` divides by 2 and multiplies by step; use brackets, / (2 * step).": (
+            up - down
+        )
+        / 2
+        * step,
+        "Halved only: divide by the distance of the pictures, 2 · step.": (up - down) / 2,
+        "That is the forward difference: its error falls only with the step.": (up - middle)
+        / step,
+        "That is the backward difference; take one step to each side.": (middle - down)
+        / step,
+        "The sign is flipped: take score(+step) minus score(−step).": -right,
+        "You take the absolute value; the gradient has a sign.": right.abs(),
+        "Steps pile up: put each value back before you change the next one.": (high - low)
+        / (2 * step),
+        "All differences are zero. If up and down are one and the same tensor, each step "
+        "is undone: take image.clone() for each.": torch.zeros_like(image),
+        "That is the exact gradient, from backward(); take differences.": exact,
+    }
 
 
 @exercise("Exercise 3")
 def probability_slopes(answer) -> str:
     """Check `answer(slopes, scores, target)`: from (K, H, W) to a probability's (H, W)."""
-    for count, target in ((4, 2), (6, 0)):
-        slopes, scores = noise(count, 5, 7, seed=count), 1.5 * noise(count, seed=count + 1)
-        p = scores.softmax(0)
-        own, mean, p_own = slopes[target], torch.tensordot(p, slopes, dims=1), p[target]
-        right, scaled = p_own * (own - mean), p_own * own
-        mistakes = {
-            "Those are slopes of the score; the probability changes with every score.": own,
-            "That is p times its own slopes; other classes have an effect too.": scaled,
-            "p (1 − p) is for its own score; the others change too.": (1 - p_own) * scaled,
-            "That is the slope of log p; multiply it by p.": own - mean,
-            "The other classes have the wrong sign: subtract them.": p_own * (own + mean),
-            "Weigh the classes by their p, not 1 / C.": p_own * (own - slopes.mean(0)),
-            "Your sum leaves k = c out; k = c belongs to it.": right + p_own * scaled,
-            "The sign is gone: a slope of −0.18 stays −0.18.": right.abs(),
-            "Your sum is not weighted by probabilities.": p_own * (own - slopes.sum(0)),
+    for count, target, size in ((4, 2, (5, 7)), (6, 0, (5, 7)), (3, 1, (6, 3))):
+        slopes, scores = noise(count, *size, seed=count), 1.5 * noise(count, seed=count + 1)
+        case = {"slopes": slopes, "scores": scores, "target": target}
+        right, mistakes = _probability_slopes(**case)
+        shapes = {
+            (count, *size): "One class is enough: pick `target`; it is (H, W).",
+            (count,): "You add up over the pixels too: sum over the classes alone, sum(0).",
         }
-        shapes = {(count, 5, 7): "One class is enough: pick `target`; it is (H, W)."}
         otherwise = "The shape is right, the values are not: p_c (g_c − Σ p_k g_k)."
-        result = call(answer, slopes, scores, target)
-        compare_tensor(result, right, mistakes, otherwise, shapes)
+        others = {"target": count - 1, "scores": scores.flip(0), "slopes": slopes.flip(0)}
+        with each_argument(answer, case, **others):
+            result = as_tensor(call(answer, *case.values()))
+            compare_tensor(result, right, mistakes, otherwise, shapes)
     return "Now you can say class by class what the softmax mixes in."
+
+
+def _probability_slopes(slopes, scores, target) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right slopes, and sentence → wrong ones."""
+    p = scores.softmax(0)
+    own, mean, p_own = slopes[target], torch.tensordot(p, slopes, dims=1), p[target]
+    by_scores = torch.tensordot(scores, slopes, dims=1)
+    right, scaled = p_own * (own - mean), p_own * own
+    return right, {
+        "Those are slopes of the score; the probability changes with every score.": own,
+        "That is p times its own slopes; other classes have an effect too.": scaled,
+        "p (1 − p) is for its own score; the others change too.": (1 - p_own) * scaled,
+        "That is the slope of log p; multiply it by p.": own - mean,
+        "The other classes have the wrong sign: subtract them.": p_own * (own + mean),
+        "Every class counts the same in your mean: weigh it by its p, not by 1 / K.": p_own
+        * (own - slopes.mean(0)),
+        "Your sum leaves the target out; it belongs to it.": right + p_own * scaled,
+        "The sign is gone: a slope of −0.18 stays −0.18.": right.abs(),
+        "Your sum is not weighted by probabilities.": p_own * (own - slopes.sum(0)),
+        "The weights are the scores: softmax first.": scores[target] * (own - by_scores),
+        "Your sum is weighted by the scores: softmax first.": p_own * (own - by_scores),
+        "That is the mean slope; the target's own, minus this, times p.": mean,
+        "You add up over the pixels too: sum over the classes alone, sum(0).": p_own
+        * (own - mean.sum()),
+    }

@@ -12,10 +12,10 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def tiny_batch(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Random pictures (count, 3, 8, 8) and their classes (count,), 0 to 5."""
+def tiny_batch(count: int, seed: int = 0, size=(8, 8)) -> tuple[Tensor, Tensor]:
+    """Random pictures (count, 3, *size) and their classes (count,), 0 to 5."""
     random = torch.Generator().manual_seed(seed + count)
-    images = torch.randn(count, 3, 8, 8, generator=random)
+    images = torch.randn(count, 3, *size, generator=random)
     return images, torch.randint(0, 6, (count,), generator=random)
 
 
@@ -34,6 +34,18 @@ def wrong_goals(labels: Tensor, result: Callable) -> dict:
         "You use the sum of all classes; pick the score of one.": lambda s: s.sum(1),
     }
     return {sentence: result(goal) for sentence, goal in goals.items()}
+
+
+def other_classes(model: nn.Module, images: Tensor, target: int, result: Callable) -> dict:
+    """Sentence → `result(c)`, for each class c of `model` that is not `target`."""
+    with torch.no_grad():
+        scores = model(images)
+    top = scores[0].argmax().item()
+    sentences = {
+        c: f"You use class {c} whatever `target` is." for c in range(scores.shape[1])
+    }
+    sentences[top] = f"That is for the top class, here {top}: take `target`."
+    return {text: result(c) for c, text in sentences.items() if c != target}
 
 
 def tiny_network(seed: int = 0) -> nn.Module:

@@ -6,35 +6,55 @@ from torch import Tensor, nn
 
 from ..gradients import input_gradient, vanilla_saliency
 from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .base import Wrong, about, call, check_tensor, close, compare, exercise, read
-from .toys import noise, tiny_batch, tiny_network, wrong_goals
+from .base import (
+    Wrong,
+    about,
+    call,
+    check_tensor,
+    close,
+    compare,
+    compare_tensor,
+    each_argument,
+    exercise,
+    read,
+)
+from .toys import noise, other_classes, tiny_network, wrong_goals
 
 MEAN, STD = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
 
-@exercise("Exercise 1")
+@exercise("Exercise 1", notebook=("mean", "std"))
 def normalisation(normalise, denormalise) -> str:
     """Check `normalise(pixels)`, from (H, W, 3) uint8 to (3, H, W), and its inverse."""
     random = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (4, 5, 3), generator=random, dtype=torch.uint8)
-    with about("normalise"):
-        tensor = _check_normalised(call(normalise, pixels), pixels)
-    with about("denormalise"):
-        _check_denormalised(call(denormalise, tensor), pixels, tensor)
+    for size in ((4, 5), (6, 2)):
+        pixels = torch.randint(0, 256, (*size, 3), generator=random, dtype=torch.uint8)
+        pixels[0, 0], pixels[-1, -1] = 0, 255
+        with about("normalise"):
+            tensor = _check_normalised(call(normalise, pixels, intact=True), pixels)
+        with about("denormalise"):
+            result = call(denormalise, tensor, intact=True)
+            _check_denormalised(result, pixels, tensor)
     return "All pixels are the same after the round trip."
 
 
 def _check_normalised(result, pixels: Tensor) -> Tensor:
+    rows, columns, _ = pixels.shape
     shapes = {
-        (4, 5, 3): "The colours are still the last axis; permute(2, 0, 1) puts them first.",
-        (1, 3, 4, 5): "The batch axis comes later; return (3, H, W) here.",
+        (
+            rows,
+            columns,
+            3,
+        ): "The colours are still the last axis; permute(2, 0, 1) puts them first.",
+        (1, 3, rows, columns): "The batch axis comes later; return (3, H, W) here.",
+        (3, columns, rows): "Rows and columns are swapped: permute(2, 0, 1).",
     }
-    result = check_tensor(result, (3, 4, 5), shapes)
+    result = check_tensor(result, (3, rows, columns), shapes)
     if not result.is_floating_point():
         raise Wrong(f"The values should be floats; yours are {result.dtype}.")
     share = pixels.permute(2, 0, 1) / 255
     own = (share - share.mean((1, 2), keepdim=True)) / share.std((1, 2), keepdim=True)
-    centred, reshaped = share - MEAN, pixels.reshape(3, 4, 5) / 255
+    centred, reshaped = share - MEAN, pixels.reshape(3, rows, columns) / 255
     mistakes = {
         "Mean and std are for shares. Divide by 255 first.": (255 * share - MEAN) / STD,
         "Mean and std are swapped.": (share - STD) / MEAN,
@@ -45,6 +65,8 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
         "That is the tensor before normalisation.": share,
         "These are the picture's own mean and std; the network knows MEAN and STD.": own,
         "reshape and view mix up the axes: permute(2, 0, 1).": (reshaped - MEAN) / STD,
+        "The colours are in the order blue, green, red.": (share.flip(0) - MEAN) / STD,
+        "Divide by 255, not by 256.": (share * 255 / 256 - MEAN) / STD,
     }
     otherwise = "The values are not (share - mean) / std; see the worked example's pixel."
     compare(result, centred / STD, mistakes, otherwise)
@@ -52,13 +74,24 @@ def _check_normalised(result, pixels: Tensor) -> Tensor:
 
 
 def _check_denormalised(result, pixels: Tensor, tensor: Tensor) -> None:
-    first = "The colours are still the first axis; permute(1, 2, 0) puts them last."
-    result = check_tensor(result, (4, 5, 3), {(3, 4, 5): first})
+    rows, columns, _ = pixels.shape
+    shapes = {
+        (3, rows, columns): "The colours are still the first axis; permute(1, 2, 0) puts "
+        "them last.",
+        (
+            columns,
+            rows,
+            3,
+        ): "Rows and columns are swapped: permute(1, 2, 0) is the way back.",
+        (1, rows, columns, 3): "There is no batch axis here; return (H, W, 3).",
+    }
+    result = check_tensor(result, (rows, columns, 3), shapes)
     mistakes = {
         "Undo in the opposite order: times std, then plus mean.": (tensor + MEAN) * STD,
         "That normalises a second time.": (tensor - MEAN) / STD,
         "You divide by std; the inverse multiplies by it.": tensor / STD + MEAN,
         "The mean is missing.": tensor * STD,
+        "Mean and std are swapped.": tensor * MEAN + STD,
     }
     for sentence, shares in mistakes.items():
         if _shows(result, shares.permute(1, 2, 0)):
@@ -87,19 +120,27 @@ OTHER_VALUES = "The shape is right, the values are not: compare your steps with 
 @exercise("Exercise 2")
 def saliency_map(answer) -> str:
     """Check `answer(model, image)`: from one (3, H, W) picture to its (H, W) map."""
-    model = tiny_network()
-    shapes = {
-        (1, 8, 8): "The batch axis is still there: take the first map, [0].",
-        **dict.fromkeys([(3, 8, 8), (1, 3, 8, 8)], COLOURS_APART),
-        **dict.fromkeys([(3, 8), (1, 3, 8)], WRONG_AXIS),
-    }
-    for image in tiny_batch(3)[0]:
-        result = check_tensor(call(answer, model, image, intact=True), (8, 8), shapes)
+    for seed, size in ((0, (8, 8)), (1, (7, 10)), (2, (9, 6))):
+        model, (image, other) = tiny_network(seed), noise(2, 3, *size, seed=seed + 3)
+        shapes = {
+            (1, *size): "The batch axis is still there: take the first map, [0].",
+            **dict.fromkeys([(3, *size), (1, 3, *size)], COLOURS_APART),
+            **dict.fromkeys([(3, size[0]), (1, 3, size[0])], WRONG_AXIS),
+            **dict.fromkeys([(3, size[1]), (1, 3, size[1])], WRONG_AXIS),
+        }
         batch = image[None]
-        mistakes = map_mistakes(model, batch, model(batch).argmax(1))
-        argmax = "That is the map of class 0; argmax finds this picture's top class."
-        mistakes[argmax] = vanilla_saliency(model, batch, 0)
-        compare(result[None], vanilla_saliency(model, batch), mistakes, OTHER_VALUES)
+        right, top = vanilla_saliency(model, batch)[0], model(batch).argmax(1)
+        wrong = map_mistakes(model, batch, top)
+        mistakes = {sentence: maps[0] for sentence, maps in wrong.items()}
+        for c in {*range(6)} - {top.item()}:
+            sentence = (
+                f"That is the map of class {c}; argmax finds this picture's top class."
+            )
+            mistakes[sentence] = vanilla_saliency(model, batch, c)[0]
+        case = {"model": model, "image": image}
+        with each_argument(answer, case, image=other, model=tiny_network(seed + 1)):
+            result = call(answer, *case.values(), intact=True)
+            compare_tensor(result, right, mistakes, OTHER_VALUES, shapes)
     check_repeats(answer, model, image)
     return "One picture in, its map out, and a second call gives the same."
 
@@ -122,41 +163,73 @@ def map_mistakes(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, 
 
 def check_repeats(answer, model: nn.Module, images: Tensor, *labels: Tensor) -> None:
     """Refuse an answer that adds up gradients in the caller's tensor, call after call."""
-    first, second = (
-        call(lambda: answer(model, images, *labels)).detach().clone() for _ in range(2)
-    )
+    shape = images.shape[:-3] + images.shape[-2:]
+
+    def twice(*own) -> list[Tensor]:
+        return [check_tensor(answer(*own), shape).clone() for _ in range(2)]
+
+    def unchanged(_model, own: Tensor, *_labels) -> None:
+        if own.requires_grad:
+            raise Wrong("You set requires_grad on the caller's tensor; use image.clone().")
+
+    first, second = call(twice, model, images, *labels)
     if close(second, 2 * first):
         raise Wrong("A second call gives twice the map: .grad adds up; use image.clone().")
     if not close(second, first):
         raise Wrong("A second call gives another map: the network is in training mode.")
-    if images.requires_grad:
-        raise Wrong("You set requires_grad on the caller's own tensor; use image.clone().")
+    call(answer, model, images, *labels, after=unchanged)
 
 
 @exercise("Exercise 3")
 def shift_stability(answer) -> str:
     """Check `answer(model, wide, target)`: how alike are the ranks of shifted maps."""
-    model = tiny_network()
-    for target, wide in enumerate(noise(3, 1, 3, 8, 9, seed=4)):
-        result = call(answer, model, wide, target)
-        value = read(getattr(result, "statistic", result), float, "one number")
-        views = wide[..., :-1], wide[..., 1:]
-        left, right = (vanilla_saliency(model, view, target)[0] for view in views)
-        signed = [input_gradient(model, view, target)[0].amax(0) for view in views]
-        tops = [vanilla_saliency(model, view)[0] for view in views]
-        correct = _alike(left, right)
-        mistakes = {
-            "You compare without undoing the shift: cut the first column off the left map "
-            "and the last off the right one.": _alike(left, right, shift=0),
-            "The wrong direction: cut the left map's first column.": _alike(right, left),
-            "That is Pearson's: correlate the ranks.": _alike(left, right, pearsonr),
-            "The absolute value is missing in your maps.": _alike(*signed),
-            "You explain the top class; take `target` for both.": _alike(*tops),
-            "That is 1 minus the correlation.": 1 - correct,
+    for seed, (target, size) in enumerate(((0, 8), (3, 11), (5, 9))):
+        case = {
+            "model": tiny_network(seed),
+            "wide": noise(1, 3, size, size + 1, seed=seed),
+            "target": target,
         }
+        right, mistakes = _stabilities(**case)
         otherwise = "Make both maps, cut each to the columns both show, take spearmanr(…)."
-        compare(value, correct, mistakes, otherwise)
+        others = {"target": 4, "wide": noise(1, 3, size, size + 1, seed=9)}
+        with each_argument(answer, case, **others):
+            result = call(answer, *case.values(), intact=True)
+            result = getattr(result, "statistic", result)
+            if getattr(result, "ndim", 0) == 2:
+                raise Wrong("spearmanr takes columns for variables: .flatten() both maps.")
+            compare(read(result, float, "one number"), right, mistakes, otherwise)
     return "The two maps are compared where they show the same."
+
+
+def _stabilities(model, wide: Tensor, target: int) -> tuple[float, dict[str, float]]:
+    """The right correlation, and sentence → a wrong one."""
+    views = wide[..., :-1], wide[..., 1:]
+    left, right = (vanilla_saliency(model, view, target)[0] for view in views)
+    signed = [input_gradient(model, view, target)[0].amax(0) for view in views]
+    tops = [vanilla_saliency(model, view)[0] for view in views]
+    correct = _alike(left, right)
+
+    def of_class(c: int) -> float:
+        return _alike(*(vanilla_saliency(model, view, c)[0] for view in views))
+
+    return correct, {
+        "You compare without undoing the shift: cut the first column off the left map and "
+        "the last off the right one.": _alike(left, right, shift=0),
+        "The wrong direction: cut the left map's first column.": _alike(right, left),
+        "That is Pearson's: correlate the ranks.": _alike(left, right, pearsonr),
+        "The absolute value is missing in your maps.": _alike(*signed),
+        "You explain the top class; take `target` for both.": _alike(*tops),
+        "You explain the top class, and compare without undoing the shift.": _alike(
+            *tops, shift=0
+        ),
+        "That is 1 minus the correlation.": 1 - correct,
+        "That is the p-value; take the statistic.": _alike(left, right, _p_value),
+    } | other_classes(model, views[0], target, of_class)
+
+
+def _p_value(left, right):
+    result = spearmanr(left, right)
+    return type(result)(result.pvalue, result.pvalue)
 
 
 def _alike(left: Tensor, right: Tensor, kind=spearmanr, shift: int = 1) -> float:

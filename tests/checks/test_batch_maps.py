@@ -1,7 +1,7 @@
 """The checks of lesson 03: right answers pass, mistakes get the sentence that helps."""
 
 import torch
-from exercises import make_tests
+from exercises import make_right_tests, make_tests
 
 from course_utils import vanilla_saliency
 from course_utils.checks import batch_maps as check
@@ -44,6 +44,37 @@ def hard_wired(model, images, labels):
     return pixels.grad.abs().amax(dim=1)
 
 
+y = torch.tensor([235, 1, 2, 3, 4])  # as in the notebook
+outside = torch.ones(5, 224, 224)
+
+
+def of_the_photographs(model, images, labels):
+    pixels = images.clone().requires_grad_()
+    model(pixels).gather(1, y[:, None]).sum().backward()
+    return pixels.grad.abs().amax(dim=1)
+
+
+def by_jacobian(model, images, labels):
+    pixels = images.clone()
+    each = torch.autograd.functional.jacobian(
+        lambda x: gather(model(x), labels)[:, 0].sum(), pixels
+    )
+    return each.abs().max(dim=1)[0].double()
+
+
+def maps_by_ones(model, images, labels):
+    pixels = images.clone().requires_grad_()
+    scores = gather(model(pixels), labels)
+    scores.backward(torch.ones_like(scores))
+    return pixels.grad.abs().amax(dim=1)
+
+
+def one_by_one(model, images, labels):
+    pairs = zip(images, labels, strict=True)
+    maps = [vanilla_saliency(model, image[None], [n.item()]) for image, n in pairs]
+    return torch.cat(maps)
+
+
 def stops_in_torch(model, images, labels):
     return model(images).gather(1, labels)
 
@@ -55,7 +86,16 @@ WRONG_SCORES = {
     "every label in every row": lambda s, y: s[:, y],
     "is a column": gather,
     "lost its batch axis": lambda s, y: gather(s, y).squeeze(),
-    "Row n should give": lambda s, y: s[:, 0],
+    "Row n should give": lambda s, y: -gather(s, y)[:, 0],
+    "cut off the graph": lambda s, y: torch.tensor(
+        [row[n] for row, n in zip(s, y, strict=True)]
+    ),
+    "torch.stack makes it one": lambda s, y: [row[n] for row, n in zip(s, y, strict=True)],
+    # sloppy
+    "`labels` makes no difference": lambda s, y: s[:, 0],
+    "torch.arange(len(labels)) fits": lambda s, y: s[torch.arange(4), y],
+    "cut off": lambda s, y: gather(s, y)[:, 0].detach(),
+    "size of tensor": lambda s, y: (s * torch.eye(6)[y]).sum(1),
     "stopped at": lambda s, y: s.gather(1, y)[:, 0],
     "Expected a tensor, got [": lambda s, y: [1.0],
     "yours is (2,)": lambda s, y: s[0, :2],
@@ -81,6 +121,14 @@ WRONG_MAPS = {
     "training mode": leaves_training_mode,
     "Mismatch in shape": hard_wired,
     "stopped at": stops_in_torch,
+    "labels[:, None]": stops_in_torch,
+    "every label in every row: pick one": maps_by(lambda s, y: s[:, y].sum()),
+    "begin at one number: take the sum()": maps_by(lambda s, y: gather(s, y)),
+    "uses `y`, a variable of the notebook": of_the_photographs,
+    # sloppy
+    "for the first label": maps_by(lambda s, y: s[:, y[0]].sum()),
+    "`labels` makes no difference": maps_by(lambda s, y: s[:, 4].sum()),
+    "yours is (5, 224, 224). Your function uses `outside`": lambda m, x, y: outside,
 }
 
 
@@ -127,6 +175,11 @@ def vanilla_in_its_mode(model, image, label):
     return gradient(model, image, lambda scores: gather(scores, label).sum()).abs().max()
 
 
+def slopes_in(model, images, labels):
+    pixels = images.clone().requires_grad_()
+    return each(gather(model(pixels), labels)[:, 0], pixels)
+
+
 WRONG_TABLES = {
     "one at a time": one_at_a_time,
     "All rows are the same": rows_of(
@@ -136,7 +189,18 @@ WRONG_TABLES = {
     "swapped": lambda *a: rows_of(each)(*a).T,
     "No absolute value": without_abs,
     "evaluation mode": switches_mode,
-    "entry (n, m)": lambda m, x, y: torch.eye(len(x)),
+    "entry (n, m)": rows_of(lambda s, x: [2 * row for row in each(s, x)]),
+    "take [0]": rows_of(
+        lambda s, x: [torch.autograd.grad(i, x, retain_graph=True)[1] for i in s]
+    ),
+    "uses the graph up": rows_of(lambda s, x: [torch.autograd.grad(i, x)[0] for i in s]),
+    "mean of the slopes": lambda m, x, y: torch.stack(
+        [row.abs().flatten(1).mean(1) for row in slopes_in(m, x, y)]
+    ),
+    "top class of each picture": lambda m, x, y: rows_of(each)(m, x, m(x).argmax(1)),
+    # sloppy
+    "`labels` makes no difference": lambda m, x, y: torch.eye(len(x)),
+    "The shape should be (5, 5)": lambda m, x, y: rows_of(each)(m, x, y)[:4, :4],
     "stopped at": rows_of(lambda s, x: [torch.autograd.grad(i, x)[0] for i in s]),
 }
 
@@ -157,3 +221,36 @@ MISTAKES = {
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
 ) = make_tests(RIGHT, MISTAKES)
+
+
+test_another_right_answer_passes = make_right_tests(
+    {
+        check.class_scores: {
+            "a stack": lambda s, y: torch.stack(
+                [row[n] for row, n in zip(s, y, strict=True)]
+            ),
+            "a mask": lambda s, y: (s * torch.eye(s.shape[1])[y]).sum(1),
+            "in double precision": lambda s, y: gather(s.double(), y).squeeze(1),
+        },
+        check.saliency_maps: {
+            "a jacobian, in double precision": by_jacobian,
+            "backward with ones": maps_by_ones,
+        },
+        check.dependence: {
+            "a list of rows": lambda m, x, y: list(rows_of(each)(m, x, y)),
+            "a jacobian": lambda m, x, y: (
+                torch.autograd.functional.jacobian(
+                    lambda pixels: gather(m(pixels), y)[:, 0], x
+                )
+                .abs()
+                .amax((2, 3, 4))
+            ),
+        },
+    }
+)
+
+
+def test_one_pass_for_each_picture_passes_with_a_word():
+    assert "asks the network 5 times" in check.saliency_maps(one_by_one).message
+    assert check.saliency_maps(one_by_one)
+    assert "times" not in check.saliency_maps(maps_by()).message

@@ -1,8 +1,9 @@
 """The checks of lesson 04: right answers pass, mistakes get the sentence that helps."""
 
 import torch
-from exercises import make_tests
+from exercises import make_right_tests, make_tests
 
+from course_utils import IMAGENET_MEAN, IMAGENET_STD
 from course_utils.checks import class_visualization as check
 
 
@@ -41,6 +42,35 @@ def through_the_weights(network, image, target, rate, l2):
     return image + rate * pixels.grad
 
 
+def leaf_in_place(network, image, target, rate, l2):
+    image.requires_grad_()
+    (network(image)[0, target] - l2 * image.square().sum()).backward()
+    image += rate * image.grad
+    return image.detach()
+
+
+def keeps_the_tuple(network, image, target, rate, l2):
+    pixels = image.clone().requires_grad_()
+    return image + 0.5 * torch.autograd.grad(network(pixels)[0, target], pixels)
+
+
+def zeroes_the_weights(network, image, *rest):
+    for weight in network.parameters():
+        weight.data.zero_()
+    return image
+
+
+def by_hand(network, image, target, rate, l2):
+    pixels = image.double().float().requires_grad_()
+    slope = torch.autograd.grad(network(pixels)[:, target].sum(), pixels)[0]
+    return (1 - 2 * rate * l2) * image.double() + rate * slope
+
+
+def without_weights(network, image, target, rate, l2):
+    network.requires_grad_(False)
+    return through_the_weights(network, image, target, rate, l2).detach()
+
+
 WRONG_STEPS = {
     "downhill": step(sign=-1),
     "softmax probability": step(
@@ -53,11 +83,25 @@ WRONG_STEPS = {
     "half as strong": step(lambda s, x, t, w: s[0, t] - w / 2 * x.square().sum()),
     "is a mean": step(lambda s, x, t, w: s[0, t] - w * x.square().mean()),
     "length ‖I‖": step(lambda s, x, t, w: s[0, t] - w * x.norm()),
+    "changes the network's weights": zeroes_the_weights,
     "caller's picture": in_place,
     "attached to the graph": on_the_graph,
     "gradients on the network's weights": through_the_weights,
-    "The shape is right": step(lambda s, x, t, w: s[0, 0]),
+    "The shape is right": step(lambda s, x, t, w: 3 * s[0, t] - w * x.square().sum()),
     "stopped at": lambda *a: a[1] / [],
+    "make a new one, such as image + step": leaf_in_place,
+    "take [0]": keeps_the_tuple,
+    "add it to the image": lambda n, x, t, r, w: step()(n, x, t, 1, w) - x,
+    "The image is missing": lambda n, x, t, r, w: step()(n, x, t, r, w) - x,
+    "for the top class, here": step(lambda s, x, t, w: s.max() - w * x.square().sum()),
+    # sloppy
+    "You use class 2 whatever `target` is": lambda n, x, t, r, w: step()(n, x, 2, r, w),
+    "`rate` makes no difference to your result, which is the same for 0.2 and for 0.1": (
+        lambda n, x, t, r, w: step()(n, x, t, 0.5, w)
+    ),
+    "The penalty is missing": lambda n, x, t, r, w: step()(n, x, t, r, 0.0),
+    "`l2` makes no difference": lambda n, x, t, r, w: step()(n, x, t, r, 1e-2),
+    "`rate` is missing": lambda n, x, t, r, w: step()(n, x, t, 1, w),
 }
 
 
@@ -80,6 +124,18 @@ def clamped(limits):
     return answer
 
 
+def by_shares(image, mean, std):
+    mean, std = statistics(mean, std)
+    return ((image * std + mean).clamp(0, 1) - mean) / std
+
+
+def by_colour(image, mean, std):
+    result = image.clone().double()
+    for c in range(3):
+        result[:, c] = image[:, c].clamp(-mean[c] / std[c], (1 - mean[c]) / std[c])
+    return result
+
+
 def clamp_in_place(image, mean, std):
     return image.copy_(clamp(image, mean, std))
 
@@ -99,7 +155,25 @@ WRONG_CLAMPS = {
     "Only black is a limit": clamped(lambda m, s: (-m / s, torch.full_like(m, 1e9))),
     "Only white is a limit": clamped(lambda m, s: (torch.full_like(m, -1e9), (1 - m) / s)),
     "caller's picture": clamp_in_place,
-    "clamp each between": lambda image, mean, std: image,
+    "clamp each between": clamped(lambda m, s: (-m / s - 1, (1 - m) / s + 1)),
+    "picture as it came": lambda image, mean, std: image,
+    "need .view(3, 1, 1)": lambda image, mean, std: image.clamp(
+        -torch.tensor(mean) / torch.tensor(std),
+        (1 - torch.tensor(mean)) / torch.tensor(std),
+    ),
+    # sloppy
+    "ImageNet's mean and std": lambda image, mean, std: clamp(
+        image, IMAGENET_MEAN, IMAGENET_STD
+    ),
+    "`mean` makes no difference to your result": lambda image, mean, std: clamp(
+        image, (0.5, 0.3, 0.4), std
+    ),
+    "`std` makes no difference to your result": lambda image, mean, std: clamp(
+        image, mean, (0.2, 0.25, 0.3)
+    ),
+    "yours is (1, 3, 8, 8)": lambda image, mean, std: clamp(
+        image.repeat(1, 1, 2, 1)[..., :8, :8], mean, std
+    ),
     "The shape should be": lambda image, mean, std: clamp(image, mean, std)[0],
 }
 
@@ -121,6 +195,12 @@ def unshifted(network, image, target, rate, shift):
     return image + rate * slope(network, image, lambda s, x: s[0, target])
 
 
+def rolled(network, image, target, rate, shift):
+    seen = torch.roll(image, shift, dims=(2, 3)).requires_grad_()
+    up = seen + rate * torch.autograd.grad(network(seen)[0, target], seen)[0]
+    return torch.roll(up, (-shift[0], -shift[1]), dims=(2, 3)).detach()
+
+
 WRONG_JITTERS = {
     "jitter is not undone": jitter(back=0, stays=False),
     "shift the gradient back first": jitter(back=0),
@@ -130,7 +210,18 @@ WRONG_JITTERS = {
     "axes are swapped": jitter(axes=(3, 2)),
     "downhill": jitter(sign=-1),
     "softmax probability": jitter(score=lambda s, t: s.softmax(1)[0, t]),
-    "take the gradient there": jitter(score=lambda s, t: s.sum()),
+    "take the gradient there": jitter(score=lambda s, t: 3 * s[0, t]),
+    "for the top class, here": jitter(score=lambda s, t: s.max()),
+    "changes the network's weights": zeroes_the_weights,
+    # sloppy
+    "You use class 2 whatever `target` is": jitter(score=lambda s, t: s[0, 2]),
+    "`rate` makes no difference to your result": lambda n, x, t, r, s: jitter()(
+        n, x, t, 0.5, s
+    ),
+    "`shift` makes no difference to your result, which is the same for (0, 0) and for": (
+        lambda n, x, t, r, s: jitter()(n, x, t, r, (2, 0))
+    ),
+    "`rate` is missing": lambda n, x, t, r, s: jitter()(n, x, t, 1, s),
 }
 
 RIGHT = {
@@ -150,3 +241,26 @@ MISTAKES = {
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
 ) = make_tests(RIGHT, MISTAKES)
+
+
+test_another_right_answer_passes = make_right_tests(
+    {
+        check.ascent_step: {
+            "the slope of the penalty by hand, in double precision": by_hand,
+            "backward, on frozen weights": without_weights,
+        },
+        check.clamp_to_valid: {
+            "the larger, then the smaller": lambda image, mean, std: image.maximum(
+                -statistics(mean, std)[0] / statistics(mean, std)[1]
+            ).minimum((1 - statistics(mean, std)[0]) / statistics(mean, std)[1]),
+            "by way of [0, 1]": by_shares,
+            "colour by colour": by_colour,
+        },
+        check.jittered_step: {
+            "torch.roll": rolled,
+            "backward, on frozen weights": lambda n, x, t, r, s: jitter()(
+                n.requires_grad_(False), x, t, r, s
+            ),
+        },
+    }
+)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from exercises import make_tests
+from exercises import make_right_tests, make_tests
 from scipy.ndimage import gaussian_filter
 
 from course_utils.checks import theory as check
@@ -29,6 +29,14 @@ WRONG_CONTRASTS = {
     "Expected a tensor, got 1.0": lambda p, c, s: 1.0,
     "yours is (3, 3)": lambda p, c, s: np.ones((3, 3)),
     "stopped at": lambda p, c, s: gaussian_filter(p, "wide"),
+    "keep what is positive": blurred(lambda p, f, c: np.clip(f - c, 0, None)),
+    # sloppy
+    "`centre` makes no difference": lambda p, c, s: abs(
+        gaussian_filter(p, 1.0) - gaussian_filter(p, s)
+    ),
+    "`surround` makes no difference to your result, which is the same for 5.0 and": (
+        lambda p, c, s: abs(gaussian_filter(p, c) - gaussian_filter(p, 4.0))
+    ),
 }
 
 
@@ -66,6 +74,31 @@ def changes_the_image(score, image, step):
     return slopes
 
 
+def no_copies(score, image, step):
+    slopes, own = torch.zeros_like(image), image.clone()
+    for place in np.ndindex(*image.shape):
+        up = down = own
+        up[place] += step
+        down[place] -= step
+        slopes[place] = (score(up) - score(down)) / (2 * step)
+    return slopes
+
+
+def exact(score, image, step):
+    pixels = image.clone().requires_grad_()
+    score(pixels).backward()
+    return pixels.grad
+
+
+def flat(score, image, step):
+    slopes = []
+    for n in range(image.numel()):
+        shift = torch.zeros_like(image)
+        shift.view(-1)[n] = step
+        slopes.append((score(image + shift) - score(image - shift)).item() / step / 2)
+    return torch.tensor(slopes).view_as(image)
+
+
 WRONG_DIFFERENCES = {
     "Twice too large": differences(lambda u, d, x, h: (u - d) / h),
     "Not divided": differences(lambda u, d, x, h: u - d),
@@ -76,8 +109,20 @@ WRONG_DIFFERENCES = {
     "pile up": piled,
     "Each colour has a slope": differences(central, lambda s: s.amax(0)),
     "caller's picture": changes_the_image,
-    "The shape is right": differences(lambda u, d, x, h: x),
-    "Expected a tensor, got 1.0": lambda score, image, step: 1.0,
+    "The shape is right": differences(lambda u, d, x, h: h * x),
+    "divides by 2 and multiplies by step": differences(lambda u, d, x, h: (u - d) / 2 * h),
+    "Halved only": differences(lambda u, d, x, h: (u - d) / 2),
+    "up and down are one and the same tensor": no_copies,
+    "That is the exact gradient": exact,
+    "fewer axes than you think": lambda score, image, step: torch.stack(
+        [score(image)[:, 0] for _ in image]
+    ),
+    # sloppy
+    "The shape should be (1, 6, 2)": lambda score, image, step: (
+        differences(central)(score, image, step)
+        if image.shape == (3, 4, 5)
+        else torch.zeros(3, 4, 5)
+    ),
 }
 
 
@@ -95,19 +140,52 @@ WRONG_SLOPES = {
     "p (1 − p)": slopes_by(lambda p, g, c: p[c] * (1 - p[c]) * g[c]),
     "log p": slopes_by(lambda p, g, c: g[c] - mean_of(p, g)),
     "wrong sign": slopes_by(lambda p, g, c: p[c] * (g[c] + mean_of(p, g))),
-    "1 / C": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
-    "k = c belongs": slopes_by(lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])),
+    "not by 1 / K": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
+    "leaves the target out": slopes_by(
+        lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])
+    ),
     "not weighted": slopes_by(lambda p, g, c: p[c] * (g[c] - g.sum(0))),
     "The sign is gone": slopes_by(lambda p, g, c: (p[c] * (g[c] - mean_of(p, g))).abs()),
     "pick `target`": slopes_by(lambda p, g, c: p[:, None, None] * (g - mean_of(p, g))),
-    "the values are not": slopes_by(lambda p, g, c: 0 * g[c]),
+    "the values are not": slopes_by(lambda p, g, c: p[c] * g.exp().sum(0) * g[c]),
+    "`target` makes no difference": slopes_by(lambda p, g, c: 0 * g[c]),
     "stopped at": slopes_by(lambda p, g, c: p * g),
+    "Your sum is weighted by the scores": lambda g, s, c: (
+        s.softmax(0)[c] * (g[c] - mean_of(s, g))
+    ),
+    "The weights are the scores": lambda g, s, c: s[c] * (g[c] - mean_of(s, g)),
+    "You add up over the pixels too": slopes_by(
+        lambda p, g, c: p[c] * (g[c] - (p[:, None, None] * g).sum())
+    ),
+    # sloppy
+    "`target` makes no difference to your result, which is the same for 0 and for 5": (
+        slopes_by(lambda p, g, c: p[2] * (g[2] - mean_of(p, g)))
+    ),
+    "`scores` makes no difference": lambda g, s, c: g[c] / len(g) - g.mean(0),
 }
 
 RIGHT = {
     check.contrast: blurred(lambda p, f, c: abs(f - c)),
     check.numerical_gradient: differences(central),
     check.probability_slopes: slopes_by(lambda p, g, c: p[c] * (g[c] - mean_of(p, g))),
+}
+RIGHT_TOO = {
+    check.contrast: {
+        "a list": blurred(lambda p, f, c: np.abs(f - c).tolist()),
+        "a tensor of floats": blurred(lambda p, f, c: torch.tensor(f - c).abs().float()),
+    },
+    check.numerical_gradient: {
+        "a loop over a flat copy": flat,
+        "an array": lambda *a: differences(central)(*a).numpy(),
+    },
+    check.probability_slopes: {
+        "in double precision": lambda g, s, c: RIGHT[check.probability_slopes](
+            g.double(), s.double(), c
+        ),
+        "einsum, an array": slopes_by(
+            lambda p, g, c: (p[c] * (g[c] - torch.einsum("k,khw->hw", p, g))).numpy()
+        ),
+    },
 }
 MISTAKES = {
     check.contrast: WRONG_CONTRASTS,
@@ -121,6 +199,9 @@ MISTAKES = {
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
 ) = make_tests(RIGHT, MISTAKES)
+
+
+test_another_right_answer_passes = make_right_tests(RIGHT_TOO)
 
 
 def test_the_formula_of_exercise_3_is_the_gradient_of_a_softmax():

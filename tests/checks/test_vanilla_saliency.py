@@ -1,10 +1,11 @@
 """The checks of lesson 02: right answers pass, mistakes get the sentence that helps."""
 
+import numpy as np
 import torch
-from exercises import make_tests
+from exercises import make_right_tests, make_tests
 from scipy.stats import spearmanr
 
-from course_utils import IMAGENET_MEAN, IMAGENET_STD
+from course_utils import IMAGENET_MEAN, IMAGENET_STD, vanilla_saliency
 from course_utils.checks import vanilla_saliency as check
 from course_utils.checks.base import NOT_TRIED
 
@@ -25,13 +26,17 @@ def back(step, finish=lambda x: (255 * x).round().to(torch.uint8)):
 normalise = there(lambda x: (x - MEAN) / STD)
 denormalise = back(lambda x: x * STD + MEAN)
 
+
+def sized(p):
+    return normalise(p.view(4, 5, 3))
+
+
 WRONG_THERE = {
     "colours are still the last": lambda p: (p / 255 - MEAN.view(3)) / STD.view(3),
     "batch axis comes later": lambda p: normalise(p)[None],
     "should be floats": lambda p: p.permute(2, 0, 1),
     "Divide by 255 first": lambda p: (p.permute(2, 0, 1) - MEAN) / STD,
     "mean and std are swapped": there(lambda x: (x - STD) / MEAN),
-    "divide before you subtract": there(lambda x: x / STD - MEAN),
     "multiply by std": there(lambda x: (x - MEAN) * STD),
     "* std + mean, the inverse": there(lambda x: x * STD + MEAN),
     "division by std is missing": there(lambda x: x - MEAN),
@@ -39,9 +44,16 @@ WRONG_THERE = {
     "picture's own": there(
         lambda x: (x - x.mean((1, 2), keepdim=True)) / x.std((1, 2), keepdim=True)
     ),
-    "reshape": lambda p: (p.reshape(3, 4, 5) / 255 - MEAN) / STD,
+    "reshape and view mix up": lambda p: (p.reshape(3, *p.shape[:2]) / 255 - MEAN) / STD,
     "not (share - mean) / std": there(lambda x: (x - 0.5) / 0.5),
     "stopped at": lambda p: (p / 255 - MEAN) / STD,
+    "need .view(3, 1, 1)": there(lambda x: x[:, :3] - torch.tensor(IMAGENET_MEAN)),
+    "rows and columns are swapped: permute(2, 0, 1)": lambda p: normalise(p).mT,
+    "blue, green, red": there(lambda x: (x.flip(0) - MEAN) / STD),
+    # sloppy
+    "stopped at `return normalise(p.view(4, 5, 3))`": lambda p: sized(p),
+    "by 255, not by 256": there(lambda x: (x * 255 / 256 - MEAN) / STD),
+    "divide before you subtract": there(lambda x: x / STD - MEAN),
 }
 WRONG_BACK = {
     "opposite order": back(lambda x: (x + MEAN) * STD, lambda x: 255 * x),
@@ -56,6 +68,10 @@ WRONG_BACK = {
     "first axis": lambda t: t * STD + MEAN,
     "the original pixels": back(lambda x: 0 * x),
     "xpected a tensor, got [": lambda t: [1],
+    "denormalise: rows and columns are swapped": lambda t: denormalise(t.mT),
+    "denormalise: mean and std are swapped": back(lambda x: x * MEAN + STD),
+    # sloppy
+    "denormalise: your function stopped": lambda t: denormalise(t).view(4, 5, 3),
 }
 
 # -- exercise 2 ------------------------------------------------------------------------
@@ -90,6 +106,29 @@ def leaves_training_mode(model, image):
     return result
 
 
+def not_a_leaf(model, image):
+    pixels = image.clone().requires_grad_()[None]
+    model(pixels)[0].max().backward()
+    return pixels.grad[0].abs().amax(dim=0)
+
+
+top = 347  # as in the notebook
+
+
+def of_top(model, image):
+    pixels = image[None].clone().requires_grad_()
+    model(pixels)[0, top].backward()
+    return pixels.grad[0].abs().amax(dim=0)
+
+
+def by_autograd(model, image):
+    pixels = image.detach()[None].clone().requires_grad_()
+    scores = model(pixels)
+    best = scores.argmax(1).item()
+    gradient = torch.autograd.grad(scores[0, best], pixels)[0]
+    return gradient.squeeze(0).abs().max(dim=0).values.double()
+
+
 def unsteady(model, image, calls=[]):  # noqa: B006 - it counts its calls
     calls.append(1)
     return map_by()(model, image) * (1 + 0.5 * (len(calls) > 4))
@@ -112,7 +151,18 @@ WRONG_MAPS = {
     "requires_grad": switches_on,
     "leaves the network in training mode": leaves_training_mode,
     "gives another map": unsteady,
-    "stopped at": lambda model, image: model(image)[0],
+    "stopped at": lambda model, image: model(image[None].mT[:, :1])[0],
+    "argmax(), detach(), item()": map_by(lambda s: s.argmax()),
+    "so take them first": not_a_leaf,
+    "Your function uses `top`, a variable of the notebook; use its arguments.": of_top,
+    # sloppy
+    "map of class 3; argmax finds": map_by(lambda s: s[3]),
+    "the axis of length 3": map_by(reduce=lambda g: g.abs().amax(dim=1)),
+    "`image` makes no difference": lambda m, image: map_by()(m, 0 * image),
+    "need .view(3, 1, 1)": lambda m, image: map_by()(m, image) * torch.ones(8, 8),
+    "requires_grad_() on the pixels": lambda m, image: map_by(lambda s: s.detach().max())(
+        m, image
+    ),
 }
 
 # -- exercise 3 ------------------------------------------------------------------------
@@ -152,9 +202,23 @@ WRONG_STABILITY = {
     "absolute value is missing": stability(reduce=lambda g: g.amax(dim=0)),
     "take `target` for both": stability(pick=lambda scores, target: scores.max()),
     "1 minus": stability(lambda a, b: 1 - rank(a, b)),
-    "cut each to the columns": stability(lambda a, b: 0.123),
+    "cut each to the columns": stability(lambda a, b: float(a.mean() / b.mean())),
     "Expected one number, got a tuple": stability(lambda a, b: (a, b)),
     "stopped at": stability(lambda a, b: a @ b),
+    ".flatten() both maps": stability(lambda a, b: spearmanr(a, b)),
+    "p-value": stability(lambda a, b: spearmanr(a.flatten(), b.flatten()).pvalue),
+    "top class, and compare without undoing": stability(
+        cut=lambda a, b: (a, b), pick=lambda scores, target: scores.max()
+    ),
+    # sloppy
+    "You use class 0 whatever `target` is": stability(
+        pick=lambda scores, target: scores[0]
+    ),
+    "take sizes from their .shape": stability(cut=lambda a, b: (a[:, 1:8], b[:, :-1])),
+    "You use class 3 whatever `target` is": stability(
+        pick=lambda scores, target: scores[3]
+    ),
+    "`target` makes no difference": lambda model, wide, target: 0.5,
 }
 
 RIGHT = {
@@ -176,6 +240,40 @@ MISTAKES = {
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
 ) = make_tests(RIGHT, MISTAKES)
+
+
+test_another_right_answer_passes = make_right_tests(
+    {
+        check.normalisation: {
+            "in double precision": (
+                lambda p: normalise(p).double(),
+                back(lambda x: x * STD.double() + MEAN, lambda x: (255 * x + 0.5).byte()),
+            ),
+            "colour by colour": (
+                lambda p: torch.stack(
+                    [(p[..., c] / 255 - MEAN[c]) / STD[c] for c in range(3)]
+                ),
+                lambda t: (
+                    (255 * (t * STD + MEAN)).round().clamp(0, 255).byte().movedim(0, -1)
+                ),
+            ),
+        },
+        check.saliency_map: {
+            "autograd.grad, in double precision": by_autograd,
+            "the course's own function": lambda m, image: vanilla_saliency(m, image[None])[
+                0
+            ],
+        },
+        check.shift_stability: {
+            "a number of NumPy": stability(lambda a, b: np.float32(rank(a, b))),
+            "a tensor of one number": stability(lambda a, b: torch.tensor([rank(a, b)])),
+            "the course's own function": lambda model, wide, target: rank(
+                vanilla_saliency(model, wide[..., :-1], target)[0, :, 1:],
+                vanilla_saliency(model, wide[..., 1:], target)[0, :, :-1],
+            ),
+        },
+    }
+)
 
 
 def test_the_whole_result_of_spearmanr_is_right_too():
