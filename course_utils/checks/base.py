@@ -297,7 +297,7 @@ def as_tensor(result):
     For answers whose values alone count, not the graph behind them.
     """
     with suppress(TypeError, ValueError, RuntimeError):
-        if isinstance(result, (list, tuple)):
+        if isinstance(result, (list, tuple)) and not hasattr(result, "values"):
             result = np.array(
                 [np.asarray(r.detach()) if isinstance(r, Tensor) else r for r in result]
             )

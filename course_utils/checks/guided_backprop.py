@@ -9,11 +9,9 @@ from torch.nn.functional import cosine_similarity as cosine
 
 from ..gradients import deconvnet, guided_backprop, input_gradient, layer_gradient
 from ..relu_rules import RULES
-from .base import NotTried, Wrong, about, call, compare_tensor, exercise
-from .reading import as_tensor, written_in
-from .toys import ReLUNetwork, noise, wrong_goals
-
-CLASS = "You use class {} whatever `target` is."
+from .base import NotTried, Wrong, about, as_tensor, call, compare_tensor, exercise
+from .reading import written_in
+from .toys import ReLUNetwork, noise, other_classes, wrong_goals
 
 
 @exercise("Exercise 1")
@@ -96,11 +94,13 @@ def _check_kind(answer, kind: str, images: Tensor, target: int) -> None:
 def _guided(network: nn.Module, images: Tensor, target: int) -> tuple[Tensor, dict]:
     """The right maps, and sentence → wrong ones."""
     plain, right = (f(network, images, target) for f in (input_gradient, guided_backprop))
-    labels, others = torch.full((len(images),), target), {*range(4)} - {target}
-    goals = wrong_goals(labels, lambda g: guided_backprop(network, images, g))
-    classes = written_in(CLASS, others, lambda c: guided_backprop(network, images, c))
-    top = {"You use the top class whatever `target` is.": guided_backprop(network, images)}
-    return right, goals | top | classes | {
+    labels = torch.full((len(images),), target)
+
+    def guided(goal) -> Tensor:
+        return guided_backprop(network, images, goal)
+
+    others = other_classes(network, images, target, guided)
+    return right, wrong_goals(labels, guided) | others | {
         "That is the deconvnet rule: ask for x > 0 too.": deconvnet(
             network, images, target
         ),

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ..occlusion import OcclusionMap, occlusion, window_starts
-from .base import Wrong, about, call, compare, compare_tensor, exercise, read
-from .reading import as_tensor, each, number, whole, written_in
-from .toys import noise, tiny_network
+from .base import Wrong, about, as_tensor, call, compare, compare_tensor, exercise, read
+from .reading import each, number, whole, written_in
+from .toys import noise, other_classes, tiny_network
 
 WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and std
 
@@ -39,8 +39,7 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
         return (read(model(image)[0]) - read(model(picture)[0]))[of].item()
 
     right, of_softmax = drop(hidden()), drop(hidden(), lambda scores: scores.softmax(0))
-    left_over, best = model(hidden())[0, target].item(), model(image).argmax().item()
-    others = {*range(6)} - {target}
+    left_over = model(hidden())[0, target].item()
     return right, {
         "The sign is flipped: the clean score minus that with the window hidden.": -right,
         "That is the score with the window hidden; take how much it falls.": left_over,
@@ -51,10 +50,7 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
         "You fill with the picture's own mean; fill with 0.": drop(hidden(image.mean())),
         "Rows and columns are swapped: top counts rows.": drop(hidden(top=left, left=top)),
         "That is the drop in probability; take the score before softmax.": of_softmax,
-        "You use the top class whatever `target` is.": drop(hidden(), of=best),
-        **written_in(
-            "You use class {} whatever `target` is.", others, lambda c: drop(hidden(), of=c)
-        ),
+        **other_classes(model, image, target, lambda c: drop(hidden(), of=c)),
         **written_in(
             "You hide {0}×{0} pixels whatever `window` is.",
             {4, 5, 6} - {window},

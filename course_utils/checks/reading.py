@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-import numpy as np
-import torch
-
 
 def number(value) -> float:
     """`value` as a float; a text, or a truth value, is not a number.
@@ -43,28 +40,11 @@ def each(convert: Callable) -> Callable[[Iterable], list]:
     return lambda values: [convert(value) for value in values]
 
 
-def as_tensor(result):
-    """A tensor for an array, or for lists, of numbers; anything else stays what it is.
-
-    Example:
-        >>> as_tensor([[1, 2]]), as_tensor("no")
-        (tensor([[1., 2.]], dtype=torch.float64), 'no')
-    """
-    if isinstance(result, (np.ndarray, list, tuple)) and not hasattr(result, "values"):
-        try:
-            array = np.asarray(result)
-        except (TypeError, ValueError, RuntimeError):
-            return result
-        if array.dtype.kind in "biuf" and array.size:
-            return torch.from_numpy(array.astype(float))
-    return result
-
-
 def written_in(sentence: str, others: Iterable, result: Callable) -> dict:
     """Sentence about a value written in → `result(value)`, for each of `others`.
 
     Example:
-        >>> written_in("You use class {} whatever `target` is.", (0, 2), float)
-        {'You use class 0 whatever `target` is.': 0.0, 'You use class 2 whatever `target` is.': 2.0}
-    """  # noqa: E501 - as Python prints it
+        >>> written_in("You take {} steps.", (1, 2), float)
+        {'You take 1 steps.': 1.0, 'You take 2 steps.': 2.0}
+    """
     return {sentence.format(value): result(value) for value in others}

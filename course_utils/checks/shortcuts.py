@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ..shortcuts import PictureRecipe, Planted, plant_shortcut, train_probe
-from .base import Wrong, call, compare, compare_tensor, exercise, read
-from .reading import as_tensor, number
+from .base import Wrong, as_tensor, call, compare, compare_tensor, exercise, read
+from .reading import number
 from .toys import noise
 from .vanilla_saliency import reduction_mistakes
 

@@ -5,11 +5,9 @@ from torch import Tensor, nn
 
 from ..evaluation import deletion_insertion, pointing_game
 from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .base import call, check_tensor, compare, compare_tensor, exercise, read
-from .reading import as_tensor, each, number, truth, written_in
-from .toys import noise
-
-CLASS = "You use class {} whatever `target` is."
+from .base import as_tensor, call, check_tensor, compare, compare_tensor, exercise, read
+from .reading import each, number, truth, written_in
+from .toys import noise, other_classes
 
 # -- exercise 1 ------------------------------------------------------------------------
 
@@ -125,7 +123,6 @@ class _Path:
     def wrong_uses(self) -> dict[str, Tensor]:
         """Sentence → the map, if one does something else with the right points."""
         alphas, zero, right = self.middles, 0 * self.image, self.through(self.middles)
-        others = {*range(3)} - {self.target}
         return {
             "That is the mean gradient along the path: multiply by image − baseline.": (
                 self.through(alphas, times=1)
@@ -145,7 +142,12 @@ class _Path:
             ),
             "The sign is flipped: the path runs from the baseline to the image.": -right,
             "Keep the signs, or the sum is not the difference of the scores.": right.abs(),
-        } | written_in(CLASS, others, lambda other: self.through(alphas, of=other))
+        } | other_classes(
+            _Bends(self.w, self.v),
+            self.image,
+            self.target,
+            lambda c: self.through(alphas, c),
+        )
 
 
 # -- exercises 2 to 4 ------------------------------------------------------------------
@@ -228,8 +230,7 @@ def _curves(model, image, saliency, target, steps) -> tuple[Tensor, dict[str, Te
     def curves(saliency=saliency, target=target, **how):
         return deletion_insertion(model, image, saliency, target, steps, **how)
 
-    right, top = curves(), model(image).argmax().item()
-    others = {*range(4)} - {target}
+    right = curves()
     return right.deletion, {
         "You hide the least important pixels first: sort in descending order.": curves(
             -saliency
@@ -241,8 +242,7 @@ def _curves(model, image, saliency, target, steps) -> tuple[Tensor, dict[str, Te
         "Rows and columns are mixed up: flatten map and picture alike.": curves(
             saliency.T.reshape(saliency.shape)
         ).deletion,
-        "You use the top class whatever `target` is.": curves(target=top).deletion,
-        **written_in(CLASS, others, lambda other: curves(target=other).deletion),
+        **other_classes(model, image, target, lambda c: curves(target=c).deletion),
     }
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from .._machinery.arguments import described
 from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .base import Wrong, about, call, check_tensor, compare, exercise, read
-from .reading import as_tensor, whole
+from .base import Wrong, about, as_tensor, call, check_tensor, compare, exercise, read
+from .reading import whole
 from .toys import noise
 
 # -- exercise 1 ------------------------------------------------------------------------

@@ -188,7 +188,9 @@ WRONG_MAPS = {
     "shape should be": lambda *a: guided_map(*a).abs().amax(dim=1),
     "you use class 2 whatever `target` is": lambda n, x, t: guided_backprop(n, x, 2),
     "you use class 0 whatever `target` is": lambda n, x, t: guided_backprop(n, x, 0),
-    "you use the top class whatever `target` is": lambda n, x, t: guided_backprop(n, x),
+    "that is for the top class, here 1: take `target`": lambda n, x, t: guided_backprop(
+        n, x
+    ),
     "whoever imported relu by name": patched,
     "gradients of the network's weights": trains_the_weights,
     "changes the network's weights": empties,

@@ -101,9 +101,7 @@ MISTAKES = {
         "stopped at": lambda m, x, *a: m(x[0, 0])[0],
         "the clean score minus that": lambda *a: torch.tensor(0.25),
         "You use class 2 whatever `target` is": lambda m, x, t, *a: drop()(m, x, 2, *a),
-        "You use the top class whatever `target` is": lambda m, x, t, *a: drop()(
-            m, x, m(x).argmax(), *a
-        ),
+        "That is for the top class": lambda m, x, t, *a: drop()(m, x, m(x).argmax(), *a),
         "You hide 4×4 pixels whatever": lambda *a: drop()(*a[:-1], 4),
         "Expected one number, got '": lambda *a: str(float(drop()(*a))),
         "Expected one number, got a dict": lambda *a: {"drop": drop()(*a)},

@@ -129,7 +129,7 @@ WRONG_PATHS = {
     "at both ends alone": at_points(lambda n: [0, 1], lambda n: [n / 2] * 2),
     "You take 50 steps whatever": lambda m, x, b, c, n: right_path(m, x, b, c, 50),
     "You take 7 steps whatever": lambda m, x, b, c, n: right_path(m, x, b, c, 7),
-    "You use class 1 whatever": lambda m, x, b, c, n: right_path(m, x, b, 1, n),
+    "for the top class, here 1: take `target`": lambda m, x, b, c, n: right_path(m, x, b, 1, n),
     "You use class 0 whatever": lambda m, x, b, c, n: right_path(m, x, b, 0, n),
     "Your points lack the baseline": lambda m, x, b, c, n: (
         (x - b) * along(m, 0 * b, x - b, c, n) / n
@@ -166,7 +166,9 @@ WRONG_CURVES = {
     "Expected 5 numbers, one per step, got 7": lambda *a: 7,
     "one per step, got ['0.": lambda *a: [str(share) for share in curve()(*a)],
     "You use class 2 whatever `target` is": lambda m, x, s, c, n: curve()(m, x, s, 2, n),
-    "You use the top class": lambda m, x, s, c, n: curve()(m, x, s, int(m(x).argmax()), n),
+    "That is for the top class": lambda m, x, s, c, n: curve()(
+        m, x, s, int(m(x).argmax()), n
+    ),
     "`steps` is 3: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 4),
     "`steps` is 4: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 50),
     "Rows and columns are mixed up": curve(values=lambda s: s.T),

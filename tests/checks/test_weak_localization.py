@@ -79,7 +79,9 @@ WRONG_CUTS = {
     "a cheaper labelling": lambda: [[0, 0, 0], [1, 0, 1], [1, 1, 0]],
     "three rows of three": lambda: [[1, 0], [0, 1]],
     "got 'abc'": lambda: "abc",
-    "got [['1', '0', '0']": lambda: [[str(label) for label in row] for row in BEST],
+    "Expected a 3×3 list of 0 and 1, three rows of three, got a list": lambda: [
+        [str(label) for label in row] for row in BEST
+    ],
     "Expected a 3×3 list of 0 and 1": lambda: [[1, 0, 0], [0.9, 1, 1], [1, 1, 1]],
 }
 WRONG_OVERLAPS = {
