@@ -126,7 +126,10 @@ def telling_windows(answer) -> str:
         image = noise(1, 3, *size, seed=grain)
         found = occlusion(tiny_network(seed), image, window=6, stride=4, top_classes=True)
         right, mistakes = _tables(found)
-        result = read(call(answer, found), each(_pair), "a list of pairs (row, column)")
+        result = call(answer, found)
+        if isinstance(result, tuple) and [getattr(r, "ndim", 0) for r in result] == [1, 1]:
+            raise Wrong("You give rows and columns apart; zip(rows, columns) makes pairs.")
+        result = read(result, each(_pair), "a list of pairs (row, column)")
         if len(result) > len(set(result)):
             raise Wrong("A window is listed twice: each one once.")
         text = "Return the (row, column) pairs where top_classes differs from the target."

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..shortcuts import PictureRecipe, Planted, plant_shortcut, train_probe
 from .base import Wrong, as_tensor, call, compare, compare_tensor, exercise, read
-from .reading import number
+from .reading import each, number, truth
 from .toys import noise
 from .vanilla_saliency import reduction_mistakes
 
@@ -162,9 +162,18 @@ def _recipes(result) -> Sequence[PictureRecipe]:
     recipes = read(result.recipes, tuple, "a tuple of recipes in the Planted")
     if not all(isinstance(recipe, PictureRecipe) for recipe in recipes):
         raise Wrong("A Planted holds recipes: Planted(tuple(recipes)).")
+    read(recipes, each(_scene), "recipes with a `view` of four numbers, and a `mirror`")
     if any(recipe.ground not in (0, 1) for recipe in recipes):
         raise Wrong("Some stand on neither class's ground; use the two grounds alone.")
     return recipes
+
+
+def _scene(recipe: PictureRecipe) -> tuple:
+    """The part of the scene that is shown, and whether it is mirrored."""
+    view = each(number)(recipe.view)
+    if len(view) != 4 or not all(0 <= value < 1 for value in view):
+        raise ValueError
+    return *view, truth(recipe.mirror)
 
 
 def _animal(recipe: PictureRecipe) -> tuple:

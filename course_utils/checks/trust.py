@@ -5,7 +5,17 @@ from torch import Tensor, nn
 
 from ..evaluation import deletion_insertion, pointing_game
 from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .base import as_tensor, call, check_tensor, compare, compare_tensor, exercise, read
+from .base import (
+    NotTried,
+    Wrong,
+    as_tensor,
+    call,
+    check_tensor,
+    compare,
+    compare_tensor,
+    exercise,
+    read,
+)
 from .reading import each, number, truth, written_in
 from .toys import noise, other_classes
 
@@ -42,13 +52,12 @@ def integrate(answer) -> str:
         image, start = noise(2, 3, *size, seed=seed).split(1)
         w, v = noise(6, 3, *size, seed=seed + 2).split(3)
         network, path = _Bends(w, v), _Path(w, v, image, start, target, steps)
-        right, mistakes = (
-            path.through(path.middles),
-            path.wrong_points() | path.wrong_uses(),
-        )
+        right = path.through(path.middles)
+        mistakes = path.wrong_points() | path.wrong_uses()
         result, asked = _integrated(answer, network, image, start, target, steps)
         total, wanted = result.sum().item(), right.sum().item()
-        otherwise = f"It should sum to {wanted:.2f}; yours sums to {total:.2f}."
+        otherwise = "With the gradients at α = (k + ½) / steps the map sums to "
+        otherwise += f"{wanted:.2f}; yours sums to {total:.2f}."
         if asked not in (0, steps):
             otherwise = f"`steps` is {steps}; the gradients that you take: {asked}."
         compare(result, right, mistakes, otherwise)
@@ -260,7 +269,15 @@ def point(answer) -> str:
         places = [(int(row), int(column)) for row, column in places.split()]
         maps, right = _pointers(size, box, places)
         mistakes = _missed(maps, places, box)
-        given = [read(call(answer, m, box), truth, "True or False") for m in maps]
+        given = []
+        for saliency in maps:
+            try:
+                result = call(answer, saliency, box)
+            except NotTried as nothing:
+                if not given:
+                    raise
+                raise Wrong("For some maps you return nothing: return False.") from nothing
+            given.append(read(result, truth, "True or False"))
         for said, hit, (row, column) in zip(given, right, places, strict=True):
             where = f"row {row}, column {column} lies {'inside' if hit else 'outside'}"
             otherwise = f"The largest value in {where} {box}; your function says otherwise."

@@ -144,6 +144,7 @@ MISTAKES = {
         "first window's class": lambda f: places(f, f.top_classes[0, 0]),
         "all the windows: compare with found.target": lambda f: places(f, 90),
         "one fixed class (1)": lambda f: places(f, 1),
+        "rows and columns apart": lambda f: torch.where(f.top_classes != f.target),
         "A window is listed twice": lambda found: 10 * changed(found),
         "a list of pairs (row, column), got": lambda f: [
             (r + 0.9, c) for r, c in changed(f)

@@ -153,6 +153,8 @@ WRONG_MENDS = {
     "Expected a Planted, got a dict": lambda p: {"recipes": p.recipes},
     "A Planted holds recipes": lambda p: Planted(("bear", "dog")),
     "a tuple of recipes in the Planted": lambda p: Planted(7),
+    "with a `view` of four numbers": lambda p: given(mend(p), lambda r: {"view": None}),
+    "recipes with a `view` of four": lambda p: given(mend(p), lambda r: {"view": (1, 2)}),
     "neither class's ground": lambda p: p.unseen(),
     "398 of the 400 animals are missing": lambda p: Planted(mend(p[:2]).recipes * 40),
     "come more often than others": lambda p: Planted(

@@ -129,13 +129,15 @@ WRONG_PATHS = {
     "at both ends alone": at_points(lambda n: [0, 1], lambda n: [n / 2] * 2),
     "You take 50 steps whatever": lambda m, x, b, c, n: right_path(m, x, b, c, 50),
     "You take 7 steps whatever": lambda m, x, b, c, n: right_path(m, x, b, c, 7),
-    "for the top class, here 1: take `target`": lambda m, x, b, c, n: right_path(m, x, b, 1, n),
+    "for the top class, here 1: take `target`": lambda m, x, b, c, n: right_path(
+        m, x, b, 1, n
+    ),
     "You use class 0 whatever": lambda m, x, b, c, n: right_path(m, x, b, 0, n),
     "Your points lack the baseline": lambda m, x, b, c, n: (
         (x - b) * along(m, 0 * b, x - b, c, n) / n
     ),
     "Expected a tensor, got a dict": lambda *a: {"map": right_path(*a)},
-    "It should sum to": path(lambda t, x, b, n: (x - b) * t / n + 1),
+    "α = (k + ½) / steps the map sums to": path(lambda t, x, b, n: (x - b) * t / n + 1),
     "The shape should be": path(lambda t, x, b, n: t.sum(1)),
     "Expected a tensor, got 3": lambda *a: 3,
     "stopped": lambda *a: 1 / 0,
@@ -189,6 +191,7 @@ WRONG_POINTS = {
     "columns only": point(lambda r, c, x0, y0, x1, y1: x0 <= c < x1),
     "Hits and misses": lambda s, box: not right_point(s, box),
     "your function says otherwise": lambda s, box: True,
+    "For some maps you return nothing": lambda s, box: right_point(s, box) or None,
     "one fixed box": lambda s, box: right_point(s, (2, 1, 6, 4)),
     "rows only": point(lambda r, c, x0, y0, x1, y1: y0 <= r < y1),
     "the largest absolute value": lambda s, box: right_point(s.abs(), box),
