@@ -28,10 +28,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import VGG, AlexNet, SqueezeNet
 from torchvision.models.squeezenet import Fire
 
 from .arguments import ArgumentError, described
+from .network import run
 
 AT_ONCE = 64  # windows in one pass, at most
 BYTES = 200_000_000  # that the largest patches of one pass may take
@@ -128,13 +130,14 @@ class Incremental:
     """
 
     def __init__(self, model: nn.Module, image: Tensor, only: int | None = None):
+        image = image.clone()  # layers may work in place
         layers = layers_of(model)
         if layers is None:
             known = "SqueezeNet, AlexNet, VGG or a Sequential of layers, without hooks"
             raise ArgumentError("model", f"must be {known}, got {described(model)}")
         if only is not None:
             with torch.no_grad():
-                layers = narrowed(layers, only, classes=model(image).shape[1])
+                layers = narrowed(layers, only, classes=run(model, image).shape[1])
         self.steps, self.head = split(layers)
         self.maps, self._padded = [_channels_last(image)[0]], []
         with torch.no_grad():
@@ -222,8 +225,11 @@ def layers_of(model: nn.Module) -> Layers | None:
     """The layers of `model` in the order in which it uses them, as (path, layer).
 
     Torchvision's SqueezeNet, AlexNet and VGG are known, and any Sequential. None for every
-    other network, and for one with hooks, which would not be called.
+    other network, for one with hooks, which would not be called, and for one whose batch
+    norm mixes the images of a batch.
     """
+    if mixes_images(model):
+        return None
     for module in model.modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return None
@@ -235,6 +241,12 @@ def layers_of(model: nn.Module) -> Layers | None:
         part = nn.Flatten() if path == "flatten" else model.get_submodule(path)
         layers += _unrolled(path, part)
     return layers or None
+
+
+def mixes_images(model: nn.Module) -> bool:
+    """Whether batch norm without running statistics mixes the images of a batch."""
+    norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
+    return any(norm.running_mean is None for norm in norms)
 
 
 def _unrolled(path: str, module: nn.Module) -> Layers:
@@ -284,8 +296,7 @@ def split(layers: Layers) -> tuple[list[Step], nn.Sequential]:
 def _steps(name: str, layer: nn.Module) -> list[Step] | None:
     """A layer as steps; None if it sees more than a neighbourhood."""
     if type(layer) in POINTWISE:
-        batch_dependent = type(layer) is nn.BatchNorm2d and layer.running_mean is None
-        return None if batch_dependent else [Step(name, layer)]
+        return [Step(name, layer)]
     build = {nn.Conv2d: _convolution, nn.MaxPool2d: _pooling, Fire: _fire}.get(type(layer))
     steps = build(name, layer) if build else None
     axes = [axis for step in steps or () for axis in (step.rows, step.columns)]
