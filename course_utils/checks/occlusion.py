@@ -87,9 +87,13 @@ def heatmap(answer) -> str:
         (11, 5, [0, 4, 6], [0, 2, 4, 6]),
         (9, 3, [0, 2, 4, 6], [0, 3, 6]),
     ):
-        drops = noise(len(tops), len(lefts), seed=size)
-        right, mistakes = _means(drops, tops, lefts, window, size)
-        result = as_tensor(call(answer, drops, tops, lefts, window, size))
+        case = noise(len(tops), len(lefts), seed=size), tops, lefts, window, size
+        right, mistakes = _means(*case)
+        result = as_tensor(call(answer, *case))
+        same_shape = isinstance(result, Tensor) and result.shape == right.shape
+        if same_shape and result.isnan().any():
+            text = "Some pixels lie under none of your windows, 0 / 0"
+            raise Wrong(f"{text}: use `tops`, `lefts` and `window`.")
         otherwise = "Add each drop to all pixels of its window, count, and divide."
         compare_tensor(result, right, mistakes, otherwise)
     return "The mean over the windows that cover a pixel, at the border too."
@@ -97,12 +101,18 @@ def heatmap(answer) -> str:
 
 def _means(drops: Tensor, tops, lefts, window, size) -> tuple[Tensor, dict[str, Tensor]]:
     """The right map, and sentence → a wrong one."""
-    total, count, latest = torch.zeros(3, size, size)
-    for drop, (top, left) in zip(drops.flatten(), product(tops, lefts), strict=True):
-        place = slice(top, top + window), slice(left, left + window)
-        total[place] += drop
-        count[place] += 1
-        latest[place] = drop
+
+    def added(window: int) -> Tensor:
+        """Each pixel's sum of drops, number of windows, and latest drop."""
+        found = torch.zeros(3, size, size)
+        for drop, (top, left) in zip(drops.flatten(), product(tops, lefts), strict=True):
+            place = slice(top, top + window), slice(left, left + window)
+            found[0][place] += drop
+            found[1][place] += 1
+            found[2][place] = drop
+        return found
+
+    total, count, latest = added(window)
     right, by_all = total / count, total / drops.numel()
     return right, {
         "That is the sum: divide it by how many windows cover each pixel.": total,
@@ -110,6 +120,11 @@ def _means(drops: Tensor, tops, lefts, window, size) -> tuple[Tensor, dict[str, 
         "You divide by the largest count; each pixel has its own.": total / count.max(),
         "A later window overwrites the earlier ones: use += and count.": latest,
         "Rows and columns are swapped: tops go with the first axis.": right.T,
+        **written_in(
+            "You take windows of {0}×{0} pixels whatever `window` is.",
+            {3, 4, 5} - {window},
+            lambda side: added(side)[0] / added(side)[1].clamp(min=1),
+        ),
     }
 
 

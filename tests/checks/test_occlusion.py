@@ -44,6 +44,12 @@ def paints(model, image, target, top, left, window):
     return whole - model(image)[0, target]
 
 
+def weightless(model, image, target, top, left, window):
+    for weight in model.parameters():
+        weight.data.zero_()
+    return drop()(model, image, target, top, left, window)
+
+
 def starts(size, window, stride):
     found = list(range(0, size - window + 1, stride))
     return found + [size - window] if found[-1] + window < size else found
@@ -103,6 +109,7 @@ MISTAKES = {
         "You use class 2 whatever `target` is": lambda m, x, t, *a: drop()(m, x, 2, *a),
         "That is for the top class": lambda m, x, t, *a: drop()(m, x, m(x).argmax(), *a),
         "You hide 4×4 pixels whatever": lambda *a: drop()(*a[:-1], 4),
+        "changes the network's weights": weightless,
         "Expected one number, got '": lambda *a: str(float(drop()(*a))),
         "Expected one number, got a dict": lambda *a: {"drop": drop()(*a)},
     },
@@ -130,6 +137,13 @@ MISTAKES = {
         "Rows and columns are swapped": averaged(lambda t, c, d: (t / c).T),
         "The shape should be": lambda drops, *a: drops,
         "Expected a tensor": lambda *a: "map",
+        "under none of your windows": lambda d, tops, lefts, w, n: averaged()(
+            d, tops, tops[: len(lefts)], w, n
+        ),
+        "You take windows of 4×4": lambda d, t, le, w, n: averaged()(
+            d, t, le, max(w, 4), n
+        ),
+        "The shape should be (11, 11)": lambda d, t, le, w, n: averaged()(d, t, le, w, 12),
         "Add each drop": lambda d, t, le, w, size: torch.zeros(size, size),
     },
     check.telling_windows: {

@@ -98,6 +98,15 @@ def point(rule):
 right_point = point(lambda r, c, x0, y0, x1, y1: x0 <= c < x1 and y0 <= r < y1)
 
 
+def weightless(model):
+    """Set all of a network's weights to zero."""
+    for values in (
+        *model.parameters(),
+        *(vars(model)[n] for n in "wv" if n in vars(model)),
+    ):
+        values.data.zero_()
+
+
 def by_height(saliency, box):
     row, column = divmod(int(saliency.argmax()), saliency.shape[0])
     return box[0] <= column < box[2] and box[1] <= row < box[3]
@@ -127,6 +136,7 @@ WRONG_PATHS = {
     "Your 7 points include both ends": at_points(lambda n: torch.linspace(0, 1, n)),
     "in the middle of the path alone": at_points(lambda n: [0.5], lambda n: [n]),
     "at both ends alone": at_points(lambda n: [0, 1], lambda n: [n / 2] * 2),
+    "yours sums to 0.00": lambda m, x, b, c, n: weightless(m) or right_path(m, x, b, c, n),
     "You take 50 steps whatever": lambda m, x, b, c, n: right_path(m, x, b, c, 50),
     "You take 7 steps whatever": lambda m, x, b, c, n: right_path(m, x, b, c, 7),
     "for the top class, here 1: take `target`": lambda m, x, b, c, n: right_path(
@@ -156,6 +166,11 @@ WRONG_CAMS = {
     "without their weights": cam(lambda a, g, w: a.sum(1)),
     "one weight per channel, the weighted sum": cam(lambda a, g, w: (w * a).sum(1) * 0 + 1),
     "The shape should be": cam(lambda a, g, w: w * a),
+    "Take one weight per channel": cam(lambda a, g, w: (w * a)[:, :4].sum(1).relu()),
+    "one weight per channel, the weighted sum, then": lambda a, g: (
+        (g.sum((2, 3), keepdim=True) / 15 * a).sum(1).relu()
+    ),
+    "Expected a tensor, got 'map'": lambda a, g: "map",
 }
 WRONG_CURVES = {
     "least important pixels first": curve(ascending=True),
@@ -170,6 +185,9 @@ WRONG_CURVES = {
     "You use class 2 whatever `target` is": lambda m, x, s, c, n: curve()(m, x, s, 2, n),
     "That is for the top class": lambda m, x, s, c, n: curve()(
         m, x, s, int(m(x).argmax()), n
+    ),
+    "With 2 of 4 parts hidden it is": lambda m, x, s, c, n: (
+        weightless(m) or curve()(m, x, s, c, n)
     ),
     "`steps` is 3: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 4),
     "`steps` is 4: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 50),
