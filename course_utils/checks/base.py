@@ -296,13 +296,13 @@ def as_tensor(result):
 
     For answers whose values alone count, not the graph behind them.
     """
+    values = result
     with suppress(TypeError, ValueError, RuntimeError):
-        if isinstance(result, (list, tuple)) and not hasattr(result, "values"):
-            result = np.array(
-                [np.asarray(r.detach()) if isinstance(r, Tensor) else r for r in result]
-            )
-        if isinstance(result, np.ndarray):
-            return torch.from_numpy(result.astype(float))
+        if isinstance(result, (list, tuple)):
+            plain = [r.detach() if isinstance(r, Tensor) else r for r in result]
+            values = np.array([np.asarray(row) for row in plain])
+        if isinstance(values, np.ndarray):
+            return torch.from_numpy(values.astype(float))
     return result
 
 

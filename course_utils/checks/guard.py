@@ -162,6 +162,7 @@ def _by_thread(watch: _Watch, seconds: float) -> Iterator[None]:
         pause = seconds
         while not ended.wait(pause):
             if _in_answer(sys._current_frames().get(thread.value)):
+                watch.fired += 1
                 throw(thread, ctypes.py_object(OutOfTime))
             pause = AGAIN
 
@@ -170,12 +171,15 @@ def _by_thread(watch: _Watch, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        while not watch.done:
+        while waiting.is_alive():
             with suppress(OutOfTime):  # one more may be under way
                 ended.set()
                 waiting.join()
-                throw(thread, None)
-                watch.done = True
+        with suppress(OutOfTime):
+            # The last one may still be: this one takes its place, and comes for certain.
+            # (To throw None would empty it too, but then Python 3.11 hangs when traced.)
+            while watch.fired:
+                throw(thread, ctypes.py_object(OutOfTime))
 
 
 # -- the state of the process ----------------------------------------------------------

@@ -17,9 +17,11 @@ from course_utils.checks.base import (
     Verdict,
     Wrong,
     about,
+    as_tensor,
     call,
     check_tensor,
     compare,
+    each_argument,
     exercise,
     read,
 )
@@ -123,6 +125,155 @@ def test_an_answer_can_be_required_to_leave_its_arguments_intact():
         call(lambda m: m.train(), network, intact=True)
     with pytest.raises(Wrong, match="leaves the network in evaluation mode"):
         call(lambda m: m.eval(), network.train(), intact=True)
+
+
+class Pair:
+    def __init__(self):
+        self.parts = [torch.ones(2), [1, 2]]
+
+
+def spoil(network, values, names, pair):
+    network.weight.data.zero_()
+    values.reverse()
+    names["a"].append(2)
+    pair.parts[0].zero_()
+    return 1
+
+
+def test_an_answer_gets_deep_copies_of_everything():
+    network, values, names = torch.nn.Linear(2, 2), [1, 2], {"a": [1]}
+    pair = Pair()
+    call(spoil, network, values, names, pair)
+    assert network.weight.abs().min() > 0
+    assert (values, names, pair.parts[0].tolist()) == ([1, 2], {"a": [1]}, [1, 1])
+
+
+def test_copies_keep_whether_gradients_are_wanted():
+    leaf, inner = torch.ones(2, requires_grad=True), 2 * torch.ones(1, requires_grad=True)
+    given = call(lambda *tensors: tensors, leaf, inner, torch.ones(1))
+    assert [t.requires_grad for t in given] == [True, True, False]
+    assert given[0] is not leaf
+
+
+def hooked(network):
+    network.register_forward_hook(print)
+    return 1
+
+
+def exchanged(network):
+    network[0] = torch.nn.Identity()
+    return 1
+
+
+def not_in_place(network):
+    network[0].inplace = False
+    return 1
+
+
+def heavier(network):
+    network[1].weight.data += 1
+    return 1
+
+
+def replaces(network):
+    torch.nn.functional.relu = torch.abs
+    return 1
+
+
+NOT_INTACT = {
+    "leaves hooks behind": hooked,
+    "replaces a module": exchanged,
+    "sets inplace to False": not_in_place,
+    "changes the network's weights": heavier,
+    "leaves PyTorch's own relu replaced": replaces,
+}
+
+
+@pytest.mark.parametrize("words", NOT_INTACT)
+def test_a_network_can_be_required_to_stay_as_it_is(words):
+    network = torch.nn.Sequential(torch.nn.ReLU(inplace=True), torch.nn.Linear(2, 2))
+    assert call(NOT_INTACT[words], network) == 1
+    with pytest.raises(Wrong, match=words):
+        call(NOT_INTACT[words], network, intact=True)
+    assert not network._forward_hooks
+    assert torch.nn.functional.relu is not torch.abs
+
+
+@pytest.mark.parametrize(
+    "given", [[1, 2], {1: 2}, np.ones(2)], ids=["list", "dict", "array"]
+)
+def test_lists_and_arrays_can_be_required_to_stay_as_they_are(given):
+    def changes(values):
+        values[1] = 5
+        return 1
+
+    assert call(changes, given) == 1
+    with pytest.raises(Wrong, match="Your function changes the"):
+        call(changes, given, intact=True)
+
+
+def test_a_check_can_look_at_what_the_answer_has_done():
+    seen = []
+    call(lambda values: values.append(3) or 1, [1], after=seen.append)
+    assert seen == [[1, 3]]
+
+
+def test_an_iterator_comes_back_as_a_list_of_bounded_length():
+    assert call(lambda: iter([1, 2])) == [1, 2]
+    with pytest.raises(Wrong, match="gives more than 10,000 values"):
+        call(lambda: iter(int, 1))
+
+
+def test_read_is_bounded_too():
+    class Endless:
+        def __iter__(self):
+            return iter(int, 1)
+
+    with pytest.raises(Wrong, match="more than 10,000"):
+        read(Endless(), list, "a list")
+    assert read(range(3), list, "a list") == [0, 1, 2]
+
+
+def test_lists_and_arrays_are_read_as_tensors_where_a_check_wants_that():
+    for values in ([1, 2.5], (1, 2.5), np.array([1, 2.5]), [torch.tensor(1), 2.5]):
+        assert as_tensor(values).tolist() == [1, 2.5]
+    assert as_tensor([torch.ones(2), torch.zeros(2)]).tolist() == [[1, 1], [0, 0]]
+    for other in (3.0, "abc", None, [1, "a"], {}):
+        assert as_tensor(other) is other
+
+
+@exercise("Exercise 2")
+def power(answer):
+    """The answer raises a tensor to a power."""
+    for x, n in ((torch.tensor([1.0, 3.0]), 2), (torch.tensor([2.0, 5.0]), 3)):
+        with each_argument(answer, {"x": x, "n": n}, n=4, x=x + 1):
+            compare(call(answer, x, n), x**n, {"A product.": n * x}, "Not the power.")
+    return "Powers."
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            lambda x, n: x**2,
+            "`n` makes no difference to your result, which is the same for "
+            "3 and for 4: use it.",
+        ),
+        (
+            lambda x, n: torch.tensor([1.0, 3.0]) ** n,
+            "`x` makes no difference to your "
+            "result, which is the same with another one: use it.",
+        ),
+        (lambda x, n: n * x, "A product."),
+        (lambda x, n: x + n, "Not the power."),
+        (lambda x, n: x**n if n == 2 else x[5], "index 5 is out of bounds"),
+    ],
+)
+def test_an_argument_that_is_not_used_is_named(answer, sentence):
+    verdict = power(answer)
+    assert verdict.state == WRONG
+    assert sentence in verdict.message
+    assert power(lambda x, n: x**n)
 
 
 def test_a_known_wrong_shape_gets_its_own_sentence():
