@@ -155,7 +155,7 @@ def read_names(answer) -> str:
         compare(result, right, mistakes, hint)
         single, _ = _ask(answer, one, pixels[:1])
         compare(
-            single, right[:1], {}, "A single picture gets another name than in a batch."
+            single, right[:1], {}, "Alone, a picture gets another name than in a batch."
         )
     return "Its own statistics, its own names in its own order, in evaluation mode."
 
@@ -195,11 +195,9 @@ def _wrong_names(one: Colleague, other: Colleague, pixels: Tensor) -> dict[str, 
             colours, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         ),
         "mean and std are swapped.": ask(colours, one.std, one.mean),
-        "You use one fixed mean whatever `mean` is.": ask(colours, mean=other.mean),
-        "You use one fixed std whatever `std` is.": ask(colours, std=other.std),
-        "You use one fixed mean and std whatever is given.": ask(
-            colours, other.mean, other.std
-        ),
+        "You use one mean whatever `mean` is.": ask(colours, mean=other.mean),
+        "You use one std whatever `std` is.": ask(colours, std=other.std),
+        "You use one mean and std whatever is given.": ask(colours, other.mean, other.std),
         "The axes are mixed up: reshape and view do not move axes; permute(0, 3, 1, 2) "
         "brings the colours to the front.": ask(mixed),
         "Rows and columns are swapped: permute(0, 3, 1, 2).": ask(sideways),
@@ -233,7 +231,7 @@ def _as_names(result, count: int) -> list[str]:
 # -- exercise 3 ------------------------------------------------------------------------
 
 FILES = tuple(f"{word}.map" for word in ("ash", "beech", "cedar", "elm", "fir", "oak"))
-HALF = 500  # bytes
+HALF = 500  # bytes of a file that reach the disk before the power fails
 RENAMES = ("rename", "replace", "link")  # how a whole file can come under its name
 
 
@@ -287,16 +285,13 @@ class _Watch:
         """What is wrong with a file that is new under its name, or nothing."""
         found, whole = (self.folder / name).read_bytes(), contents(name)
         if not renamed:
-            text = (
-                f"The power failed while {name} was written, and half of it passes for a "
-            )
-            text += "whole file. Write it under another name, close it, then rename it: "
+            text = f"The power failed while {name} was written, and half of it passes for "
+            text += "a whole file. Write it under another name, close it, then rename it: "
             return f"{text}draft.replace(folder / name)."
         if found != whole and (whole.startswith(found) or found.endswith(whole)):
-            text = (
-                f"{name} gets its name, and does not hold what it should: close the draft "
-            )
-            return f"{text}first, and write one that is left over from a stop anew."
+            text = f"{name} gets its name before all of it is in the file, and nothing "
+            text += "else: close the draft before you rename it, and write one that is "
+            return f"{text}left over from a stop anew."
         return ""
 
     def stop(self) -> None:

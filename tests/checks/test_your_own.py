@@ -127,20 +127,18 @@ WRONG_NAMES = {
     "not numbers": lambda m, p, *_: list(range(len(p))),
     "names[index]": lambda m, p, *_: torch.zeros(len(p)),
     "stopped": lambda m, p, *_: m(p),
-    "one fixed mean and std": lambda m, p, mean, std, n: reader()(
+    "one mean and std whatever": lambda m, p, mean, std, n: reader()(
         m, p, FIRST.mean, FIRST.std, n
     ),
-    "one fixed mean whatever": lambda m, p, mean, std, n: reader()(
-        m, p, FIRST.mean, std, n
-    ),
-    "one fixed std whatever": lambda m, p, mean, std, n: reader()(m, p, mean, FIRST.std, n),
+    "one mean whatever": lambda m, p, mean, std, n: reader()(m, p, FIRST.mean, std, n),
+    "one std whatever": lambda m, p, mean, std, n: reader()(m, p, mean, FIRST.std, n),
     "You use fixed names": lambda m, p, mean, std, n: reader()(
         m, p, mean, std, FIRST.names
     ),
     "Rows and columns are swapped": lambda m, p, *more: reader()(
         m, p.transpose(1, 2), *more
     ),
-    "A single picture gets another": lambda m, p, *more: (
+    "Alone, a picture gets another name": lambda m, p, *more: (
         reader()(m, p, *more) if len(p) > 1 else ["tern"]
     ),
     "names, got a dict": lambda *a: dict(enumerate(reader()(*a))),
@@ -372,8 +370,8 @@ WRONG_RUNS = {
     "half of it passes for a whole file": by_numpy,
     "half of it passes for a whole file.": by_raw_file,
     "half of it passes for a whole file. Write": by_copy,
-    "and does not hold what it should: close the draft": renamed_too_soon,
-    "write one that is left over from a stop anew": appends,
+    "before all of it is in the file": renamed_too_soon,
+    "and write one that is left over from a stop anew": appends,
     "Run again after a power failure: ash.map gets its name": trusts_drafts,
     "Run again after a power failure: your function stopped": exclusively,
     "expected a whole number": lambda *a: [finish(*a)],
