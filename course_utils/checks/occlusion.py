@@ -6,7 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from ..occlusion import OcclusionMap, occlusion, window_starts
-from .base import Wrong, about, as_tensor, call, compare, compare_tensor, exercise, read
+from .base import (
+    Wrong,
+    about,
+    as_tensor,
+    call,
+    compare,
+    compare_tensor,
+    each_argument,
+    exercise,
+    read,
+)
 from .reading import each, number, whole, written_in
 from .toys import noise, other_classes, tiny_network
 
@@ -18,11 +28,15 @@ def drop_of_window(answer) -> str:
     """Check `answer(model, image, target, top, left, window)`: one window's drop."""
     cases = (((12, 16), 2, 3, 9, 4), ((10, 14), 0, 0, 5, 6), ((13, 9), 4, 8, 0, 5))
     for seed, (size, *asked) in enumerate(cases):
-        case = tiny_network(seed), noise(1, 3, *size, seed=seed), *asked
-        right, mistakes = _drops(*case)
-        result = read(call(answer, *case, intact=True), number, "one number")
+        names = "model", "image", "target", "top", "left", "window"
+        values = tiny_network(seed), noise(1, 3, *size, seed=seed), *asked
+        case = dict(zip(names, values, strict=True))
+        right, mistakes = _drops(**case)
         otherwise = "Take the clean score minus that with rows top … top + window hidden."
-        compare(result, right, mistakes, otherwise)
+        others = {"top": 1, "left": 2, "window": 3, "image": noise(1, 3, *size, seed=9)}
+        with each_argument(answer, case, **others):
+            result = call(answer, *values, intact=True)
+            compare(read(result, number, "one number"), right, mistakes, otherwise)
     return "One window, one number, and the picture is unchanged."
 
 

@@ -8,7 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ..shortcuts import PictureRecipe, Planted, plant_shortcut, train_probe
-from .base import Wrong, as_tensor, call, compare, compare_tensor, exercise, read
+from .base import (
+    Wrong,
+    as_tensor,
+    call,
+    compare,
+    compare_tensor,
+    each_argument,
+    exercise,
+    read,
+)
 from .reading import each, number, truth
 from .toys import noise
 from .vanilla_saliency import reduction_mistakes
@@ -99,10 +108,12 @@ def brightness(answer) -> str:
         gradients = strengths * gradients
         right, mistakes = _brightness(gradients, masks)
         otherwise = "Divide the map's mean on the mask by its mean over all pixels."
-        result = call(answer, gradients, masks)
-        if isinstance(result, (list, np.ndarray)):  # not the pair that max(dim=…) gives
-            result = as_tensor(result)
-        compare_tensor(result, right, mistakes, otherwise)
+        case = {"gradients": gradients, "masks": masks}
+        with each_argument(answer, case, masks=masks.flip(2), gradients=gradients**2):
+            result = call(answer, gradients, masks)
+            if isinstance(result, (list, np.ndarray)):  # not the pair of max(dim=…)
+                result = as_tensor(result)
+            compare_tensor(result, right, mistakes, otherwise)
     return "One number per picture: how many times brighter than the mean the animal is."
 
 

@@ -13,6 +13,7 @@ from .base import (
     check_tensor,
     compare,
     compare_tensor,
+    each_argument,
     exercise,
     read,
 )
@@ -169,11 +170,13 @@ def weigh_channels(answer) -> str:
         a, gradient = (noise(1, count, rows, columns, seed=count + n) for n in (0, 1))
         a = a.relu()
         right, mistakes = _weighed(a, gradient)
-        result = as_tensor(call(answer, a, gradient))
-        if isinstance(result, Tensor) and result.numel() == rows * columns:
-            result = result.reshape(1, rows, columns)  # with or without axes of length 1
         otherwise = "Take one weight per channel, the weighted sum, then max(0, …)."
-        compare_tensor(result, right, mistakes, otherwise)
+        case = {"channels": a, "gradient": gradient}
+        with each_argument(answer, case, gradient=-gradient, channels=a.flip(3)):
+            result = as_tensor(call(answer, a, gradient))
+            if isinstance(result, Tensor) and result.numel() == rows * columns:
+                result = result.reshape(1, rows, columns)  # further axes of length 1
+            compare_tensor(result, right, mistakes, otherwise)
     return "One weight per channel, a sum, and nothing below zero."
 
 
@@ -199,10 +202,12 @@ def _weighed(a: Tensor, gradient: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 def delete(answer) -> str:
     """Check `answer(model, image, saliency, target, steps)`: a deletion curve."""
     for seed, (size, target, steps) in enumerate((((4, 6), 2, 4), ((6, 5), 0, 3))):
-        case = *_falling(size, target, seed), target, steps
-        right, mistakes = _curves(*case)
+        names = "model", "image", "saliency", "target", "steps"
+        values = *_falling(size, target, seed), target, steps
+        case = dict(zip(names, values, strict=True))
+        right, mistakes = _curves(**case)
         expected = f"{steps + 1} numbers, one per step"
-        result = torch.tensor(read(call(answer, *case), each(number), expected))
+        result = torch.tensor(read(call(answer, *values), each(number), expected))
         ends = "Begin with nothing hidden, end with everything hidden"
         ends = f"`steps` is {steps}: {ends}, {steps + 1} numbers, not {len(result)}."
         result = check_tensor(result, (steps + 1,), {tuple(result.shape): ends})
@@ -211,7 +216,8 @@ def delete(answer) -> str:
         otherwise = (
             f"With {share} hidden it is {right[place]:.3f}, not {result[place]:.3f}."
         )
-        compare(result, right, mistakes, otherwise)
+        with each_argument(answer, case, saliency=-case["saliency"], target=3):
+            compare(result, right, mistakes, otherwise)
     return f"The probability falls from {right[0]:.2f} to {right[-1]:.2f}."
 
 

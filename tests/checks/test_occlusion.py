@@ -105,7 +105,14 @@ MISTAKES = {
         "score with the window hidden": without_the_clean_score,
         "caller's picture": paints,
         "stopped at": lambda m, x, *a: m(x[0, 0])[0],
-        "the clean score minus that": lambda *a: torch.tensor(0.25),
+        "the clean score minus that": lambda *a: 2 * drop()(*a),
+        "`top` makes no difference": lambda *a: 0.25,
+        "`top` makes no difference to your result": lambda m, x, c, top, left, w: drop()(
+            m, x, c, 4, left, w
+        ),
+        "`left` makes no difference": lambda m, x, c, top, left, w: drop()(
+            m, x, c, top, 0, w
+        ),
         "You use class 2 whatever `target` is": lambda m, x, t, *a: drop()(m, x, 2, *a),
         "That is for the top class": lambda m, x, t, *a: drop()(m, x, m(x).argmax(), *a),
         "You hide 4×4 pixels whatever": lambda *a: drop()(*a[:-1], 4),

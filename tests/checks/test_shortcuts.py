@@ -135,7 +135,8 @@ WRONG_BRIGHTNESS = {
     ),
     "The shape should be": lambda g, m: animal_brightness(g, m).mean(),
     "or use `amax`": lambda g, m: g.abs().max(dim=1),
-    "map's mean on the mask by": lambda g, m: torch.ones(3),
+    "map's mean on the mask by": lambda g, m: 2 * animal_brightness(g, m),
+    "`masks` makes no difference": lambda g, m: course_map(g)[:, 2, 3],
     "The shape should be (4,)": lambda g, m: animal_brightness(g, m)[:3],
     "Expected a tensor": lambda g, m: "bright",
 }

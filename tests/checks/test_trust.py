@@ -164,7 +164,9 @@ WRONG_CAMS = {
     "take its mean": cam(lambda a, g, w: (g.sum((2, 3), keepdim=True) * a).sum(1).relu()),
     "you average them": cam(lambda a, g, w: (w * a).mean(1).relu()),
     "without their weights": cam(lambda a, g, w: a.sum(1)),
-    "one weight per channel, the weighted sum": cam(lambda a, g, w: (w * a).sum(1) * 0 + 1),
+    "one weight per channel, the weighted sum": cam(lambda a, g, w: (w + a).sum(1)),
+    "`gradient` makes no difference": cam(lambda a, g, w: a.amax(1)),
+    "`channels` makes no difference": cam(lambda a, g, w: g.sum(1)),
     "The shape should be": cam(lambda a, g, w: w * a),
     "Take one weight per channel": cam(lambda a, g, w: (w * a)[:, :4].sum(1).relu()),
     "one weight per channel, the weighted sum, then": lambda a, g: (
@@ -186,9 +188,10 @@ WRONG_CURVES = {
     "That is for the top class": lambda m, x, s, c, n: curve()(
         m, x, s, int(m(x).argmax()), n
     ),
-    "With 2 of 4 parts hidden it is": lambda m, x, s, c, n: (
+    "`saliency` makes no difference to your result": lambda m, x, s, c, n: (
         weightless(m) or curve()(m, x, s, c, n)
     ),
+    "`saliency` makes no difference": lambda m, x, s, c, n: curve()(m, x, x[0, 0], c, n),
     "`steps` is 3: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 4),
     "`steps` is 4: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 50),
     "Rows and columns are mixed up": curve(values=lambda s: s.T),
