@@ -298,7 +298,7 @@ def as_tensor(result):
     """
     values = result
     with suppress(TypeError, ValueError, RuntimeError):
-        if isinstance(result, (list, tuple)):
+        if type(result) in (list, tuple):  # not the pair that `max(dim=…)` gives
             plain = [r.detach() if isinstance(r, Tensor) else r for r in result]
             values = np.array([np.asarray(row) for row in plain])
         if isinstance(values, np.ndarray):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
+from .._machinery.hooks import watching
 from ..gradients import vanilla_saliency
 from . import vanilla_saliency as lesson_02
 from .base import Wrong, as_tensor, call, compare_tensor, each_argument, exercise
@@ -56,7 +57,7 @@ def saliency_maps(answer) -> str:
         }
         others = {"labels": (labels + 1) % 6, "images": images.flip(-1)}
         with each_argument(answer, case, **others):
-            with model.register_forward_hook(lambda *_, asked=asked: asked.append(1)):
+            with watching({"": model}, lambda *_, asked=asked: asked.append(1)):
                 result = call(answer, *case.values(), intact=True)
             compare_tensor(result, right, mistakes, lesson_02.OTHER_VALUES, shapes)
         if count == CASES[0][0]:

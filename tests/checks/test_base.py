@@ -238,7 +238,7 @@ def test_lists_and_arrays_are_read_as_tensors_where_a_check_wants_that():
     for values in ([1, 2.5], (1, 2.5), np.array([1, 2.5]), [torch.tensor(1), 2.5]):
         assert as_tensor(values).tolist() == [1, 2.5]
     assert as_tensor([torch.ones(2), torch.zeros(2)]).tolist() == [[1, 1], [0, 0]]
-    for other in (3.0, "abc", None, [1, "a"], {}):
+    for other in (3.0, "abc", None, [1, "a"], {}, torch.ones(2, 2).max(dim=1)):
         assert as_tensor(other) is other
 
 
