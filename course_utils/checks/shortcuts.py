@@ -110,9 +110,7 @@ def brightness(answer) -> str:
         otherwise = "Divide the map's mean on the mask by its mean over all pixels."
         case = {"gradients": gradients, "masks": masks}
         with each_argument(answer, case, masks=masks.flip(2), gradients=gradients**2):
-            result = call(answer, gradients, masks)
-            if isinstance(result, (list, np.ndarray)):  # not the pair of max(dim=…)
-                result = as_tensor(result)
+            result = as_tensor(call(answer, gradients, masks))
             compare_tensor(result, right, mistakes, otherwise)
     return "One number per picture: how many times brighter than the mean the animal is."
 
