@@ -1,5 +1,7 @@
 """Checks of lesson 05: the three rules, a guided map of any network, the class lost."""
 
+from itertools import combinations, cycle, product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -7,18 +9,19 @@ from torch.nn.functional import cosine_similarity as cosine
 
 from ..gradients import deconvnet, guided_backprop, input_gradient, layer_gradient
 from ..relu_rules import RULES
-from .base import Wrong, about, call, compare_tensor, exercise
-from .toys import ReLUNetwork, noise, wrong_goals
+from .base import NotTried, Wrong, about, as_tensor, call, compare_tensor, exercise
+from .reading import written_in
+from .toys import ReLUNetwork, noise, other_classes, wrong_goals
 
 
 @exercise("Exercise 1")
 def pass_on(answer) -> str:
     """Check `answer(x, g, rule)`: what a ReLU passes back by each of the rules."""
     random = torch.Generator().manual_seed(0)
-    for seed, rule in enumerate(RULES):
-        x = torch.randint(-3, 4, (5, 6), generator=random).float()  # with zeros
-        g = 2 * noise(5, 6, seed=seed)
-        right, at_zero = _passed_on(x, g, rule), _passed_on(x + 0.5, g, rule)
+    for rule, shape in product(RULES, ((5, 6), (2, 3, 4, 7))):
+        x = torch.randint(-3, 4, shape, generator=random) / 4  # with zeros, and small
+        g = 2 * torch.randn(shape, generator=random)
+        right, at_zero = _passed_on(x, g, rule), _passed_on(x + 0.1, g, rule)
         mistakes = {
             "That is the mask alone, without g.": _passed_on(x, torch.ones_like(g), rule),
             "Nothing passes where x = 0: the condition is x > 0, not x >= 0.": at_zero,
@@ -30,7 +33,7 @@ def pass_on(answer) -> str:
             text = f"For rule={rule!r} you pass on what the {other} rule does."
             mistakes[text] = _passed_on(x, g, other)
         otherwise = f"For rule={rule!r} it is not right: try the tables of section 1."
-        compare_tensor(call(answer, x, g, rule), right, mistakes, otherwise)
+        compare_tensor(as_tensor(call(answer, x, g, rule)), right, mistakes, otherwise)
     return "Three rules, which differ in what they ask of x and of g."
 
 
@@ -40,95 +43,141 @@ def _passed_on(x: Tensor, g: Tensor, rule: str) -> Tensor:
     return g if rule == "vanilla" else g.clamp(min=0)
 
 
+class _Noticing(ReLUNetwork):
+    """It notices whether another relu stands in PyTorch's place while it is asked."""
+
+    replaced = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (N, 3, H, W) to scores (N, 4)."""
+        self.replaced |= _relus() != RELUS
+        return super().forward(x)
+
+
+def _relus() -> tuple:
+    return F.relu, torch.relu, Tensor.relu, nn.ReLU.forward
+
+
+RELUS = _relus()
+
+
 @exercise("Exercise 2")
 def guided_map(answer) -> str:
     """Check `answer(network, images, target)`: guided maps (N, 3, H, W), any network."""
-    images = noise(2, 3, 8, 8, seed=1)
     *kinds, without = ReLUNetwork.KINDS
-    for kind in kinds:
+    cases = zip(kinds, cycle((2, 0, 3, 1)), cycle(((2, 3, 8, 8), (3, 3, 7, 9))))
+    for kind, target, shape in cases:
         with about(f"On a network with {kind}"):
-            network = ReLUNetwork(kind)
-            result = _call_and_restore(answer, network, images)
-            _check_untouched(network)
-            otherwise = "The values are not right: compare with g · [x > 0] · [g > 0]."
-            compare_tensor(result, *_guided(network, images), otherwise)
-    _check_refusal(answer, ReLUNetwork(without), images)
+            _check_kind(answer, kind, noise(*shape, seed=1), target)
+    _check_refusal(answer, ReLUNetwork(without))
     return f"Right for {', '.join(kinds)}; and it raises an error where there is no ReLU."
 
 
-def _guided(network: nn.Module, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def _check_kind(answer, kind: str, images: Tensor, target: int) -> None:
+    plain = input_gradient(ReLUNetwork(kind), images, target)
+    right, mistakes = _guided(ReLUNetwork(kind), images, target)
+    met = ["A mode that answers every call meets them."]
+
+    def look(network: _Noticing, *_) -> None:
+        if network.replaced:
+            met[0] = "You put another relu in PyTorch's place, and it leaves out whoever "
+            met[0] += "imported relu by name, torch.relu and x.relu(). A mode meets all."
+        if any(weight.requires_grad for weight in network.parameters()):
+            raise Wrong("Your function switches on the gradients of the network's weights.")
+
+    result = call(answer, _Noticing(kind), images, target, intact=True, after=look)
+    text = f"Your map is the plain gradient: it did not meet the ReLUs. {met[0]}"
+    otherwise = "The values are not right: compare with g · [x > 0] · [g > 0]."
+    compare_tensor(as_tensor(result), right, {text: plain} | mistakes, otherwise)
+
+
+def _guided(network: nn.Module, images: Tensor, target: int) -> tuple[Tensor, dict]:
     """The right maps, and sentence → wrong ones."""
-    plain, right = (f(network, images, 2) for f in (input_gradient, guided_backprop))
-    labels = torch.full((len(images),), 2)
-    return right, wrong_goals(labels, lambda g: guided_backprop(network, images, g)) | {
-        "Your map is the plain gradient: it did not meet the network's ReLUs.": plain,
-        "That is the deconvnet rule: ask for x > 0 too.": deconvnet(network, images, 2),
+    plain, right = (f(network, images, target) for f in (input_gradient, guided_backprop))
+    labels = torch.full((len(images),), target)
+
+    def guided(goal) -> Tensor:
+        return guided_backprop(network, images, goal)
+
+    others = other_classes(network, images, target, guided)
+    return right, wrong_goals(labels, guided) | others | {
+        "That is the deconvnet rule: ask for x > 0 too.": deconvnet(
+            network, images, target
+        ),
         "Cut at every ReLU on the way, not from the finished gradient.": plain.relu(),
         "Right until the end, but then you drop negative numbers: keep them.": right.relu(),
         "The maps should keep their signs; leave abs() out.": right.abs(),
     }
 
 
-def _call_and_restore(answer, network: nn.Module, images: Tensor):
-    """What the answer returns; PyTorch's own functions must be the same afterwards."""
-    originals = (F.relu, torch.relu, Tensor.relu, nn.ReLU.forward)
-    try:
-        result = call(answer, network, images, 2, intact=True)
-        if originals != (F.relu, torch.relu, Tensor.relu, nn.ReLU.forward):
-            raise Wrong("It leaves PyTorch's own relu replaced: restore it, by `with`.")
-    finally:
-        F.relu, torch.relu, Tensor.relu, nn.ReLU.forward = originals
-    return result
-
-
-def _check_untouched(network: nn.Module) -> None:
-    for module in network.modules():
-        if module._backward_hooks or module._forward_hooks or module._backward_pre_hooks:
-            raise Wrong("Your function leaves hooks behind, which change later gradients.")
-    if isinstance(network.relu, nn.ReLU) and not network.relu.inplace:
-        raise Wrong("Your function sets inplace to False in a network that is not yours.")
-    if "relu" in network._modules and type(network.relu) is not nn.ReLU:
-        raise Wrong("Your function replaces a module of the network; leave it alone.")
-
-
-def _check_refusal(answer, network: nn.Module, images: Tensor) -> None:
+def _check_refusal(answer, network: nn.Module) -> None:
     with about("On a network without a ReLU (it has GELUs)"):
         try:
-            answer(network, images.clone(), 2)
-        except ValueError:
+            call(answer, network, noise(2, 3, 8, 8), 2)
+        except NotTried as nothing:
+            raise Wrong("It returns nothing: raise a ValueError there.") from nothing
+        except Wrong as stop:
+            error = stop.__cause__
+            if not isinstance(error, ValueError):
+                kind = type(error).__name__
+                raise Wrong(f"Raise a ValueError, not a {kind}.") from error
+            if "relu" not in str(error).lower():
+                raise Wrong("Say in the ValueError that there is no ReLU.") from error
             return
-        except Exception as error:
-            raise Wrong(f"Raise a ValueError, not a {type(error).__name__}.") from error
         raise Wrong("It silently returns a map: count the ReLUs, raise a ValueError at 0.")
 
 
 @exercise("Exercise 3")
 def alike_by_layer(answer) -> str:
     """Check `answer(model, images, classes, layers, rule)`: (L, N) cosines."""
-    case = (ReLUNetwork("F.relu"), noise(3, 3, 8, 8, seed=2), (1, 3), ["conv2", "conv1"])
-    shapes = {
-        (3, 2): "Rows and columns are swapped: one row for each layer, (L, N).",
-        (2,): "One number per layer: the pictures are mixed. Use flatten(1) and axis 1.",
-    }
-    for rule, other in (("vanilla", "guided"), ("guided", "vanilla")):
-        result = call(answer, *case, rule)
+    given = ((3, (8, 8), (1, 3), ["conv2", "conv1"]), (4, (7, 9), (0, 2), ["conv1"]))
+    for (count, size, classes, layers), rule in product(given, ("vanilla", "guided")):
+        images, rows = noise(count, 3, *size, seed=count), len(layers)
+        case = ReLUNetwork("F.relu"), images, classes, layers, rule
+        right, mistakes = _cosines(*case), _wrong_cosines(*case)
+        shapes = {
+            (3 - rows, count): f"`layers` holds {rows}: one row for each of them.",
+            (count, rows): "Rows and columns are swapped: one row for each layer, (L, N).",
+            (rows,): "One number per layer: the pictures are mixed. Use flatten(1) and "
+            "axis 1.",
+        }
+        result = call(answer, *case)
         if isinstance(result, (list, tuple)):
             raise Wrong("Stack the rows into one tensor (L, N): torch.stack(rows).")
-        changes = (torch.clone, torch.abs, lambda g: g - g.mean(1, keepdim=True))
-        right, unsigned, centred = (_cosines(*case, rule, change) for change in changes)
-        inner = _cosines(*case, rule, product=lambda a, b: (a * b).sum(1))
-        mistakes = {
-            f"For rule={rule!r} you return the cosines of the {other} gradients: pass the "
-            "rule on to layer_gradient.": _cosines(*case, other),
-            "You take the absolute values first; the cosine needs the signs.": unsigned,
-            "That is the inner product; the cosine divides it by both lengths.": inner,
-            "That is the correlation; a cosine subtracts no means.": centred,
-            "The layers are not in the order of `layers`.": right.flip(0),
-            "Every row is the same: pass `layer` to layer_gradient.": right[[0, 0]],
-        }
         otherwise = "The cosines are not right: compare two classes, picture by picture."
-        compare_tensor(result, right, mistakes, otherwise, shapes)
+        compare_tensor(as_tensor(result), right, mistakes, otherwise, shapes)
     return "The top layer first, one cosine for each picture."
+
+
+def _wrong_cosines(net, x, classes, layers, rule) -> dict[str, Tensor]:
+    """Sentence → the cosines that one gets by the mistake that it explains."""
+    case = net, x, classes, layers
+    other = "guided" if rule == "vanilla" else "vanilla"
+    pairs = [pair for pair in combinations(range(4), 2) if pair != classes]
+    wrong_layers = (layers[::-1], layers[:1] * len(layers), ["conv2"] * len(layers))
+    upside_down, same, top = (
+        _cosines(net, x, classes, names, rule) for names in wrong_layers
+    )
+    return {
+        f"For rule={rule!r} you return the cosines of the {other} gradients: pass the rule "
+        "on to layer_gradient.": _cosines(*case, other),
+        "You take the absolute values first; the cosine needs the signs.": _cosines(
+            *case, rule, torch.abs
+        ),
+        "That is the inner product; the cosine divides it by both lengths.": _cosines(
+            *case, rule, product=lambda a, b: (a * b).sum(1)
+        ),
+        "That is the correlation; a cosine subtracts no means.": _cosines(
+            *case, rule, lambda g: g - g.mean(1, keepdim=True)
+        ),
+        "The layers are not in the order of `layers`.": upside_down,
+        "Every row is the same: pass `layer` to layer_gradient.": same,
+        "You use the layer conv2 whatever `layers` holds.": top,
+    } | written_in(
+        "You use the classes {} whatever `classes` holds.",
+        pairs,
+        lambda pair: _cosines(net, x, pair, layers, rule),
+    )
 
 
 def _cosines(net, x, classes, layers, rule, change=torch.clone, product=cosine) -> Tensor:

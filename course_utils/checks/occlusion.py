@@ -5,9 +5,20 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from ..occlusion import occlusion, window_starts
-from .base import Wrong, about, call, compare, compare_tensor, exercise, read
-from .toys import noise, tiny_network
+from ..occlusion import OcclusionMap, occlusion, window_starts
+from .base import (
+    Wrong,
+    about,
+    as_tensor,
+    call,
+    compare,
+    compare_tensor,
+    each_argument,
+    exercise,
+    read,
+)
+from .reading import each, number, whole, written_in
+from .toys import noise, other_classes, tiny_network
 
 WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and std
 
@@ -15,25 +26,31 @@ WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and
 @exercise("Exercise 1")
 def drop_of_window(answer) -> str:
     """Check `answer(model, image, target, top, left, window)`: one window's drop."""
-    for target, *place in ((2, 3, 9, 4), (0, 0, 5, 6), (4, 8, 0, 4)):
-        case = tiny_network(), noise(1, 3, 12, 16, seed=target), target, *place
-        result = read(call(answer, *case, intact=True), float, "one number")
+    cases = (((12, 16), 2, 3, 9, 4), ((10, 14), 0, 0, 5, 6), ((13, 9), 4, 8, 0, 5))
+    for seed, (size, *asked) in enumerate(cases):
+        names = "model", "image", "target", "top", "left", "window"
+        values = tiny_network(seed), noise(1, 3, *size, seed=seed), *asked
+        case = dict(zip(names, values, strict=True))
+        right, mistakes = _drops(**case)
         otherwise = "Take the clean score minus that with rows top … top + window hidden."
-        compare(result, *_drops(*case), otherwise)
+        others = {"top": 1, "left": 2, "window": 3, "image": noise(1, 3, *size, seed=9)}
+        with each_argument(answer, case, **others):
+            result = call(answer, *values, intact=True)
+            compare(read(result, number, "one number"), right, mistakes, otherwise)
     return "One window, one number, and the picture is unchanged."
 
 
 def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
     """The right drop, and sentence → a wrong one."""
 
-    def hidden(fill=0.0, top=top, left=left) -> Tensor:
+    def hidden(fill=0.0, top=top, left=left, window=window) -> Tensor:
         picture = image.clone()
         picture[..., top : top + window, left : left + window] = fill
         return picture
 
     @torch.no_grad()
-    def drop(picture, read=lambda scores: scores) -> float:
-        return (read(model(image)[0]) - read(model(picture)[0]))[target].item()
+    def drop(picture, read=lambda scores: scores, of=target) -> float:
+        return (read(model(image)[0]) - read(model(picture)[0]))[of].item()
 
     right, of_softmax = drop(hidden()), drop(hidden(), lambda scores: scores.softmax(0))
     left_over = model(hidden())[0, target].item()
@@ -44,8 +61,15 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
         "You fill with 0.5. On a normalised picture the mean is 0.": drop(hidden(0.5)),
         "You fill with 1. On a normalised picture the mean is 0.": drop(hidden(1.0)),
         "You fill with white; fill with the mean colour, 0.": drop(hidden(WHITE)),
+        "You fill with the picture's own mean; fill with 0.": drop(hidden(image.mean())),
         "Rows and columns are swapped: top counts rows.": drop(hidden(top=left, left=top)),
         "That is the drop in probability; take the score before softmax.": of_softmax,
+        **other_classes(model, image, target, lambda c: drop(hidden(), of=c)),
+        **written_in(
+            "You hide {0}×{0} pixels whatever `window` is.",
+            {4, 5, 6} - {window},
+            lambda w: drop(hidden(window=w)),
+        ),
     }
 
 
@@ -55,7 +79,7 @@ def starts(answer) -> str:
     cases = ((10, 4, 4), (7, 7, 3), (11, 3, 2), (9, 5, 3), (224, 32, 8))
     for size, window, stride in cases:
         result = call(answer, size, window, stride)
-        found = read(result, lambda starts: [int(s) for s in starts], "whole numbers")
+        found = read(result, each(whole), "whole numbers")
         right = list(window_starts(size, window, stride))
         with about(f"size {size}, window {window}, stride {stride}"):
             if any(start + window > size for start in found):
@@ -72,47 +96,111 @@ def starts(answer) -> str:
 @exercise("Exercise 3")
 def heatmap(answer) -> str:
     """Check `answer(drops, tops, lefts, window, size)`: each pixel's mean drop."""
-    for size, window, stride in ((12, 4, 3), (11, 5, 2), (9, 3, 3)):
-        found = occlusion(tiny_network(), noise(1, 3, size, size), 0, window, stride)
-        tops, lefts = list(found.tops), list(found.lefts)
-        drops = found.drops + torch.arange(len(tops))[:, None] * 0.1  # not symmetric
-        result = call(answer, drops, tops, lefts, window, size)
-        total, count, latest = torch.zeros(3, size, size)
-        for drop, (top, left) in zip(drops.flatten(), product(tops, lefts), strict=True):
-            place = slice(top, top + window), slice(left, left + window)
-            total[place] += drop
-            count[place] += 1
-            latest[place] = drop
-        right, by_all = total / count, total / drops.numel()
-        mistakes = {
-            "That is the sum: divide it by how many windows cover each pixel.": total,
-            "You divide by the number of all windows, not of those over a pixel.": by_all,
-            "You divide by the largest count; each pixel has its own.": total / count.max(),
-            "A later window overwrites the earlier ones: use += and count.": latest,
-            "Rows and columns are swapped: tops go with the first axis.": right.T,
-        }
+    for size, window, tops, lefts in (
+        (12, 4, [0, 3, 6, 8], [0, 4, 8]),
+        (11, 5, [0, 4, 6], [0, 2, 4, 6]),
+        (9, 3, [0, 2, 4, 6], [0, 3, 6]),
+    ):
+        case = noise(len(tops), len(lefts), seed=size), tops, lefts, window, size
+        right, mistakes = _means(*case)
+        result = as_tensor(call(answer, *case))
+        same_shape = isinstance(result, Tensor) and result.shape == right.shape
+        if same_shape and result.isnan().any():
+            text = "Some pixels lie under none of your windows, 0 / 0"
+            raise Wrong(f"{text}: use `tops`, `lefts` and `window`.")
         otherwise = "Add each drop to all pixels of its window, count, and divide."
         compare_tensor(result, right, mistakes, otherwise)
     return "The mean over the windows that cover a pixel, at the border too."
 
 
+def _means(drops: Tensor, tops, lefts, window, size) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right map, and sentence → a wrong one."""
+
+    def added(window: int) -> Tensor:
+        """Each pixel's sum of drops, number of windows, and latest drop."""
+        found = torch.zeros(3, size, size)
+        for drop, (top, left) in zip(drops.flatten(), product(tops, lefts), strict=True):
+            place = slice(top, top + window), slice(left, left + window)
+            found[0][place] += drop
+            found[1][place] += 1
+            found[2][place] = drop
+        return found
+
+    total, count, latest = added(window)
+    right, by_all = total / count, total / drops.numel()
+    return right, {
+        "That is the sum: divide it by how many windows cover each pixel.": total,
+        "You divide by the number of all windows, not of those over a pixel.": by_all,
+        "You divide by the largest count; each pixel has its own.": total / count.max(),
+        "A later window overwrites the earlier ones: use += and count.": latest,
+        "Rows and columns are swapped: tops go with the first axis.": right.T,
+        **written_in(
+            "You take windows of {0}×{0} pixels whatever `window` is.",
+            {3, 4, 5} - {window},
+            lambda side: added(side)[0] / added(side)[1].clamp(min=1),
+        ),
+    }
+
+
+# Network, picture and its grain. With the first three most windows change the class, and
+# to several; with the last one none does.
+PICTURES = ((17, (14, 20), 8), (12, (14, 20), 21), (2, (18, 12), 3), (6, (14, 20), 1))
+
+
 @exercise("Exercise 4")
 def telling_windows(answer) -> str:
     """Check `answer(found)`: (row, column) of every window that changes the top class."""
-    image = noise(1, 3, 14, 20, seed=5)
-    found = occlusion(tiny_network(4), image, window=6, stride=4, top_classes=True)
-    result, expected = call(answer, found), "a list of pairs (row, column)"
-    pairs = read(result, lambda pairs: {(int(r), int(c)) for r, c in pairs}, expected)
-    same, falling = found.top_classes == found.target, found.drops > 0
-    masks = (mask.nonzero().tolist() for mask in (~same, same, falling))
-    right, unchanged, falls = ({(row, column) for row, column in mask} for mask in masks)
-    pixels = {(found.tops[row], found.lefts[column]) for row, column in right}
-    mistakes = {
+    counts = []
+    for seed, size, grain in PICTURES:
+        image = noise(1, 3, *size, seed=grain)
+        found = occlusion(tiny_network(seed), image, window=6, stride=4, top_classes=True)
+        right, mistakes = _tables(found)
+        result = call(answer, found)
+        if isinstance(result, tuple) and [getattr(r, "ndim", 0) for r in result] == [1, 1]:
+            raise Wrong("You give rows and columns apart; zip(rows, columns) makes pairs.")
+        result = read(result, each(_pair), "a list of pairs (row, column)")
+        if len(result) > len(set(result)):
+            raise Wrong("A window is listed twice: each one once.")
+        text = "Return the (row, column) pairs where top_classes differs from the target."
+        compare(set(result), right, mistakes, text)
+        counts.append(str(len(right)))
+    return f"{', '.join(counts[:-1])} and {counts[-1]} windows change the answer."
+
+
+def _pair(pair) -> tuple[int, int]:
+    row, column = pair
+    return whole(row), whole(column)
+
+
+def _tables(found: OcclusionMap) -> tuple[set, dict[str, set]]:
+    """The right pairs, and sentence → wrong ones."""
+    classes, target = found.top_classes, found.target
+
+    def places(mask: Tensor) -> set[tuple[int, int]]:
+        return {(row, column) for row, column in mask.nonzero().tolist()}
+
+    right, usual = places(classes != target), classes.flatten().mode().values
+    return right, {
         "Rows and columns are swapped: drops[row, column].": {(c, r) for r, c in right},
-        "These are the windows that do not change the top class.": unchanged,
-        "These are pixels; return the window's row and column in the grid.": pixels,
-        "A score may fall and still be the largest: compare classes.": falls,
+        "These are the windows that do not change the top class.": places(
+            classes == target
+        ),
+        "These are pixels; return the window's row and column in the grid.": {
+            (found.tops[row], found.lefts[column]) for row, column in right
+        },
+        "A score may fall and still be the largest: compare classes.": places(
+            found.drops > 0
+        ),
+        "You compare with the most frequent class; compare with found.target, the whole "
+        "picture's.": places(classes != usual),
+        "You compare with the first window's class; compare with found.target.": places(
+            classes != classes[0, 0]
+        ),
+        **written_in(
+            "You compare with one fixed class ({}); compare with found.target.",
+            {*classes.unique().tolist()} - {target},
+            lambda fixed: places(classes != fixed),
+        ),
+        "These are all the windows: compare with found.target, not with one fixed "
+        "class.": places(classes > -1),
     }
-    otherwise = "Return the (row, column) pairs where top_classes differs from the target."
-    compare(pairs, right, mistakes, otherwise)
-    return f"{len(right)} windows change the answer."

@@ -3,9 +3,11 @@
 from itertools import product
 
 import numpy as np
+from scipy.ndimage import label
 
 from ..localization import iou, largest_component, mask_box
-from .base import Wrong, call, compare, exercise, read
+from .base import Wrong, about, call, compare, exercise, read
+from .reading import each, number, whole
 
 # 3×3 pictures: the evidence of each pixel for the object, and the cost of each cut link.
 EVIDENCE = np.array([[4, 3, -2], [3, -1, -3], [-2, -3, 1]])
@@ -31,7 +33,7 @@ def cheapest_cost(evidence=EVIDENCE, link: float = 1) -> float:
 def cut_by_hand(answer) -> str:
     """Check `answer()`: the cheapest labelling of `TASK`, a 3×3 table of 0 and 1."""
     expected = "a 3×3 list of 0 and 1, three rows of three"
-    labels = read(call(answer), lambda table: np.asarray(table, dtype=float), expected)
+    labels = read(call(answer), lambda table: np.array(each(each(_label))(table)), expected)
     if labels.shape != (3, 3) or not np.isin(labels, (0, 1)).all():
         raise Wrong(f"Expected {expected}.")
     cost, best = cut_cost(labels, TASK), cheapest_cost(TASK)
@@ -46,6 +48,10 @@ def cut_by_hand(answer) -> str:
     raise Wrong(f"This costs {cost:g}, and there is a cheaper labelling.")
 
 
+def _label(value) -> float:
+    return number(int(value) if isinstance(value, bool) else value)
+
+
 @exercise("Exercise 2")
 def box_overlap(answer) -> str:
     """Check `answer(a, b)`: the IoU of two boxes (x0, y0, x1, y1)."""
@@ -55,11 +61,13 @@ def box_overlap(answer) -> str:
         ((5, 5, 9, 8), (5, 5, 9, 8)),
         ((0, 0, 4, 4), (4, 0, 8, 4)),
         ((0, 0, 3, 3), (6, 7, 9, 9)),
+        ((2, 5, 5, 9), (0, 0, 6, 3)),
     )
     for a, b in pairs:
-        result, right = read(call(answer, a, b), float, "a number"), iou(a, b)
+        right, mistakes = iou(a, b), _overlap_mistakes(a, b)
+        result = read(call(answer, a, b), number, "a number")
         otherwise = f"For {a} and {b} the IoU is {right:.3f}; yours is {result:.3f}."
-        compare(result, right, _overlap_mistakes(a, b), otherwise)
+        compare(result, right, mistakes, otherwise)
     return "Right for boxes that overlap, contain each other, touch, and lie apart."
 
 
@@ -85,20 +93,59 @@ def _overlap_mistakes(a, b) -> dict[str, float]:
 @exercise("Exercise 3")
 def object_box(answer) -> str:
     """Check `answer(mask)`: the box of the largest component, corners connected."""
-    mask, expected = np.zeros((20, 30), dtype=bool), "four whole numbers (x0, y0, x1, y1)"
-    mask[4:12, 8:21] = mask[15:18, 1:4] = True  # the large part and a smaller one
-    mask[12, 21] = mask[13, 22] = True  # joined to the large part by a corner
-    mask[1, 28] = mask[19, 0] = True  # single pixels
-    result = read(call(answer, mask), lambda box: tuple(int(v) for v in box), expected)
-    x0, y0, x1, y1 = right = mask_box(largest_component(mask))
-    mistakes = {
-        "That is the box of the whole mask: keep the largest component.": mask_box(mask),
-        "x and y are swapped: np.nonzero returns the rows first.": (y0, x0, y1, x1),
-        "The box ends one beyond the last pixel: add 1.": (x0, y0, x1 - 1, y1 - 1),
-        "Return the far corner, not width and height.": (x0, y0, x1 - x0, y1 - y0),
-        "Some touch only at a corner: label(mask, np.ones((3, 3))).": (8, 4, 21, 12),
-        "Not the largest: label 1 is the first, by rows.": (28, 1, 29, 2),
-    }
-    compare(result, right, mistakes, f"Expected {right}, got {result}.")
-    call(answer, np.eye(4, dtype=bool))  # a mask that is one diagonal
+    boxes = {name: _box_and_mistakes(mask) for name, mask in MASKS.items()}
+    for name, (right, mistakes) in boxes.items():
+        with about(name):
+            result = tuple(read(call(answer, MASKS[name]), each(whole), BOX))
+            if len(result) != 4:
+                raise Wrong(f"Expected {BOX}, got {len(result)} numbers.")
+            others = [box for box, _ in boxes.values() if box != right]
+            if result in others:
+                mistakes |= {"You return the box of another mask: use `mask`.": result}
+            compare(result, right, mistakes, f"Expected {right}, got {result}.")
     return "The box of the largest component, without the stray pixels."
+
+
+BOX = "four whole numbers (x0, y0, x1, y1)"
+
+
+def _masks() -> dict[str, np.ndarray]:
+    """Three masks, each with a largest part that a slip takes for smaller."""
+    wide, high, frame = (
+        np.zeros(size, dtype=bool) for size in ((20, 30), (17, 9), (12, 16))
+    )
+    wide[4:12, 8:21] = wide[15:18, 1:4] = True  # the large part and a smaller one
+    wide[12, 21] = wide[13, 22] = True  # joined to the large part by a corner
+    wide[1, 28] = wide[19, 0] = True  # single pixels
+    high[0:3, 5:9] = high[10:17, 0:3] = high[9, 3] = True  # in corners of the mask
+    frame[0, 2:15] = frame[:, 2] = True  # a long, thin part with a large box
+    frame[4:10, 6:13] = frame[11, 15] = True
+    return {"A wide mask": wide, "A high mask": high, "A mask with a thin part": frame}
+
+
+MASKS = _masks()
+
+
+def _box_and_mistakes(mask: np.ndarray) -> tuple[tuple, dict[str, tuple]]:
+    """The right box, and sentence → a wrong one."""
+    by_corners, by_sides = (label(mask, links)[0] for links in (np.ones((3, 3)), None))
+    parts = [mask_box(by_corners == n) for n in range(1, by_corners.max() + 1)]
+    widest = max(parts, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+    largest = by_sides == np.bincount(by_sides.ravel())[1:].argmax() + 1
+    right, found = mask_box(largest_component(mask)), {}
+    wrong = {
+        "That is the box of the whole mask: keep the largest component.": mask_box(mask),
+        "Some touch only at a corner: label(mask, np.ones((3, 3))).": mask_box(largest),
+        "That part has the largest box; the largest part has most pixels.": widest,
+        "Not the largest: label 1 is the first, by rows.": parts[0],
+    }
+    boxes = {"": right} | {text: box for text, box in wrong.items() if box != right}
+    for text, (x0, y0, x1, y1) in boxes.items():  # a wrong part may come with a slip
+        slips = {
+            "": (x0, y0, x1, y1),
+            "x and y are swapped: np.nonzero returns the rows first.": (y0, x0, y1, x1),
+            "The box ends one beyond the last pixel: add 1.": (x0, y0, x1 - 1, y1 - 1),
+            "Return the far corner, not width and height.": (x0, y0, x1 - x0, y1 - y0),
+        }
+        found |= {f"{text} {slip}".strip(): box for slip, box in slips.items()}
+    return right, found

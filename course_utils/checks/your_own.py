@@ -1,18 +1,22 @@
 """Checks of lesson 10: one scale, a network of one's own, a run that can be stopped."""
 
-import io
+import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .._machinery.arguments import described
 from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .base import Wrong, call, check_tensor, compare, exercise
+from .base import Wrong, about, as_tensor, call, check_tensor, compare, exercise, read
+from .reading import whole
+from .toys import noise
 
 # -- exercise 1 ------------------------------------------------------------------------
 
@@ -20,12 +24,31 @@ from .base import Wrong, call, check_tensor, compare, exercise
 @exercise("Exercise 1")
 def one_scale(answer) -> str:
     """Check `answer(maps)`: from (N, H, W), not negative, to brightness in [0, 1]."""
-    random = torch.Generator().manual_seed(1)
-    maps = torch.rand(3, 5, 6, generator=random) + 0.2
-    maps = maps * torch.tensor([0.1, 2.0, 0.7]).view(3, 1, 1)
+    for strengths, size in (
+        ((0.1, 2.0, 0.7), (5, 6)),
+        ((4e-4, 2e-5), (4, 3)),
+        ((9.0,), (3, 7)),
+    ):
+        maps = noise(len(strengths), *size, seed=len(strengths)).abs() + 0.2
+        maps = maps * torch.tensor(strengths).view(-1, 1, 1)
+        right, mistakes = _scaled(maps)
+        otherwise = "One number divides all maps, and the brightest pixel of all becomes 1."
+        result = check_tensor(as_tensor(call(answer, maps)), maps.shape)
+        compare(result, right, mistakes, otherwise)
+    zeros = torch.zeros(2, 4, 5)
+    with about("For maps of zeros"):
+        result = as_tensor(call(answer, zeros))
+        if isinstance(result, Tensor) and result.isnan().any():
+            raise Wrong("Yours become NaN, 0 divided by 0; they should stay 0.")
+        compare(check_tensor(result, zeros.shape), zeros, {}, "They should stay 0.")
+    return "One divisor for all: twice as bright means twice as strong."
+
+
+def _scaled(maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right brightness, and sentence → a wrong one."""
     each, low, mean = (f((1, 2), keepdim=True) for f in (maps.amax, maps.amin, maps.mean))
     shifted = (maps - maps.min()) / (maps.max() - maps.min())
-    mistakes = {
+    return maps / maps.max(), {
         "Each map is divided by its own largest value: the weakest picture's map looks as "
         "strong as the others. Divide all of them by the largest of all.": maps / each,
         "Each map is stretched from its own smallest to its own largest value: nothing can "
@@ -36,47 +59,80 @@ def one_scale(answer) -> str:
         "You divide each map by its own mean: its strength is lost.": maps / mean,
         "You cut at 1, but divide nothing: all values above 1 become 1.": maps.clamp(0, 1),
         "The maps are unchanged: the largest value of all should become 1.": maps,
+        "You divide by the largest value of the first map; take that of all.": (
+            maps / maps[0].max()
+        ),
+        "You divide by the largest value of the last map; take that of all.": (
+            maps / maps[-1].max()
+        ),
     }
-    otherwise = "One number divides all maps, and the brightest pixel of all becomes 1."
-    result = check_tensor(call(answer, maps), (3, 5, 6))
-    compare(result, maps / maps.max(), mistakes, otherwise)
-    blank = call(answer, torch.zeros(2, 4, 4))
-    if not isinstance(blank, Tensor) or not torch.equal(blank, torch.zeros(2, 4, 4)):
-        raise Wrong("Maps of zeros should stay 0; yours become NaN, 0 divided by 0.")
-    return "One divisor for all: twice as bright means twice as strong."
 
 
 # -- exercise 2 ------------------------------------------------------------------------
 
-MEAN, STD = (0.30, 0.45, 0.60), (0.10, 0.15, 0.20)
-NAMES = ("wren", "owl", "crane", "duck", "finch")  # not in alphabetical order
+
+class _Birds(nn.Sequential):
+    """A small network that minds colours, (N, 3, H, W) → (N, classes)."""
+
+    def __init__(self, classes: int, seed: int):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            convolution = [nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU()]
+            head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5)]
+            super().__init__(*convolution, *head, nn.Linear(16, classes))
+            self[1].running_mean.normal_(0, 0.5)
+            self[6].weight.data.mul_(4)
 
 
-def bird_network() -> nn.Module:
-    """A small network that minds colours, (N, 3, 8, 8) → (N, 5), in training mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(199)
-        convolution = [nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU()]
-        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 5)]
-        network = nn.Sequential(*convolution, *head)
-        network[1].running_mean.normal_(0, 0.5)
-        network[6].weight.data.mul_(4)
-    return network.train()
+@dataclass(frozen=True)
+class Colleague:
+    """What a colleague sends: a network, and what one must know to use it."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    names: tuple[str, ...]  # not in alphabetical order
+    size: tuple[int, int, int]  # pictures, rows, columns
+    seed: int
+
+    def network(self) -> nn.Module:
+        """Fresh from its training, in training mode."""
+        return _Birds(len(self.names), self.seed).train()
+
+    def pictures(self) -> Tensor:
+        """(N, H, W, 3) of `uint8`, each with a colour of its own and grain."""
+        random, (count, *size) = torch.Generator().manual_seed(4), self.size
+        colour = torch.randint(0, 256, (count, 1, 1, 3), generator=random)
+        grain = torch.randint(-60, 61, (count, *size, 3), generator=random)
+        return (colour + grain).clamp(0, 255).to(torch.uint8)
+
+    def scores(self, colours: Tensor, mean=None, std=None) -> Tensor:
+        """(N, classes) for colours (N, 3, H, W), normalised as told."""
+        given = (self.mean if mean is None else mean, self.std if std is None else std)
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in given)
+        with torch.no_grad():
+            return self.network().eval()((colours - mean) / std)
+
+    def named(self, scores: Tensor, names: Sequence[str] | None = None) -> list[str]:
+        """The name of each picture's top class."""
+        return [(names or self.names)[index] for index in scores.argmax(dim=1).tolist()]
 
 
-def bird_pictures(count: int = 40) -> Tensor:
-    """Pictures (count, 8, 8, 3) of `uint8`, each with a colour of its own and grain."""
-    random = torch.Generator().manual_seed(4)
-    colour = torch.randint(0, 256, (count, 1, 1, 3), generator=random)
-    grain = torch.randint(-60, 61, (count, 8, 8, 3), generator=random)
-    return (colour + grain).clamp(0, 255).to(torch.uint8)
-
-
-def bird_scores(colours: Tensor, mean=MEAN, std=STD) -> Tensor:
-    """The network's scores (N, 5) for colours (N, 3, H, W), normalised as told."""
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std))
-    with torch.no_grad():
-        return bird_network().eval()((colours - mean) / std)
+COLLEAGUES = (
+    Colleague(
+        mean=(0.30, 0.45, 0.60),
+        std=(0.10, 0.15, 0.20),
+        names=("wren", "owl", "crane", "duck", "finch"),
+        size=(40, 8, 8),
+        seed=199,
+    ),
+    Colleague(
+        mean=(0.60, 0.50, 0.35),
+        std=(0.25, 0.12, 0.18),
+        names=("swan", "heron", "tern", "rook"),
+        size=(36, 7, 10),
+        seed=0,
+    ),
+)
 
 
 @exercise("Exercise 2")
@@ -85,63 +141,98 @@ def read_names(answer) -> str:
 
     `pixels` is (N, H, W, 3) of `uint8`, RGB.
     """
-    pixels, network = bird_pictures(), bird_network()
-    result = _as_names(call(answer, network, pixels, MEAN, STD, list(NAMES)), len(pixels))
-    right = _named(bird_scores(pixels.permute(0, 3, 1, 2) / 255))
-    agree = sum(a == b for a, b in zip(result, right, strict=True))
-    hint = f"{agree} of {len(right)} names are right. In this order: / 255, colours to "
-    hint += "the front, minus mean, over std, eval(), argmax, names."
-    if network[0].training and network[1].num_batches_tracked:  # batch norm has counted
-        hint = "The network was still in training mode: batch norm mixes the pictures of a "
-        hint += "batch, and dropout changes every answer. Call model.eval() first."
-    compare(result, right, _wrong_names(pixels), hint)
-    _as_names(call(answer, network, pixels[:1], MEAN, STD, list(NAMES)), 1)
+    for one, other in zip(COLLEAGUES, COLLEAGUES[::-1], strict=True):
+        pixels = one.pictures()
+        right = one.named(one.scores(pixels.permute(0, 3, 1, 2) / 255))
+        mistakes = _wrong_names(one, other, pixels)
+        result, in_training = _ask(answer, one, pixels)
+        agree = sum(a == b for a, b in zip(result, right, strict=True))
+        hint = f"{agree} of {len(right)} names are right. In this order: / 255, colours to "
+        hint += "the front, minus mean, over std, eval(), argmax, names."
+        if in_training:
+            hint = "The network was still in training mode: batch norm mixes the pictures "
+            hint += "of a batch, and dropout changes every answer. Call model.eval() first."
+        compare(result, right, mistakes, hint)
+        single, _ = _ask(answer, one, pixels[:1])
+        compare(
+            single, right[:1], {}, "Alone, a picture gets another name than in a batch."
+        )
     return "Its own statistics, its own names in its own order, in evaluation mode."
 
 
-def _wrong_names(pixels: Tensor) -> dict[str, list[str]]:
+def _ask(answer, one: Colleague, pixels: Tensor) -> tuple[list[str], bool]:
+    """The names that are given, and whether the network was asked in training mode."""
+    counted = []  # by batch norm, in that mode alone
+    result = call(
+        answer,
+        one.network(),
+        pixels,
+        one.mean,
+        one.std,
+        list(one.names),
+        after=lambda network, *_: counted.append(network[1].num_batches_tracked.item()),
+    )
+    return _as_names(result, len(pixels)), counted[0] > 0
+
+
+def _wrong_names(one: Colleague, other: Colleague, pixels: Tensor) -> dict[str, list[str]]:
     """Sentence → the names that one gets by the mistake that it explains."""
     colours = pixels.permute(0, 3, 1, 2) / 255
     mixed = pixels.reshape(len(pixels), 3, *pixels.shape[1:3]) / 255
-    scores, plain = bird_scores(colours), bird_scores(colours, (0, 0, 0), (1, 1, 1))
-    swapped, large = bird_scores(colours.flip(1)), bird_scores(255 * colours)
+    sideways = pixels.permute(0, 3, 2, 1) / 255
+    scores, ask = one.scores(colours), one.scores
     early, late = scores.roll(-1, dims=1), scores.roll(1, dims=1)
     wrong = {
         "Those are ImageNet's mean and std. A network needs those that it was trained "
-        "with, here `mean` and `std`.": bird_scores(colours, IMAGENET_MEAN, IMAGENET_STD),
-        "The colours are in the order blue, green, red; the network wants RGB.": swapped,
-        "The values are still 0 to 255; mean and std want 0 to 1. Divide by 255.": large,
-        "The values are not normalised: minus mean, over std.": plain,
-        "mean and std are swapped.": bird_scores(colours, STD, MEAN),
+        "with, here `mean` and `std`.": ask(colours, IMAGENET_MEAN, IMAGENET_STD),
+        "The colours are in the order blue, green, red; the network wants RGB.": ask(
+            colours.flip(1)
+        ),
+        "The values are still 0 to 255; mean and std want 0 to 1. Divide by 255.": ask(
+            255 * colours
+        ),
+        "The values are not normalised: minus mean, over std.": ask(
+            colours, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+        ),
+        "mean and std are swapped.": ask(colours, one.std, one.mean),
+        "You use one mean whatever `mean` is.": ask(colours, mean=other.mean),
+        "You use one std whatever `std` is.": ask(colours, std=other.std),
+        "You use one mean and std whatever is given.": ask(colours, other.mean, other.std),
         "The axes are mixed up: reshape and view do not move axes; permute(0, 3, 1, 2) "
-        "brings the colours to the front.": bird_scores(mixed),
+        "brings the colours to the front.": ask(mixed),
+        "Rows and columns are swapped: permute(0, 3, 1, 2).": ask(sideways),
         "That is the class with the lowest score: argmax, not argmin.": -scores,
         "Every name is one too early: the first class has the index 0, not 1.": early,
         "Every name is one too late: the first class has the index 0.": late,
     }
-    names = {sentence: _named(values) for sentence, values in wrong.items()}
-    alphabetical = "The names are in alphabetical order, not in the network's: use `names`."
-    return names | {alphabetical: _named(scores, sorted(NAMES))}
-
-
-def _named(scores: Tensor, names: Sequence[str] = NAMES) -> list[str]:
-    return [names[index] for index in scores.argmax(dim=1).tolist()]
+    names = {sentence: one.named(values) for sentence, values in wrong.items()}
+    return names | {
+        "The names are in alphabetical order, not in the network's: use `names`.": (
+            one.named(scores, sorted(one.names))
+        ),
+        "You use fixed names; use `names`, those of the network.": one.named(
+            scores, (*other.names, *one.names)
+        ),
+    }
 
 
 def _as_names(result, count: int) -> list[str]:
+    if isinstance(result, np.ndarray):
+        result = result.tolist()
     if isinstance(result, str) or not isinstance(result, (list, tuple, Tensor)):
         raise Wrong(f"Expected a list of {count} names, got {described(result)}.")
     if isinstance(result, Tensor) or not all(isinstance(name, str) for name in result):
         raise Wrong("Expected names, not numbers: names[index] for each top class.")
     if len(result) != count:
         raise Wrong(f"Expected one name for each of {count} pictures, got {len(result)}.")
-    return list(result)
+    return [str(name) for name in result]
 
 
 # -- exercise 3 ------------------------------------------------------------------------
 
 FILES = tuple(f"{word}.map" for word in ("ash", "beech", "cedar", "elm", "fir", "oak"))
-OPEN = open
+HALF = 500  # bytes of a file that reach the disk before the power fails
+RENAMES = ("rename", "replace", "link")  # how a whole file can come under its name
 
 
 def contents(name: str) -> bytes:
@@ -149,19 +240,89 @@ def contents(name: str) -> bytes:
     return (name * 300).encode()
 
 
-class _CutFile(io.FileIO):
-    """A file that is being written when the power fails: half of it reaches the disk."""
-
-    def write(self, data) -> int:
-        super().write(data[: len(data) // 2])
-        raise KeyboardInterrupt
+class _Stop(KeyboardInterrupt):
+    """A stop of the program that the check has caused."""
 
 
-def cut_open(path, mode: str = "r", *more, **settings):
-    """`open`, but the power fails while a file is being written."""
-    if set(mode) & set("wax+"):
-        return _CutFile(path, "w", opener=settings.get("opener"))
-    return OPEN(path, mode, *more, **settings)
+class _Watch:
+    """Looks at the folder after each call of a function that an answer makes.
+
+    So it is the same how files are written: by `open`, by `os.open`, by another process.
+    A file may come under its name by a rename alone, and whole. With `power_fails`, the
+    program stops as soon as there is a draft, half of which reaches the disk.
+    """
+
+    def __init__(self, folder: Path, power_fails: bool):
+        self.folder, self.power_fails = folder, power_fails
+        self.there, self.fault, self.stopped = self._names(), "", False
+
+    def _names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+    def __enter__(self) -> None:
+        self.before = sys.getprofile(), threading.getprofile()
+        threading.setprofile(self)
+        sys.setprofile(self)
+
+    def __exit__(self, *error) -> None:
+        sys.setprofile(self.before[0])
+        threading.setprofile(self.before[1])
+
+    def __call__(self, _frame, event: str, function) -> None:
+        there = self._names()
+        new, self.there = there - self.there, self.there | there
+        renamed = event == "c_return" and getattr(function, "__name__", "") in RENAMES
+        for name in new & {*FILES}:
+            self.fault = self.fault or self._fault(name, renamed)
+        if drafts := (new - {*FILES} if self.power_fails and not self.stopped else ()):
+            for draft in drafts:
+                with suppress(OSError):
+                    (self.folder / draft).write_bytes(contents(FILES[0])[:HALF])
+        if drafts or self.fault:
+            self.stop()
+
+    def _fault(self, name: str, renamed: bool) -> str:
+        """What is wrong with a file that is new under its name, or nothing."""
+        found, whole = (self.folder / name).read_bytes(), contents(name)
+        if not renamed:
+            text = f"The power failed while {name} was written, and half of it passes for "
+            text += "a whole file. Write it under another name, close it, then rename it: "
+            return f"{text}draft.replace(folder / name)."
+        if found != whole and (whole.startswith(found) or found.endswith(whole)):
+            text = f"{name} gets its name before all of it is in the file, and nothing "
+            text += "else: close the draft before you rename it, and write one that is "
+            return f"{text}left over from a stop anew."
+        return ""
+
+    def stop(self) -> None:
+        self.stopped = True
+        raise _Stop
+
+
+def _run(answer, folder: Path, stop_at: str = "", power_fails: bool = False) -> tuple:
+    """What the answer returns (`_Stop` if it was stopped), and the names it has made."""
+    made, watch = [], _Watch(folder, power_fails)
+    goes_on = []
+
+    def make(name: str) -> bytes:
+        if watch.stopped:
+            goes_on.append(name)
+        if name == stop_at:
+            watch.stop()
+        made.append(name)
+        return contents(name)
+
+    def watched(*arguments):
+        with watch, suppress(_Stop):
+            return answer(*arguments)
+        return _Stop
+
+    result = call(watched if callable(answer) else answer, list(FILES), folder, make)
+    if watch.fault:
+        raise Wrong(watch.fault)
+    if goes_on:
+        raise Wrong("Your function catches the interrupt and goes on. Let it through.")
+    return result, made
 
 
 @exercise("Exercise 3")
@@ -170,41 +331,33 @@ def resume(answer) -> str:
 
     The power fails in the first file; then, where two are there, `make` is interrupted.
     """
-    made = []
-
-    def run(folder: Path, stop_at: str = ""):
-        def make(name: str) -> bytes:
-            if name == stop_at:
-                raise KeyboardInterrupt
-            made.append(name)
-            return contents(name)
-
-        made.clear()
-        with suppress(KeyboardInterrupt):
-            return call(answer, list(FILES), folder, make)
-
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
-        with mock.patch("io.open", cut_open), mock.patch("builtins.open", cut_open):
-            run(Path(one))
-        for path in (Path(one) / name for name in FILES):
-            if path.exists() and path.read_bytes() != contents(path.name):
-                words = f"The power failed while {path.name} was written, and half of it "
-                words += "passes for a whole file. Write it under another name, close it, "
-                raise Wrong(f"{words}then rename it: draft.replace(folder / name).")
+        folder = Path(one)
+        _run(answer, folder, power_fails=True)
+        there = [name for name in FILES if (folder / name).exists()]
+        with about("Run again after a power failure"):
+            result, made = _run(answer, folder)
+            _check_made(folder, made, there, FILES)
+            _check_count(result, len(made))
         folder, there = Path(two), [FILES[1], FILES[3]]
         for name in there:
             (folder / name).write_bytes(contents(name))
-        run(folder, stop_at=FILES[4])
-        if FILES[5] in made:
-            raise Wrong("Your function catches the interrupt and goes on. Let it through.")
+        _, made = _run(answer, folder, stop_at=FILES[4])
         _check_made(folder, made, there, FILES[:4])
-        result = run(folder)
+        result, made = _run(answer, folder)
         _check_made(folder, made, FILES[:4], FILES)
         if extra := {path.name for path in folder.iterdir()} - {*FILES}:
             raise Wrong(f"A file is left over in the folder: {extra.pop()}.")
-        if result != 2:
-            raise Wrong(f"Two files were missing; your function returns {result!r}.")
+        _check_count(result, 2)
     return "Stopped and resumed: nothing missing, nothing half, nothing twice."
+
+
+def _check_count(result, missing: int) -> None:
+    if read(result, whole, "a whole number, how many files you made") != missing:
+        files = "file was" if missing == 1 else "files were"
+        raise Wrong(
+            f"{missing} {files} missing; your function returns {described(result)}."
+        )
 
 
 def _check_made(folder: Path, made: list[str], there, wanted) -> None:

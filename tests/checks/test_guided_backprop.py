@@ -1,9 +1,12 @@
 """The checks of lesson 05: right answers pass, mistakes get the sentence that helps."""
 
+import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 from exercises import make_tests
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from course_utils import deconvnet, guided_backprop, input_gradient, layer_gradient
 from course_utils.checks import guided_backprop as check
@@ -20,16 +23,51 @@ WRONG_RULES = {
     "pass on what the vanilla rule does": lambda x, g, rule: g * (x > 0),
     "pass on what the guided rule does": lambda x, g, rule: rule_of(x, g, "guided"),
     "the mask alone": lambda x, g, rule: (x > 0).float(),
-    "not x >= 0": lambda x, g, rule: rule_of(x + 0.5, g, rule),
+    "not x >= 0": lambda x, g, rule: rule_of(x + 0.1, g, rule),
     "the forward result": lambda x, g, rule: x.clamp(min=0),
     "not its absolute value": lambda x, g, rule: rule_of(x, g.abs(), rule),
     "You multiply by x": lambda x, g, rule: rule_of(x, g, rule) * x,
     "try the tables of section 1": lambda x, g, rule: g + x,
+    "For rule='vanilla' it is not right": lambda x, g, rule: rule_of(x - 0.5, g, rule),
+    "For rule='deconvnet' you pass on what the guided": lambda x, g, rule: rule_of(
+        x, g, "vanilla" if rule == "vanilla" else "guided"
+    ),
     "shape should be (5, 6)": lambda x, g, rule: g[x > 0],
     "stopped at": lambda x, g, rule: F.relu(x).backward(g),
 }
 
 # -- exercise 2 ------------------------------------------------------------------------
+
+
+class GuidedReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * (x > 0) * (g > 0)
+
+
+class GuidedMode(TorchFunctionMode):
+    met = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") not in ("relu", "relu_"):
+            return func(*args, **(kwargs or {}))
+        self.met += 1
+        return GuidedReLU.apply(args[0])
+
+
+def by_mode(network, images, target):
+    pixels = images.clone().requires_grad_()
+    with GuidedMode() as mode:
+        score = network(pixels)[:, target].sum()
+    if not mode.met:
+        raise ValueError("relu: none")
+    return torch.autograd.grad(score, pixels)[0].numpy()
 
 
 def guided_map(network, images, target):
@@ -79,6 +117,42 @@ def trains(network, images, target):
     return guided_backprop(network, images, target)
 
 
+def patched(network, images, target):
+    """The right rule, put in F.relu's place and taken away again."""
+    relu, pixels = F.relu, images.clone().requires_grad_()
+    F.relu = lambda x, inplace=False: GuidedReLU.apply(x)
+    try:
+        network(pixels)[:, target].sum().backward()
+    finally:
+        F.relu = relu
+    return pixels.grad
+
+
+def trains_the_weights(network, images, target):
+    network.requires_grad_(True)
+    return guided_map(network, images, target)
+
+
+def empties(network, images, target):
+    for weight in network.parameters():
+        weight.data.zero_()
+    return torch.zeros_like(images)
+
+
+def refuses_without_a_word(network, images, target):
+    try:
+        return guided_backprop(network, images, target)
+    except ValueError:
+        raise ValueError from None
+
+
+def gives_up(network, images, target):
+    try:
+        return guided_backprop(network, images, target)
+    except ValueError:
+        return None
+
+
 def never_refuses(network, images, target):
     try:
         return guided_backprop(network, images, target)
@@ -112,6 +186,16 @@ WRONG_MAPS = {
     "silently returns a map": never_refuses,
     "not a KeyError": refuses_oddly,
     "shape should be": lambda *a: guided_map(*a).abs().amax(dim=1),
+    "you use class 2 whatever `target` is": lambda n, x, t: guided_backprop(n, x, 2),
+    "you use class 0 whatever `target` is": lambda n, x, t: guided_backprop(n, x, 0),
+    "that is for the top class, here 1: take `target`": lambda n, x, t: guided_backprop(
+        n, x
+    ),
+    "whoever imported relu by name": patched,
+    "gradients of the network's weights": trains_the_weights,
+    "changes the network's weights": empties,
+    "say in the ValueError that there is no ReLU": refuses_without_a_word,
+    "it returns nothing: raise a ValueError": gives_up,
 }
 
 # -- exercise 3 ------------------------------------------------------------------------
@@ -154,6 +238,13 @@ WRONG_COSINES = {
     "Stack the rows": lambda *a: list(alike()(*a)),
     "shape should be (2, 3)": lambda *a: alike()(*a).flatten(),
     "stopped at": alike(lambda g: g),
+    "You use the classes (1, 3) whatever": lambda m, x, c, *a: alike()(m, x, (1, 3), *a),
+    "You use the classes (0, 2) whatever": lambda m, x, c, *a: alike()(m, x, (0, 2), *a),
+    "`layers` holds 1": lambda m, x, c, la, r: alike()(m, x, c, ["conv2", "conv1"], r),
+    "`layers` holds 2": lambda m, x, c, la, r: alike()(m, x, c, la[:1], r),
+    "conv2 whatever `layers` holds": lambda m, x, c, la, r: alike()(
+        m, x, c, ["conv2", "conv1"][: len(la)], r
+    ),
 }
 
 RIGHT = {
@@ -173,6 +264,28 @@ MISTAKES = {
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
 ) = make_tests(RIGHT, MISTAKES)
+
+
+def by_norms(model, images, classes, layers, rule):
+    table = np.zeros((len(layers), len(images)))
+    for row, layer in enumerate(layers):
+        for n, image in enumerate(images.split(1)):
+            a, b = (layer_gradient(model, image, c, layer, rule).flatten() for c in classes)
+            table[row, n] = (a @ b) / (a.norm() * b.norm())
+    return table
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        (check.pass_on, lambda x, g, rule: rule_of(x.numpy(), g, rule)),
+        (check.pass_on, lambda x, g, rule: rule_of(x, g, rule).double()),
+        (check.guided_map, by_mode),
+        (check.alike_by_layer, by_norms),
+    ],
+)
+def test_other_right_answers_pass_too(exercise, answer):
+    assert exercise(answer)
 
 
 def test_no_check_leaves_a_relu_of_its_own():

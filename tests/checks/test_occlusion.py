@@ -1,5 +1,9 @@
 """The checks of lesson 06: right answers pass, mistakes get the sentence that helps."""
 
+import itertools
+
+import numpy as np
+import pytest
 import torch
 from exercises import make_tests
 
@@ -40,6 +44,12 @@ def paints(model, image, target, top, left, window):
     return whole - model(image)[0, target]
 
 
+def weightless(model, image, target, top, left, window):
+    for weight in model.parameters():
+        weight.data.zero_()
+    return drop()(model, image, target, top, left, window)
+
+
 def starts(size, window, stride):
     found = list(range(0, size - window + 1, stride))
     return found + [size - window] if found[-1] + window < size else found
@@ -62,6 +72,15 @@ def changed(found):
     return (found.top_classes != found.target).nonzero().tolist()
 
 
+def places(found, target):
+    return (found.top_classes != target).nonzero().tolist()
+
+
+def emptied(found):
+    found.top_classes.fill_(found.target)
+    return found
+
+
 def every(found):
     rows, columns = found.drops.shape
     return [(r, c) for r in range(rows) for c in range(columns)]
@@ -80,12 +99,26 @@ MISTAKES = {
         "You fill with 0.5": drop(fill=0.5),
         "You fill with 1.": drop(fill=1.0),
         "You fill with white": drop(fill=check.WHITE),
+        "the picture's own mean": lambda m, x, *a: drop(fill=x.mean())(m, x, *a),
         "drop in probability": drop(read=lambda s: s.softmax(1)),
         "Rows and columns are swapped": drop(swap=True),
         "score with the window hidden": without_the_clean_score,
         "caller's picture": paints,
         "stopped at": lambda m, x, *a: m(x[0, 0])[0],
-        "the clean score minus that": lambda *a: torch.tensor(0.25),
+        "the clean score minus that": lambda *a: 2 * drop()(*a),
+        "`top` makes no difference": lambda *a: 0.25,
+        "`top` makes no difference to your result": lambda m, x, c, top, left, w: drop()(
+            m, x, c, 4, left, w
+        ),
+        "`left` makes no difference": lambda m, x, c, top, left, w: drop()(
+            m, x, c, top, 0, w
+        ),
+        "You use class 2 whatever `target` is": lambda m, x, t, *a: drop()(m, x, 2, *a),
+        "That is for the top class": lambda m, x, t, *a: drop()(m, x, m(x).argmax(), *a),
+        "You hide 4×4 pixels whatever": lambda *a: drop()(*a[:-1], 4),
+        "changes the network's weights": weightless,
+        "Expected one number, got '": lambda *a: str(float(drop()(*a))),
+        "Expected one number, got a dict": lambda *a: {"drop": drop()(*a)},
     },
     check.starts: {
         "extends beyond the end": lambda n, w, s: list(range(0, n, s)),
@@ -93,6 +126,15 @@ MISTAKES = {
         "counted twice": lambda n, w, s: [*range(0, n - w + 1, s), n - w],
         "expected [0, 4, 6], got": lambda n, w, s: [*range(n - w + 1)],
         "Expected whole numbers": lambda n, w, s: 3.5,
+        "Expected whole numbers, got [0.9": lambda n, w, s: [
+            v + 0.9 for v in starts(n, w, s)
+        ],
+        "Expected whole numbers, got ['0'": lambda n, w, s: [
+            str(v) for v in starts(n, w, s)
+        ],
+        "Expected whole numbers, got [inf": lambda n, w, s: [float("inf")],
+        "does it come to an end": lambda n, w, s: itertools.count(0, s),
+        "got [6, 4, 0]": lambda n, w, s: starts(n, w, s)[::-1],
     },
     check.heatmap: {
         "That is the sum": averaged(lambda total, count, drops: total),
@@ -101,6 +143,14 @@ MISTAKES = {
         "overwrites": averaged(lambda total, c, d: total, add=False),
         "Rows and columns are swapped": averaged(lambda t, c, d: (t / c).T),
         "The shape should be": lambda drops, *a: drops,
+        "Expected a tensor": lambda *a: "map",
+        "under none of your windows": lambda d, tops, lefts, w, n: averaged()(
+            d, tops, tops[: len(lefts)], w, n
+        ),
+        "You take windows of 4×4": lambda d, t, le, w, n: averaged()(
+            d, t, le, max(w, 4), n
+        ),
+        "The shape should be (11, 11)": lambda d, t, le, w, n: averaged()(d, t, le, w, 12),
         "Add each drop": lambda d, t, le, w, size: torch.zeros(size, size),
     },
     check.telling_windows: {
@@ -111,6 +161,16 @@ MISTAKES = {
         "pairs where top_classes differs": lambda found: [(0, 0), (1, 1), (0, 4)],
         "stopped at": lambda found: found.nothing,
         "a list of pairs (row, column)": lambda found: 7,
+        "most frequent class": lambda f: places(f, f.top_classes.flatten().mode().values),
+        "first window's class": lambda f: places(f, f.top_classes[0, 0]),
+        "all the windows: compare with found.target": lambda f: places(f, 90),
+        "one fixed class (1)": lambda f: places(f, 1),
+        "rows and columns apart": lambda f: torch.where(f.top_classes != f.target),
+        "A window is listed twice": lambda found: 10 * changed(found),
+        "a list of pairs (row, column), got": lambda f: [
+            (r + 0.9, c) for r, c in changed(f)
+        ],
+        "Return the (row, column) pairs": lambda f: changed(emptied(f)),
     },
 }
 
@@ -120,3 +180,32 @@ MISTAKES = {
     test_a_stub_is_not_tried_yet,
     test_a_mistake_gets_the_sentence_that_helps,
 ) = make_tests(RIGHT, MISTAKES)
+
+
+def by_slices(drops, tops, lefts, window, size):
+    """In NumPy: each pixel's mean, by a search for the windows over it."""
+    found = np.zeros((size, size))
+    for y, x in np.ndindex(size, size):
+        rows = [i for i, top in enumerate(tops) if top <= y < top + window]
+        columns = [i for i, left in enumerate(lefts) if left <= x < left + window]
+        found[y, x] = drops.numpy()[np.ix_(rows, columns)].mean()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        (check.drop_of_window, lambda *a: drop()(*a).item()),
+        (check.drop_of_window, lambda *a: np.float32(drop()(*a))),
+        (check.starts, lambda n, w, s: np.array(starts(n, w, s))),
+        (check.starts, lambda n, w, s: (start for start in starts(n, w, s))),
+        (check.starts, lambda n, w, s: tuple(torch.tensor(starts(n, w, s)))),
+        (check.heatmap, by_slices),
+        (check.heatmap, lambda *a: by_slices(*a).tolist()),
+        (check.telling_windows, lambda f: {(r, c) for r, c in changed(f)}),
+        (check.telling_windows, lambda f: np.argwhere(f.top_classes.numpy() != f.target)),
+        (check.telling_windows, lambda f: (f.top_classes != f.target).nonzero()),
+    ],
+)
+def test_other_right_answers_pass_too(exercise, answer):
+    assert exercise(answer)

@@ -1,12 +1,15 @@
 """The checks of lesson 09: right answers pass, mistakes get the sentence that helps."""
 
+from collections import OrderedDict
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
 from exercises import make_tests
 
 from course_utils.checks import shortcuts as check
-from course_utils.shortcuts import Planted
+from course_utils.shortcuts import Planted, accuracy
 
 
 def share(said, truth):
@@ -54,6 +57,34 @@ def in_pairs(planted):
     return Planted(tuple(recipes))
 
 
+def given(planted, change):
+    """The recipes with other fields, by a function from a recipe to a dict."""
+    return Planted(tuple(replace(recipe, **change(recipe)) for recipe in planted.recipes))
+
+
+def swapped_where(condition):
+    """Half of each class on the other ground, but not any half."""
+    return lambda planted: Planted(
+        tuple(r.swapped("scene") if condition(r) else r for r in planted.recipes)
+    )
+
+
+def at_random(planted, seed=0):
+    """A coin decides for each animal."""
+    coins = np.random.default_rng(seed).random(len(planted)) < 0.5
+    pairs = zip(planted.recipes, coins, strict=True)
+    return Planted(tuple(r.swapped("scene") if coin else r for r, coin in pairs))
+
+
+def with_other_views(planted):
+    """Each animal twice, on parts of the scenes that are drawn anew."""
+    random = np.random.default_rng(1)
+    return given(
+        mend(planted),
+        lambda r: {"view": tuple(random.random(4)), "mirror": bool(random.random() < 0.5)},
+    )
+
+
 VERDICT = {"A": "sign", "B": "honest", "C": "scene"}
 WRONG_TESTS = {
     "on the original pictures": lambda c, p: share(c(p), p.labels),
@@ -69,7 +100,17 @@ WRONG_TESTS = {
     "the number of right answers": lambda c, p: (c(p.swap("scene")) == p.labels).sum(),
     "the share of swapped pictures": lambda c, p: 0.123,
     "the mean over the pictures": lambda c, p: c(p.swap("scene")) == p.labels,
-    "stopped": lambda c, p: c(p.pictures),
+    "stopped": lambda c, p: 1 / 0,
+    "takes a Planted, such as planted.swap('scene')": lambda c, p: c(p.pictures),
+    "is a function, not a probe": lambda c, p: accuracy(c, p.swap("scene")),
+    "so accuracy() cannot take it": lambda c, p: accuracy(
+        c, p.swap("scene"), dict.fromkeys(p.swap("scene").recipes, torch.zeros(8))
+    ),
+    "in per cent": lambda c, p: 100 * swapped_accuracy(c, p),
+    "another classifier than": lambda c, p: swapped_accuracy(check.toy_classifier, p),
+    "Expected one number, got '": lambda c, p: str(float(swapped_accuracy(c, p))),
+    "Expected one number, got a dict": lambda c, p: {"accuracy": swapped_accuracy(c, p)},
+    "Expected one number, got a set": lambda c, p: {1, 2},
 }
 WRONG_BRIGHTNESS = {
     "share of the map's sum": of_maps(
@@ -94,7 +135,10 @@ WRONG_BRIGHTNESS = {
     ),
     "The shape should be": lambda g, m: animal_brightness(g, m).mean(),
     "or use `amax`": lambda g, m: g.abs().max(dim=1),
-    "map's mean on the mask by": lambda g, m: torch.ones(3),
+    "map's mean on the mask by": lambda g, m: 2 * animal_brightness(g, m),
+    "`masks` makes no difference": lambda g, m: course_map(g)[:, 2, 3],
+    "The shape should be (4,)": lambda g, m: animal_brightness(g, m)[:3],
+    "Expected a tensor": lambda g, m: "bright",
 }
 WRONG_MENDS = {
     "Expected a Planted, got a list": lambda p: list(p.recipes),
@@ -107,6 +151,36 @@ WRONG_MENDS = {
     "nothing has changed": lambda p: p,
     "Every scene is swapped": lambda p: p.swap("scene"),
     "stand on one ground": every_second,
+    "Expected a Planted, got a dict": lambda p: {"recipes": p.recipes},
+    "A Planted holds recipes": lambda p: Planted(("bear", "dog")),
+    "a tuple of recipes in the Planted": lambda p: Planted(7),
+    "with a `view` of four numbers": lambda p: given(mend(p), lambda r: {"view": None}),
+    "recipes with a `view` of four": lambda p: given(mend(p), lambda r: {"view": (1, 2)}),
+    "neither class's ground": lambda p: p.unseen(),
+    "398 of the 400 animals are missing": lambda p: Planted(mend(p[:2]).recipes * 40),
+    "come more often than others": lambda p: Planted(
+        mend(p).recipes + mend(p[:40]).recipes
+    ),
+    "gives the dogs away: that is a new planted": lambda p: given(
+        mend(p), lambda r: {"sign": r.animal}
+    ),
+    "gives the bears away": lambda p: given(mend(p), lambda r: {"sign": 1 - r.animal}),
+    "You changed the sign of some": lambda p: given(mend(p), lambda r: {"sign": r.ground}),
+    "whether the scene is mirrored tells": lambda p: given(
+        mend(p), lambda r: {"mirror": r.mirror or r.animal == 1}
+    ),
+    "scene is mirrored tells bears from dogs": lambda p: given(
+        mend(p), lambda r: {"mirror": r.animal == 1}
+    ),
+    "which part of the scene is shown": lambda p: given(
+        mend(p), lambda r: {"view": (0.5, 0.5, 0.5, 0.5)} if r.animal else {}
+    ),
+    "in the green, which part of the scene": lambda p: given(
+        mend(p), lambda r: {"view": (0.2, *r.view[1:])} if r.animal and r.ground else {}
+    ),
+    "whether the animal is mirrored tells": swapped_where(lambda r: r.flip),
+    "the animal's place tells": swapped_where(lambda r: r.place[0] < 0.5),
+    "the animal's size tells": swapped_where(lambda r: r.share < 0.3),
     "still tells the classes apart": lambda p: Planted(
         p.recipes + p.swap("scene").recipes[:16] + p.recipes[:16]
     ),
@@ -117,6 +191,8 @@ WRONG_MENDS = {
 }
 WRONG_VERDICTS = {
     "the keys": lambda: ["sign", "honest", "scene"],
+    'the keys "A", "B"': lambda: {"A": "sign", "B": "honest"},
+    'of the words "honest"': lambda: VERDICT | {"C": ["scene"]},
     "one of the words": lambda: VERDICT | {"A": "watermark"},
     "each once": lambda: VERDICT | {"C": "honest"},
     "C is not led by the sign": lambda: {"A": "scene", "B": "honest", "C": "sign"},
@@ -147,17 +223,53 @@ MISTAKES = {
 
 def test_other_right_answers_pass_too():
     assert check.swapped_accuracy(lambda c, p: swapped_accuracy(c, p).item())
+    assert check.brightness(lambda g, m: animal_brightness(g, m).numpy())
+    assert check.brightness(one_by_one)
+    assert check.mended(with_other_views)
     assert check.mended(in_pairs)
+    assert check.mended(lambda planted: Planted(list(mend(planted).recipes)))
+    assert check.blind_round(lambda: OrderedDict(VERDICT))
 
 
-def test_the_toy_classifier_tells_the_mistakes_apart():
+def one_by_one(gradients, masks):
+    """A list, picture by picture."""
+    found = []
+    for gradient, mask in zip(gradients, masks, strict=True):
+        strength = gradient.abs().max(dim=0).values
+        found.append(float(strength[mask].mean() / strength.mean()))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_scenes_at_random_pass(seed):
+    verdict = check.mended(lambda planted: at_random(planted, seed))
+    assert verdict, verdict
+
+
+NO_NUMBERS = {
+    "the mean over the pictures",
+    "stopped",
+    "takes a Planted, such as planted.swap('scene')",
+    "is a function, not a probe",
+    "so accuracy() cannot take it",
+    "another classifier than",
+    *(words for words in WRONG_TESTS if words.startswith("Expected")),
+}
+
+
+def test_the_toy_classifiers_tell_the_mistakes_apart():
     """No two of the numbers that a learner may come to are the same."""
     found = {}
     for words, answer in WRONG_TESTS.items():
-        if words not in ("the mean over the pictures", "stopped"):
-            planted = check.plant_shortcut(41, scene=0.9, seed=3)
-            found[words] = round(float(answer(check.toy_classifier, planted)), 4)
-    assert len(set(found.values())) == len(found), found
+        if words not in NO_NUMBERS:
+            found[words] = [
+                round(
+                    float(answer(classify, check.plant_shortcut(n, scene=0.9, seed=s))), 4
+                )
+                for classify, n, s in check.CLASSIFIED
+            ]
+    for values in zip(*found.values(), strict=True):
+        assert len(set(values)) == len(values), found
 
 
 def test_the_truth_of_the_blind_round_is_in_its_dials():

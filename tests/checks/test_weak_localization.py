@@ -1,6 +1,8 @@
 """The checks of lesson 07: right answers pass, mistakes get the sentence that helps."""
 
 import numpy as np
+import pytest
+import torch
 from exercises import make_tests
 from scipy.ndimage import label
 
@@ -50,6 +52,26 @@ def first_part(mask):
     return mask_box(label(mask, np.ones((3, 3)))[0] == 1)
 
 
+def largest_box(mask):
+    parts, count = label(mask, np.ones((3, 3)))
+    boxes = [mask_box(parts == n) for n in range(1, count + 1)]
+    return max(boxes, key=lambda box: (box[2] - box[0]) * (box[3] - box[1]))
+
+
+def shortened(box):
+    return *box[:2], box[2] - 1, box[3] - 1
+
+
+def turned(box):
+    return [box[k] for k in (1, 0, 3, 2)]
+
+
+def together(a, b):
+    """Wrong only where the boxes lie apart along one axis."""
+    w, h, p, q = sides(a, b)
+    return 0.0 if w < 0 and h < 0 else w * h / (p + q - w * h)
+
+
 WRONG_CUTS = {
     "ignored the links": lambda: (check.TASK > 0).astype(int),
     "are swapped": lambda: 1 - np.array(BEST),
@@ -57,6 +79,10 @@ WRONG_CUTS = {
     "a cheaper labelling": lambda: [[0, 0, 0], [1, 0, 1], [1, 1, 0]],
     "three rows of three": lambda: [[1, 0], [0, 1]],
     "got 'abc'": lambda: "abc",
+    "Expected a 3×3 list of 0 and 1, three rows of three, got a list": lambda: [
+        [str(label) for label in row] for row in BEST
+    ],
+    "Expected a 3×3 list of 0 and 1": lambda: [[1, 0, 0], [0.9, 1, 1], [1, 1, 1]],
 }
 WRONG_OVERLAPS = {
     "limit each to 0": no_clamp,
@@ -67,6 +93,9 @@ WRONG_OVERLAPS = {
     "divide it by the union": with_shared(lambda s, p, q: s),
     "yours is 0.123": lambda a, b: 0.123,
     "Expected a number, got [": lambda a, b: [1, 2],
+    "Expected a number, got '": lambda a, b: str(iou(a, b)),
+    "are negative: limit": together,
+    "For (30, 10, 90, 90) and": lambda a, b: iou(a, a),
     "stopped": lambda a, b: 1 / 0,
 }
 WRONG_BOXES = {
@@ -76,8 +105,14 @@ WRONG_BOXES = {
     "far corner": lambda m: (8, 4, 15, 10),
     "touch only at a corner": by_sides,
     "label 1 is the first": first_part,
-    "Expected (8, 4, 23, 14), got": lambda m: (0, 0, 1, 1),
+    "expected (8, 4, 23, 14), got": lambda m: (0, 0, 1, 1),
     "four whole numbers": lambda m: 7,
+    "got 3 numbers": lambda m: right_box(m)[:3],
+    "whole numbers (x0, y0, x1, y1), got [8.9": lambda m: [v + 0.9 for v in right_box(m)],
+    "the box of another mask": lambda m: (8, 4, 23, 14),
+    "that part has the largest box": largest_box,
+    "keep the largest component. The box ends one": lambda m: shortened(mask_box(m)),
+    "is the first, by rows. x and y are": lambda m: turned(first_part(m)),
 }
 
 
@@ -107,3 +142,34 @@ def test_both_small_pictures_have_one_best_labelling():
         )
         assert costs[0] < costs[1]
         assert costs[0] == check.cheapest_cost(evidence)
+
+
+def by_counting(a, b):
+    """IoU by counting pixels, as a tensor."""
+    ys, xs = np.mgrid[:100, :120]
+    inside = [(x0 <= xs) & (xs < x1) & (y0 <= ys) & (ys < y1) for x0, y0, x1, y1 in (a, b)]
+    return torch.tensor((inside[0] & inside[1]).sum() / (inside[0] | inside[1]).sum())
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer"),
+    [
+        (check.cut_by_hand, lambda: tuple(map(tuple, BEST))),
+        (check.cut_by_hand, lambda: [[bool(label) for label in row] for row in BEST]),
+        (check.cut_by_hand, lambda: torch.tensor(BEST)),
+        (check.cut_by_hand, lambda: np.array(BEST, dtype=bool)),
+        (check.box_overlap, by_counting),
+        (check.box_overlap, lambda a, b: np.float32(iou(a, b))),
+        (check.object_box, lambda m: list(right_box(m))),
+        (check.object_box, lambda m: np.array(right_box(m))),
+        (check.object_box, lambda m: torch.tensor(right_box(m)).unbind()),
+    ],
+)
+def test_other_right_answers_pass_too(exercise, answer):
+    assert exercise(answer)
+
+
+def test_the_largest_part_of_each_mask_is_not_what_a_slip_takes_it_for():
+    slips = (mask_box, by_sides, first_part, largest_box)
+    for slip in slips:
+        assert any(slip(mask) != right_box(mask) for mask in check.MASKS.values())

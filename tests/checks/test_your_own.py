@@ -6,10 +6,15 @@
 import io
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from itertools import combinations
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations, permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,11 +49,26 @@ WRONG_SCALES = {
     "One number divides": lambda m: m.sqrt(),
     "0 divided by 0": lambda m: m / m.max(),
     "The shape should be": lambda m: m[0],
+    "Expected a tensor, got a dict": lambda m: {"maps": right_scale(m)},
+    "largest value of the first map": lambda m: m / m[0].max(),
+    "One number divides all": lambda m: m / 7.5,
+    "brightest pixel of all becomes 1": lambda m: m / (m.max() + 1e-4),
+    "they should stay 0": lambda m: right_scale(m) if m.any() else m + 1,
 }
 
 
-def test_one_scale_passes():
-    assert check.one_scale(right_scale).state == PASSED
+def in_numpy(maps):
+    maps = maps.numpy()
+    return maps / (maps.max() or 1)
+
+
+def if_any(maps):
+    return maps / maps.max() if maps.any() else torch.zeros_like(maps)
+
+
+@pytest.mark.parametrize("answer", [right_scale, in_numpy, if_any])
+def test_one_scale_passes(answer):
+    assert check.one_scale(answer).state == PASSED
     assert check.one_scale(lambda maps: ...).state == NOT_TRIED
 
 
@@ -107,24 +127,53 @@ WRONG_NAMES = {
     "not numbers": lambda m, p, *_: list(range(len(p))),
     "names[index]": lambda m, p, *_: torch.zeros(len(p)),
     "stopped": lambda m, p, *_: m(p),
+    "one mean and std whatever": lambda m, p, mean, std, n: reader()(
+        m, p, FIRST.mean, FIRST.std, n
+    ),
+    "one mean whatever": lambda m, p, mean, std, n: reader()(m, p, FIRST.mean, std, n),
+    "one std whatever": lambda m, p, mean, std, n: reader()(m, p, mean, FIRST.std, n),
+    "You use fixed names": lambda m, p, mean, std, n: reader()(
+        m, p, mean, std, FIRST.names
+    ),
+    "Rows and columns are swapped": lambda m, p, *more: reader()(
+        m, p.transpose(1, 2), *more
+    ),
+    "Alone, a picture gets another name": lambda m, p, *more: (
+        reader()(m, p, *more) if len(p) > 1 else ["tern"]
+    ),
+    "names, got a dict": lambda *a: dict(enumerate(reader()(*a))),
 }
+FIRST = check.COLLEAGUES[0]
 
 
-def test_the_right_names_pass():
-    assert check.read_names(reader()).state == PASSED
+def in_an_array(model, pixels, mean, std, names):
+    x = (pixels.numpy() / 255 - np.array(mean)) / np.array(std)
+    x = torch.tensor(np.moveaxis(x, 3, 1), dtype=torch.float32)
+    model.eval()
+    return np.array(names)[model(x).detach().numpy().argmax(axis=1)]
+
+
+def one_after_the_other(model, pixels, mean, std, names):
+    model.train(False)
+    return tuple(reader()(model, one[None], mean, std, names)[0] for one in pixels)
+
+
+@pytest.mark.parametrize("answer", [reader(), in_an_array, one_after_the_other])
+def test_the_right_names_pass(answer):
+    assert check.read_names(answer).state == PASSED
     assert check.read_names(lambda *_: None).state == NOT_TRIED
 
 
-def test_each_mistake_gives_other_names_by_a_clear_margin():
-    pixels = check.bird_pictures()
-    shares = pixels.permute(0, 3, 1, 2) / 255
-    scores = check.bird_scores(shares)
+@pytest.mark.parametrize(("one", "other"), [*permutations(check.COLLEAGUES)])
+def test_each_mistake_gives_other_names_by_a_clear_margin(one, other):
+    pixels = one.pictures()
+    scores = one.scores(pixels.permute(0, 3, 1, 2) / 255)
     best = scores.topk(2, dim=1).values
     assert (best[:, 0] - best[:, 1]).min() > 1e-3, "rounding must not change a name"
-    lists = list(check._wrong_names(pixels).values())
-    lists.append(check._named(scores))
+    lists = list(check._wrong_names(one, other, pixels).values())
+    lists.append(one.named(scores))
     assert all(a != b for a, b in combinations(lists, 2))
-    assert len(set(lists[-1])) == 5, "every class is somebody's"
+    assert len(set(lists[-1])) == len(one.names), "every class is somebody's"
 
 
 @pytest.mark.parametrize("words", WRONG_NAMES)
@@ -189,7 +238,7 @@ def all_again(names, folder, make):
         draft = folder / "draft"
         draft.write_bytes(make(name))
         draft.replace(folder / name)
-    return 2
+    return len(names)
 
 
 def all_at_the_end(names, folder, make):
@@ -220,7 +269,113 @@ def leaves_drafts(names, folder, make):
     return len(todo)
 
 
+def by_descriptor(name, folder, make, *more, **how):
+    """Write a file straight under its name, by a descriptor."""
+    path = folder / name if "dir_fd" not in how else name
+    descriptor = os.open(
+        os.fsencode(path) if "as_bytes" in more else path,
+        os.O_WRONLY | os.O_CREAT,
+        **how,
+    )
+    os.write(descriptor, make(name))
+    os.close(descriptor)
+
+
+def in_bytes(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        by_descriptor(name, folder, make, "as_bytes")
+    return len(todo)
+
+
+def in_a_folder(names, folder, make):
+    here = os.open(folder, os.O_RDONLY)
+    for name in (todo := missing(names, folder)):
+        by_descriptor(name, folder, make, dir_fd=here)
+    os.close(here)
+    return len(todo)
+
+
+def by_another_process(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        (folder / "draft").write_bytes(make(name))
+        subprocess.run(["cp", folder / "draft", folder / name], check=True)
+        (folder / "draft").unlink()
+    return len(todo)
+
+
+def in_a_thread(names, folder, make):
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(half_files, names, folder, make).result()
+
+
+def by_numpy(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        np.frombuffer(make(name), dtype=np.uint8).tofile(folder / name)
+    return len(todo)
+
+
+def by_raw_file(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        with io.FileIO(folder / name, "w") as file:
+            file.write(make(name))
+    return len(todo)
+
+
+def by_copy(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        (folder / "draft").write_bytes(make(name))
+        shutil.copyfile(folder / "draft", folder / name)
+        (folder / "draft").unlink()
+    return len(todo)
+
+
+def renamed_too_soon(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        with open(folder / "draft", "wb") as file:
+            file.write(make(name))
+            os.replace(folder / "draft", folder / name)
+    return len(todo)
+
+
+def appends(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        with open(folder / "draft", "ab") as file:
+            file.write(make(name))
+        os.replace(folder / "draft", folder / name)
+    return len(todo)
+
+
+def trusts_drafts(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        draft = folder / f"{name}.draft"
+        if not draft.exists():
+            draft.write_bytes(make(name))
+        os.replace(draft, folder / name)
+    return len(todo)
+
+
+def exclusively(names, folder, make):
+    for name in (todo := missing(names, folder)):
+        with open(folder / "draft", "xb") as file:
+            file.write(make(name))
+        os.replace(folder / "draft", folder / name)
+    return len(todo)
+
+
 WRONG_RUNS = {
+    "The power failed while ash.map": in_bytes,
+    "power failed while ash.map was written": in_a_folder,
+    "half of it passes": by_another_process,
+    "half of it passes for a whole": in_a_thread,
+    "half of it passes for a whole file": by_numpy,
+    "half of it passes for a whole file.": by_raw_file,
+    "half of it passes for a whole file. Write": by_copy,
+    "before all of it is in the file": renamed_too_soon,
+    "and write one that is left over from a stop anew": appends,
+    "Run again after a power failure: ash.map gets its name": trusts_drafts,
+    "Run again after a power failure: your function stopped": exclusively,
+    "expected a whole number": lambda *a: [finish(*a)],
+    "6 files were missing; your function returns 2": lambda *a: finish(*a) and 2,
     "while ash.map was written, and half of it": half_files,
     "passes for a whole file": by_open,
     "do not count": by_count,
@@ -229,14 +384,37 @@ WRONG_RUNS = {
     "is lost": all_at_the_end,
     "catches the interrupt": swallows,
     "left over": leaves_drafts,
-    "your function returns 'done'": lambda *a: finish(*a) and "done",
+    "expected a whole number, how many files you made, got 'done'": lambda *a: (
+        finish(*a) and "done"
+    ),
     "your function returns 6": lambda names, f, make: finish(names, f, make) and len(names),
     "does not hold": lambda n, f, make: finish(n, f, lambda name: make(name) + b"!"),
     "stopped": lambda names, folder, make: make(names),
 }
 
 
-@pytest.mark.parametrize("answer", [finish, with_handle])
+def by_link(names, folder, make):
+    todo = missing(names, folder)
+    for name in todo:
+        draft = folder / f"{name}.draft"
+        draft.unlink(missing_ok=True)
+        draft.write_bytes(make(name))
+        (folder / name).hardlink_to(draft)
+        draft.unlink()
+    return np.int64(len(todo))
+
+
+def elsewhere(names, folder, make):
+    """In a folder of drafts of its own, by `shutil.move`, cleaned up after a stop."""
+    todo = missing(names, folder)
+    for name in todo:
+        with tempfile.TemporaryDirectory(dir=folder) as drafts:
+            (Path(drafts) / name).write_bytes(make(name))
+            shutil.move(Path(drafts) / name, folder / name)
+    return len(todo)
+
+
+@pytest.mark.parametrize("answer", [finish, with_handle, by_link, elsewhere])
 def test_a_run_that_can_be_stopped_passes(answer):
     verdict = check.resume(answer)
     assert verdict.state == PASSED, verdict
@@ -254,9 +432,10 @@ def test_wrong_runs(words):
     assert words in verdict.message
 
 
-def test_files_are_opened_as_ever_after_the_check(tmp_path):
-    before = open, io.open
+def test_files_are_opened_and_calls_are_traced_as_ever_after_the_check(tmp_path):
+    before = open, io.open, sys.getprofile(), threading.getprofile()
     check.resume(half_files)
-    assert (open, io.open) == before
+    check.resume(finish)
+    assert (open, io.open, sys.getprofile(), threading.getprofile()) == before
     (tmp_path / "x").write_bytes(b"x")
     assert (tmp_path / "x").read_bytes() == b"x"
