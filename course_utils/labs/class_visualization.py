@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ..class_visualization import Visualization, judge, visualize_class
-from ..models import class_name, load_model
-from .controls import ClassPicker, button, dropdown, path_field, photographs, slider
+from ..models import class_name
+from .controls import ClassPicker, bundled, dropdown, path_field, photographs, slider
 from .live import LiveLab
 
 WRITTEN = [("waves, decorrelated colours", "fourier"), ("pixels", "pixel")]
@@ -20,7 +20,7 @@ class ClassVisualizationLab(LiveLab):
     title = "A picture that a network likes"
 
     def __init__(self, model: nn.Module | None = None, size: int = 160):
-        self.model, self.size = load_model() if model is None else model, size
+        self.model, self.size = bundled() if model is None else model, size
         super().__init__(
             target=ClassPicker("castle", fixed=()),
             parametrization=dropdown("written as", WRITTEN),
@@ -34,7 +34,7 @@ class ClassVisualizationLab(LiveLab):
             start=dropdown("start from", ["noise", *photographs()]),
         )
         self.file = path_field("save as", "my-class.png")
-        self.save_button = button("save", "save", self.save)
+        self.save_button = self.button("save", "save", self.save)
         self.add_row(self.file, self.save_button, at=5)
 
     def draw(self, **values) -> tuple[Figure, str]:

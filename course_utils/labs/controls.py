@@ -4,14 +4,16 @@ A slider reports its new value once the learner lets go of it.
 """
 
 import html
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, lru_cache, wraps
 
 import ipywidgets as widgets
 import torch
 import traitlets
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from .._machinery.arguments import naming
 from .._machinery.hooks import watching
@@ -52,6 +54,14 @@ def row(*parts: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(parts, layout={"flex_flow": "row wrap"})
 
 
+def said(error: BaseException) -> str:
+    """An error in words for a status line: its own, if they speak for themselves."""
+    kind = type(error).__name__
+    words = " ".join(str(error).split())
+    speaks = isinstance(error, (ValueError, TypeError, RuntimeError, OSError))
+    return f"{kind}: {words}" if words and not speaks else words or kind
+
+
 def button(text: str, icon: str, press: Callable[[], object], **look) -> widgets.Button:
     """A button that calls `press`."""
     made = widgets.Button(description=text, icon=icon, **look)
@@ -66,6 +76,12 @@ def path_field(label: str, value: str = "", **look) -> widgets.Text:
 
 
 # -- pictures, and a network that is asked about them ------------------------------------
+
+
+@cache
+def bundled() -> nn.Module:
+    """The bundled SqueezeNet; all labs share it."""
+    return load_model()
 
 
 @cache
@@ -100,7 +116,7 @@ class Asked:
     """
 
     def __init__(self, model, pictures=None, names=None, size: int = 224, **colours):
-        self.model = load_model() if model is None else model
+        self.model = bundled() if model is None else model
         self.pictures = photographs() if pictures is None else pictures
         self.names, self.size, self.colours = names, size, colours
 
@@ -176,11 +192,31 @@ class Asked:
 # -- pickers -----------------------------------------------------------------------------
 
 
-class ClassPicker(widgets.HBox):
+class Picker(widgets.HBox):
+    """A control made of several; `error` says what went wrong in one; the lab shows it."""
+
+    error = traitlets.Unicode()
+
+    def listen(self, control: widgets.Widget, action: Callable) -> None:
+        """Call ``action(value)`` whenever a control changes; an error becomes `error`."""
+
+        def heard(change) -> None:
+            self.error = ""
+            try:
+                action(change.new)
+            except BaseException as error:  # in a callback nobody else would see it
+                self.error = said(error)
+
+        control.observe(heard, names="value")
+
+
+class ClassPicker(Picker):
     """Find a class by a word of its name; `value` is its index.
 
     Typing fills the list with the classes that match: ImageNet's, unless `names` are given.
-    The `fixed` entries, ``(text, value)``, stay at its end; a value may be None.
+    Among those that match equally well, the likelier ones come first once `likely` gives
+    their scores, a tensor (classes,), on the picture that is shown. The `fixed` entries,
+    ``(text, value)``, stay at the list's end; a value may be None.
     """
 
     value = traitlets.Any(allow_none=True)
@@ -191,11 +227,12 @@ class ClassPicker(widgets.HBox):
         self.search = widgets.Text(value=word, description=label, style=LABEL, **look)
         self.choice = widgets.Dropdown(options=[("", NO_CLASS)], layout={"width": "220px"})
         self.note = widgets.HTML()
+        self.likely: Callable[[], Tensor | None] = lambda: None
         super().__init__([self.search, self.choice, self.note])
         self.offer(names)
-        self.search.observe(self._find, names="value")
+        self.listen(self.search, lambda word: self._find())
         ends = (self.choice, "value"), (self, "value")
-        traitlets.dlink(*ends, lambda index: None if index == NO_CLASS else index)
+        self._link = traitlets.dlink(*ends, lambda i: None if i == NO_CLASS else i)
 
     def offer(self, names: Sequence[str] | None) -> None:
         """Search among other names, from now on; ImageNet's if None."""
@@ -206,20 +243,48 @@ class ClassPicker(widgets.HBox):
         """Switch search and list on or off."""
         self.search.disabled = self.choice.disabled = not on
 
-    def _find(self, change=None) -> None:
-        word, self.note.value = self.search.value, ""
+    def sort(self) -> None:
+        """Sort the list again, as another picture is shown; the choice stays."""
+        with suppress(ValueError):  # the word fits nothing: the list is an older one's
+            if (options := self._matches()) != [*self.choice.options]:
+                chosen = self.choice.value
+                self._link.unlink()
+                self.choice.options, self.choice.value = options, chosen
+                self._link.link()
+
+    def _find(self) -> None:
         try:
-            with naming(word="The word"):
-                found = find_classes(word, self._names) if word.strip() else []
+            options = self._matches()
         except ValueError as error:
             self.note.value = f"<span role='status'>{html.escape(str(error))}</span>"
             return  # the choice stays
+        self.note.value = ""
+        self.choice.options = options  # of these a Dropdown takes the first
+
+    def _matches(self) -> list[tuple[str, int]]:
+        word = self.search.value
+        with naming(word="The word"):
+            found = find_classes(word, self._names) if word.strip() else []
+        with suppress(Exception):  # no scores: the lab says why when it draws
+            scores = self.likely() if len(found) > 1 else None
+            found = found if scores is None else _likelier_first(word, found, scores)
         matches = [(f"{name} ({index})", index) for index, name in found]
-        # With other options a Dropdown takes the first of them.
-        self.choice.options = [*matches, *self._fixed] or [(self._names[0], 0)]
+        return [*matches, *self._fixed] or [(self._names[0], 0)]
 
 
-class PicturePicker(widgets.HBox):
+def _likelier_first(word: str, found: list[tuple[int, str]], scores: Tensor) -> list:
+    """Whole words, then beginnings of words, then the rest; each the likelier first."""
+    word = re.escape(" ".join(word.replace("_", " ").split()))
+
+    def place(match: tuple[int, str]) -> tuple[bool, bool, float]:
+        index, name = match[0], match[1].replace("_", " ")
+        worse = (not re.search(p, name, re.I) for p in (rf"\b{word}\b", rf"\b{word}"))
+        return *worse, -float(scores[index])
+
+    return sorted(found, key=place)
+
+
+class PicturePicker(Picker):
     """Choose a picture from a list, or upload one; `value` is its name.
 
     An upload joins the list under its file's name. One that cannot be read changes
@@ -228,7 +293,6 @@ class PicturePicker(widgets.HBox):
     """
 
     value = traitlets.Unicode()
-    error = traitlets.Unicode()
 
     def __init__(self, pictures: Mapping | None = None, value: str | None = None):
         self.pictures = dict(photographs() if pictures is None else pictures)
@@ -237,16 +301,12 @@ class PicturePicker(widgets.HBox):
         self.upload = widgets.FileUpload(accept="image/*", **look)
         super().__init__([self.choice, self.upload])
         traitlets.dlink((self.choice, "value"), (self, "value"))
-        self.upload.observe(self._uploaded, names="value")
+        self.listen(self.upload, self._uploaded)
 
-    def _uploaded(self, change) -> None:
-        self.error = ""
-        for name, data in uploaded_files(change.new)[-1:]:
-            try:
-                with naming(source="The upload"):
-                    self.add(name, load_image({name: {"content": data}}))
-            except ValueError as error:
-                self.error = str(error)
+    def _uploaded(self, files) -> None:
+        for name, data in uploaded_files(files)[-1:]:
+            with naming(source="The upload"):
+                self.add(name, load_image({name: {"content": data}}))
 
     def add(self, name: str, picture: Image.Image) -> None:
         """Add a picture to the list, under a name that is free, and choose it."""

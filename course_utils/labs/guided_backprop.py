@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from ..figures import map_panel, plot_panels, save_map
 from ..models import Unit, class_name, has_cached_weights, load_model
 from ..relu_rules import RULES
 from .base import Lab
-from .controls import Asked, ClassPicker, button, dropdown, path_field, photographs, slider
+from .controls import Asked, ClassPicker, dropdown, path_field, photographs, slider
 
 BUNDLED = "SqueezeNet 1.1"
 OTHERS = {"AlexNet": "alexnet", "ResNet-18": "resnet18", "GoogLeNet": "googlenet"}
@@ -54,7 +55,8 @@ class GuidedBackpropLab(Lab):
         self.follow(controls["layer"], self._offer_channels)
         super().__init__(**controls)
         self.folder = path_field("folder", "saved_maps")
-        self.save = button("Save these maps", "save", lambda: self.attempt(self._save))
+        press = partial(self.attempt, self._save)
+        self.save = self.button("Save these maps", "save", press)
         self.add_row(self.folder, self.save)
 
     def _offer_layers(self, network: str) -> None:
@@ -62,6 +64,11 @@ class GuidedBackpropLab(Lab):
 
     def _offer_channels(self, layer: str) -> None:
         self._asked(self.controls["network"].value).offer_channels(self.controls, layer)
+
+    @property
+    def asked(self) -> Asked:
+        """The network that is chosen."""
+        return self._asked(self.controls["network"].value)
 
     def draw(self, photo, network, rules, view, target, layer, channel, position):
         """The photograph, and the map of the target under each rule."""

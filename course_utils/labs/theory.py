@@ -46,7 +46,7 @@ class TheoryLab(Lab):
             "seed": slider("seed", 0, 0, 20),
         }
         for name in ("picture", "items"):
-            controls[name].observe(lambda change: _adapt(controls), names="value")
+            self.follow(controls[name], lambda _: _adapt(controls))
         _adapt(controls)
         super().__init__(**controls)
 
@@ -73,6 +73,11 @@ class TheoryLab(Lab):
         share = scores.softmax(dim=0)[target]
         standing = f"“{class_name(target)}”: score {scores[target]:.1f}, {share:.1%}."
         return figure, f"{words}The network was asked for {standing}"
+
+    def likely(self) -> Tensor | None:
+        """The scores of a photograph; on a display of dots or bars no class is likely."""
+        picture = self.controls["picture"].value
+        return None if picture in DISPLAYS else self.asked.scores(picture)
 
     # -- computed once for each photograph, and each display's settings ------------------
 

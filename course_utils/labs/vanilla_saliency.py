@@ -14,7 +14,7 @@ from .controls import Asked, ClassPicker, PicturePicker, dropdown, slider
 
 # Entry of the list → arguments of `load_model`.
 NETWORKS = {
-    "SqueezeNet 1.1": ("squeezenet1_1", "bundled"),
+    "SqueezeNet 1.1": None,  # the one that all labs share
     "ResNet-18, random weights": ("resnet18", "random"),
 }
 DOWNLOADS = {"ResNet-18": "resnet18", "AlexNet": "alexnet", "VGG-19": "vgg19"}
@@ -47,6 +47,11 @@ class VanillaSaliencyLab(Lab):
             overlaid=widgets.Checkbox(description="laid over the picture"),
         )
 
+    @property
+    def asked(self) -> Asked:
+        """The network that is chosen."""
+        return self._network(self.controls["network"].value)
+
     def draw(self, photo, target, network, channels, smoothing, overlaid):
         """The picture, its map, and the five most probable classes."""
         asked = self._network(network)
@@ -77,7 +82,7 @@ class VanillaSaliencyLab(Lab):
 
     def _load(self, name: str) -> Asked:
         model = self.networks[name]
-        if not isinstance(model, nn.Module):
+        if isinstance(model, tuple):
             self.say(f"Loading {name}; Kernel → Interrupt Kernel stops it.")
             try:
                 model = load_model(*model)

@@ -1,11 +1,12 @@
 """Lab of lesson 07: from map to box, with every choice, and a brush for seeds."""
 
-from functools import partial
+from functools import cache, partial
 
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
+from PIL import Image
 from torch import nn
 
 from ..figures import map_panel, plot_panels
@@ -14,11 +15,20 @@ from ..localization import GraphCut, Localization, averaged_saliency, iou, local
 from ..models import class_name
 from ..samples import load_composites, load_samples
 from .base import Lab
-from .controls import Asked, ClassPicker, PicturePicker, button, kept, photographs, slider
+from .controls import Asked, ClassPicker, PicturePicker, kept, photographs, slider
 
 FOUND, DRAWN = "#ff2fd6", "#ffffff"
 OBJECT, BACKGROUND = (255, 176, 0), (60, 110, 220)
 SIDE = 224
+
+
+@cache
+def boxed() -> tuple[dict[str, Image.Image], dict[str, tuple]]:
+    """Name → picture, and name → box where one is known; with ten composites."""
+    samples, made = load_samples(), load_composites(10)
+    boxes = dict(zip(samples.names, samples.boxes_at(SIDE), strict=True))
+    pictures = photographs() | {one.name: one.image for one in made}
+    return pictures, boxes | {one.name: one.box for one in made}
 
 
 class WeakLocalizationLab(Lab):
@@ -31,19 +41,17 @@ class WeakLocalizationLab(Lab):
     title = "From a saliency map to a box"
 
     def __init__(self, model: nn.Module | None = None):
-        samples, made = load_samples(), load_composites(10)
-        self.boxes = dict(zip(samples.names, samples.boxes_at(SIDE), strict=True))
-        self.boxes |= {one.name: one.box for one in made}
-        pictures = photographs() | {one.name: one.image for one in made}
+        pictures, self.boxes = boxed()
         self.picker = PicturePicker(pictures, "malinois_meadow")
         self.asked = Asked(model, self.picker.pictures)
         # Picture → strokes: row, column, radius, and whether it marks the object.
         self.strokes: dict[str, list[tuple[int, int, int, bool]]] = {}
+        mark, change = self._mark, self._change
         self.buttons = {
-            "object": button("this is object", "plus", partial(self._mark, True)),
-            "background": button("this is background", "minus", partial(self._mark, False)),
-            "undo": button("undo", "undo", partial(self._change, list.pop)),
-            "clear": button("clear", "trash", partial(self._change, list.clear)),
+            "object": self.button("this is object", "plus", partial(mark, True)),
+            "background": self.button("this is background", "minus", partial(mark, False)),
+            "undo": self.button("undo", "undo", partial(change, list.pop)),
+            "clear": self.button("clear", "trash", partial(change, list.clear)),
         }
         super().__init__(
             photo=self.picker,

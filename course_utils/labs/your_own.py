@@ -14,7 +14,7 @@ from ..images import IMAGENET_MEAN, IMAGENET_STD, load_image
 from ..methods import METHODS
 from ..models import Unit, class_name, has_cached_weights, load_model, second_network
 from ..your_own import COURSE, Sheet, compare_methods
-from .controls import WIDE, Asked, ClassPicker, PicturePicker, button, dropdown, path_field
+from .controls import WIDE, Asked, ClassPicker, PicturePicker, dropdown, path_field
 from .live import LiveLab
 
 BUNDLED, SECOND = "SqueezeNet 1.1", "EfficientNet-Lite0"
@@ -66,11 +66,16 @@ class YourOwnLab(LiveLab):
         columns = [first, self.address, *others[:4]], others[4:]
         self.widget.children[0].children = [widgets.VBox(column) for column in columns]
         self.folder = path_field("folder", "my_sheets")
-        self.save_button = button("save", "save", self.save)
+        self.save_button = self.button("save", "save", self.save)
         self.add_row(self.folder, self.save_button, at=5)
         self.follow(self.address, self._open)
         self.follow(self.controls["network"], self._offer_layers)
         self.follow(self.controls["layer"], self._offer_channels)
+
+    @property
+    def asked(self) -> Asked:
+        """The network that is chosen."""
+        return self._network(self.controls["network"].value)
 
     def draw(self, photo, network, layer, target, channel, methods, **looks) -> tuple:
         """The picture as the network sees it, and its top classes."""
