@@ -41,9 +41,10 @@ from ._machinery.arguments import ArgumentError, choice, described, naming, numb
 from ._machinery.files import write_whole
 from ._machinery.fills import blurred
 from ._machinery.progress import Progress, goes_on
-from .images import IMAGENET_MEAN, IMAGENET_STD, check_statistics, deprocess, preprocess
+from .images import deprocess, preprocess, statistics
+from .inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs, inputs_for
 from .models import Unit
-from .targets import explaining, predict, seeded, target_scores
+from .targets import check_unit, explaining, forward, predict, seeded
 
 PARAMETRIZATIONS = ("fourier", "pixel")
 Target = int | Unit | Callable[[Tensor], Tensor]
@@ -65,7 +66,7 @@ class Recipe:
     """How to search; ``visualize_class(model, target, **asdict(recipe))`` runs it."""
 
     steps: int = 256  # 0 gives the start
-    size: int = 224  # side of the image in pixels
+    size: int | tuple[int, int] = 224  # side of the image in pixels, or (height, width)
     parametrization: str = "fourier"  # waves, by Adam; or "pixel", along the gradient
     l2: float = 1e-4  # λ of the equation, on the normalised image
     jitter: int = 8  # largest shift in pixels, around the border, random in each step
@@ -79,11 +80,13 @@ class Recipe:
     std: Sequence[float] = IMAGENET_STD
 
     def __post_init__(self):
-        check_statistics(self.mean, self.std)
-        plain = {name: tuple(map(float, getattr(self, name))) for name in ("mean", "std")}
+        inputs = Inputs(self.size, self.mean, self.std)
+        for side in inputs.sides:
+            number("size", side, 8, whole=True)
+        plain = {"size": inputs.size, "mean": inputs.mean, "std": inputs.std}
         plain["robust"] = bool(self.robust)
         choice("parametrization", self.parametrization, PARAMETRIZATIONS)
-        lowest = {"steps": 0, "size": 8, "jitter": 0, "blur_every": 0, "seed": -math.inf}
+        lowest = {"steps": 0, "jitter": 0, "blur_every": 0, "seed": -math.inf}
         for name, low in lowest.items():
             plain[name] = number(name, getattr(self, name), low, whole=True)
         for name in ("l2", "tv") if self.lr is None else ("l2", "tv", "lr"):
@@ -140,7 +143,7 @@ def visualize_class(
     model: nn.Module,
     target: Target,
     steps: int = Recipe.steps,
-    size: int = Recipe.size,
+    size: int | tuple[int, int] | None = None,
     parametrization: str = Recipe.parametrization,
     l2: float = Recipe.l2,
     jitter: int = Recipe.jitter,
@@ -151,8 +154,9 @@ def visualize_class(
     seed: int = Recipe.seed,
     start=None,
     progress: Progress | None = None,
-    mean: Sequence[float] = Recipe.mean,
-    std: Sequence[float] = Recipe.std,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    inputs: Inputs | None = None,
 ) -> Visualization:
     r"""Make an image that scores high: $\arg\max_I S_c(I) - \lambda \lVert I \rVert_2^2$.
 
@@ -162,8 +166,10 @@ def visualize_class(
 
     Args:
         target: a class index, a `Unit`, or a function ``outputs -> (1,)``, the score.
-        steps, size, …, mean, std: the fields of a `Recipe`, whose defaults give
-            recognisable pictures; ``**CS231N`` is another one.
+        steps, …, seed: the fields of a `Recipe`, whose defaults give recognisable
+            pictures; ``**CS231N`` is another one.
+        size, mean, std: of the image, as in `Inputs`; by default those of `inputs`, or
+            else of the network (see `inputs_for`).
         start: None for noise, or a photograph to start from, whatever `load_image` takes.
         progress: called after each step with the `Visualization` of the moment.
 
@@ -174,35 +180,47 @@ def visualize_class(
     """
     _check_target(target)
     against_noise = l2, jitter, blur_every, tv, robust
-    recipe = Recipe(steps, size, parametrization, *against_noise, lr, seed, mean, std)
+    inputs = inputs_for(model, inputs, size=size, mean=mean, std=std)
+    search = steps, inputs.size, parametrization, *against_noise, lr, seed
+    recipe = Recipe(*search, inputs.mean, inputs.std)
     settings = {"target": _noted(target), **asdict(recipe)}
     settings["start"] = "noise" if start is None else _noted(start)
     random = seeded(recipe.seed)
     history, stopped = [], False
+    floats = (p for p in model.parameters() if p.is_floating_point())
+    weight = next(floats, torch.zeros(()))
     with explaining(model), naming(targets="target"):
-        weight = next(model.parameters(), torch.zeros(()))
         canvas = _canvas(recipe, start, random, weight)
-        for step in range(1, recipe.steps + 1):
-            pixels = canvas.pixels()
-            seen = jittered(pixels, recipe.jitter, random) if recipe.jitter else pixels
-            seen = transformed(seen, random) if recipe.robust else seen
-            score = _score(model, seen.to(weight.dtype, copy=True), target)
-            objective = score - recipe.l2 * l2_penalty(pixels)
-            if recipe.tv:
-                objective = objective - recipe.tv * total_variation(pixels)
-            canvas.climb(objective)
+        with torch.no_grad():
+            check_unit(model, _snapshot(canvas, weight), target)
+    for step in range(1, recipe.steps + 1):
+        with explaining(model), naming(targets="target"):
+            score = _climb(model, canvas, recipe, target, random, weight)
             if recipe.blur_every and step % recipe.blur_every == 0:
                 canvas.blur()
-            history.append(score.item())
-            if progress is not None:
-                so_far = Visualization(_snapshot(canvas, weight), [*history], settings)
-                if stopped := not goes_on(progress, step, recipe.steps, so_far):
-                    break
-        pixels = _snapshot(canvas, weight)
+        history.append(score)
+        if progress is not None:
+            so_far = Visualization(_snapshot(canvas, weight), [*history], settings)
+            if stopped := not goes_on(progress, step, recipe.steps, so_far):
+                break
+    pixels = _snapshot(canvas, weight)
     if len(history) > 1 and min(history) == max(history):
         dead = "it did not react to the image, perhaps because a ReLU on the path is dead"
         warn(f"the score stayed at {history[0]:g} in every step: {dead}; try another seed")
     return Visualization(pixels, history, settings, stopped)
+
+
+def _climb(model, canvas, recipe: Recipe, target: Target, random, weight) -> float:
+    """One step uphill; returns the score of what the network saw."""
+    pixels = canvas.pixels()
+    seen = jittered(pixels, recipe.jitter, random) if recipe.jitter else pixels
+    seen = transformed(seen, random) if recipe.robust else seen
+    score = _score(model, seen.to(weight.dtype, copy=True), target)
+    objective = score - recipe.l2 * l2_penalty(pixels)
+    if recipe.tv:
+        objective = objective - recipe.tv * total_variation(pixels)
+    canvas.climb(objective)
+    return score.item()
 
 
 def _check_target(target) -> None:
@@ -222,7 +240,7 @@ def _noted(value) -> int | str:
 
 
 def _score(model: nn.Module, pixels: Tensor, target: Target) -> Tensor:
-    score = target_scores(model, pixels, target)[0]
+    score = forward(model, pixels, target).scores[0]
     if not score.requires_grad:
         cut = "the graph is cut, by detach(), no_grad() or a step such as argmax"
         raise ArgumentError("target", f"must be a score that has a gradient; {cut}")
@@ -247,9 +265,10 @@ def judge(model: nn.Module, pixels: Tensor, target: int) -> Judgement:
         1
     """
     with naming(targets="target", images="pixels"):
-        scores = predict(model, pixels, target).outputs[0]
+        answer = predict(model, pixels, target)
+    scores, share = answer.outputs[0], answer.shares[0, target].item()
     rank = int((scores > scores[target]).sum()) + 1
-    return Judgement(scores[target].item(), scores.softmax(0)[target].item(), rank)
+    return Judgement(scores[target].item(), share, rank)
 
 
 # -- what keeps the search away from noise ---------------------------------------------
@@ -276,43 +295,47 @@ def total_variation(pixels: Tensor) -> Tensor:
 def valid_range(
     mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD
 ) -> tuple[Tensor, Tensor]:
-    """The normalised values of black and white, (1, 3, 1, 1) each: what to clamp to."""
-    mean, std = check_statistics(mean, std)
+    """The normalised values of black and white, (1, C, 1, 1) each: what to clamp to."""
+    mean, std = statistics(Inputs(mean=mean, std=std))
     return (0 - mean) / std, (1 - mean) / std
 
 
-def frequencies(size: int) -> Tensor:
-    """(size, size // 2 + 1): the waves per pixel of each entry of a spectrum."""
-    return torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None])
+def frequencies(height: int, width: int | None = None) -> Tensor:
+    """(height, width // 2 + 1): the waves per pixel of each entry of a spectrum."""
+    down, across = torch.fft.fftfreq(height), torch.fft.rfftfreq(width or height)
+    return torch.hypot(down[:, None], across[None])
 
 
-def fourier_to_rgb(spectrum: Tensor) -> Tensor:
-    """From waves to an image (1, 3, size, size) with values between 0 and 1.
+def fourier_to_rgb(spectrum: Tensor, width: int | None = None) -> Tensor:
+    """From waves to an image (1, C, height, width) with values between 0 and 1.
 
-    `spectrum`, (1, 3, size, size // 2 + 1, 2), holds the real and imaginary parts of each
-    wave in three uncorrelated colours. Every wave is divided by its frequency, as in
-    photographs: equal steps for all then change broad shapes more than fine grain.
+    `spectrum`, (1, C, height, width // 2 + 1, 2), holds the real and imaginary parts of
+    each wave, of three channels in uncorrelated colours. Every wave is divided by its
+    frequency, as in photographs: equal steps for all then change broad shapes more than
+    fine grain. The image is a square unless `width` is given.
     """
-    size = spectrum.shape[2]
-    waves = torch.view_as_complex(spectrum * _wave_weights(size).to(spectrum))
-    colours = torch.fft.irfft2(waves, s=(size, size), norm="ortho")
-    return torch.einsum("rc,nchw->nrhw", _colour_matrix().to(spectrum), colours).sigmoid()
+    height, width = spectrum.shape[2], width or spectrum.shape[2]
+    waves = torch.view_as_complex(spectrum * _wave_weights(height, width).to(spectrum))
+    colours = torch.fft.irfft2(waves, s=(height, width), norm="ortho")
+    matrix = _colour_matrix(spectrum.shape[1]).to(spectrum)
+    return torch.einsum("rc,nchw->nrhw", matrix, colours).sigmoid()
 
 
 def rgb_to_fourier(rgb: Tensor) -> Tensor:
     """The inverse of `fourier_to_rgb`; black and white, never reached, become greyer."""
-    inverse = torch.linalg.inv(_colour_matrix()).to(rgb)
+    inverse = torch.linalg.inv(_colour_matrix(rgb.shape[1])).to(rgb)
     colours = torch.einsum("cr,nrhw->nchw", inverse, rgb.clamp(0.02, 0.98).logit())
     waves = torch.view_as_real(torch.fft.rfft2(colours, norm="ortho"))
-    return waves / _wave_weights(rgb.shape[-1]).to(rgb)
+    return waves / _wave_weights(*rgb.shape[2:]).to(rgb)
 
 
-def _wave_weights(size: int) -> Tensor:
-    return (1 / frequencies(size).clamp(min=1 / size))[..., None]
+def _wave_weights(height: int, width: int) -> Tensor:
+    return (1 / frequencies(height, width).clamp(min=1 / max(height, width)))[..., None]
 
 
-def _colour_matrix() -> Tensor:
-    matrix = torch.tensor(COLOURS)
+def _colour_matrix(channels: int) -> Tensor:
+    """From uncorrelated colours to red, green and blue; other channels stay as they are."""
+    matrix = torch.tensor(COLOURS) if channels == 3 else torch.eye(channels)
     return matrix / matrix.norm(dim=0).max()
 
 
@@ -324,7 +347,9 @@ def transformed(pixels: Tensor, random: torch.Generator) -> Tensor:
     angle = math.radians(ANGLE) * (2 * draw[1].item() - 1)
     right, down = (2 * SHIFT * (2 * draw[2:] - 1)).tolist()
     cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
-    matrix = torch.tensor([[[cos, -sin, right], [sin, cos, down]]]).to(pixels)
+    slant = pixels.shape[2] / pixels.shape[3]  # the grid runs from -1 to 1 on both sides
+    matrix = torch.tensor([[[cos, -sin * slant, right], [sin / slant, cos, down]]])
+    matrix = matrix.to(pixels)
     grid = F.affine_grid(matrix, list(pixels.shape), align_corners=False)
     return F.grid_sample(pixels, grid, align_corners=False)
 
@@ -352,10 +377,12 @@ class _PixelCanvas:
     """The normalised pixels themselves: steps of one length along the gradient."""
 
     def __init__(self, recipe: Recipe, given: Tensor | None, random, like: Tensor):
-        noise = torch.randn(1, 3, recipe.size, recipe.size, generator=random).to(like)
+        inputs = Inputs(recipe.size, recipe.mean)
+        noise = torch.randn(1, inputs.channels, *inputs.sides, generator=random).to(like)
         self.values = (noise if given is None else given).requires_grad_()
         self.low, self.high = (v.to(like) for v in valid_range(recipe.mean, recipe.std))
-        self.lr = PIXEL_RATE * recipe.size / 224 if recipe.lr is None else recipe.lr
+        side = math.sqrt(math.prod(inputs.sides))
+        self.lr = PIXEL_RATE * side / 224 if recipe.lr is None else recipe.lr
 
     def pixels(self) -> Tensor:
         return self.values
@@ -377,10 +404,11 @@ class _FourierCanvas:
     """The waves of the image, moved by Adam."""
 
     def __init__(self, recipe: Recipe, given: Tensor | None, random, like: Tensor):
-        shape = (1, 3, recipe.size, recipe.size // 2 + 1, 2)
+        inputs = Inputs(recipe.size, recipe.mean, recipe.std)
+        height, self.width = inputs.sides
+        shape = (1, inputs.channels, height, self.width // 2 + 1, 2)
         spectrum = 0.01 * torch.randn(shape, generator=random).to(like)
-        statistics = check_statistics(recipe.mean, recipe.std)
-        self.mean, self.std = (values.to(like) for values in statistics)
+        self.mean, self.std = (values.to(like) for values in statistics(inputs))
         if given is not None:
             spectrum = rgb_to_fourier(given * self.std + self.mean)
         self.spectrum = spectrum.requires_grad_()
@@ -388,7 +416,7 @@ class _FourierCanvas:
         self.optimizer = torch.optim.Adam([self.spectrum], lr)
 
     def pixels(self) -> Tensor:
-        return (fourier_to_rgb(self.spectrum) - self.mean) / self.std
+        return (fourier_to_rgb(self.spectrum, self.width) - self.mean) / self.std
 
     def climb(self, objective: Tensor) -> None:
         (gradient,) = torch.autograd.grad(objective, self.spectrum)
@@ -396,6 +424,7 @@ class _FourierCanvas:
         self.optimizer.step()
 
     def blur(self) -> None:
-        wave = frequencies(self.spectrum.shape[2]).to(self.spectrum)[..., None]
+        waves = frequencies(self.spectrum.shape[2], self.width)
+        wave = waves.to(self.spectrum)[..., None]
         with torch.no_grad():  # a Gaussian's transform is a Gaussian
             self.spectrum *= torch.exp(-2 * (math.pi * BLUR * wave) ** 2)

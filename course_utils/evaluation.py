@@ -30,6 +30,7 @@ from ._machinery.fills import Fill, fill_picture
 from ._machinery.progress import Progress, goes_on
 from .figures import to_array
 from .gradients import vanilla_saliency
+from .inputs import own_inputs
 from .methods import saliency_method
 from .models import Unit, layer_path
 from .targets import Targets, check_one_image, predict, seeded
@@ -144,7 +145,8 @@ def randomization_test(
         ('fire9',)
     """
     function("method", method, "method(model, images, targets) that gives maps")
-    _, classes, outputs = predict(model, images, targets)
+    answer = predict(model, images, targets)
+    classes, outputs = answer.classes, answer.outputs
     targets = targets if classes is None else classes
     layers = tuple(blocks_from_top(model) if layers is None else layers)
     true = method(model, images, targets)
@@ -312,16 +314,16 @@ def deletion_insertion(
     target = target if classes is None else named
     deletion, insertion = np.full((2, steps + 1), np.nan)
     shares, order = np.linspace(0, 1, steps + 1), _by_importance(saliency, image, seed)
-    filler = fill_picture(fill, image).detach()
+    filler = fill_picture(fill, image, own_inputs(model)).detach()
     curves = Curves(shares, deletion, insertion, order, filler, image, named)
     batches = np.array_split(np.arange(steps + 1), math.ceil((steps + 1) / AT_ONCE))
     passes = [(curves.deletion, False, some) for some in batches]
     passes += [(curves.insertion, True, some) for some in batches]
     for done, (curve, keep, some) in enumerate(passes, 1):
         hidden = torch.cat([curves.hidden(curves.shares[step], keep) for step in some])
-        scores, _, outputs = predict(model, hidden, target)
-        if classes is not None and score == "probability":
-            scores = outputs.softmax(dim=1)[:, target]
+        answer = predict(model, hidden, target)
+        by_share = classes is not None and score == "probability"
+        scores = answer.shares[:, target] if by_share else answer.scores
         curve[some] = scores.double().cpu()
         if not goes_on(progress, done, len(passes), copy.deepcopy(curves)):
             break

@@ -25,7 +25,7 @@ from ._machinery.hooks import watching
 from .methods import saliency_method
 from .models import layer_path
 from .relu_rules import relu_rule
-from .targets import Targets, check_images, explaining, forward, groups
+from .targets import Targets, check_images, check_unit, explaining, forward, groups
 
 
 @saliency_method("vanilla gradient", lesson="02", passes=2)
@@ -38,7 +38,7 @@ def vanilla_saliency(model: nn.Module, images: Tensor, targets: Targets = None) 
         >>> vanilla_saliency(load_model(), torch.randn(2, 3, 224, 224)).shape
         torch.Size([2, 224, 224])
     """
-    return input_gradient(model, images, targets).abs().amax(dim=1)
+    return input_gradient(model, images, targets).abs_().amax(dim=1)
 
 
 @saliency_method("guided backprop", lesson="05", passes=2, signed=True)
@@ -76,19 +76,19 @@ def backward(
     model: nn.Module, images: Tensor, targets: Targets, rule: str = "vanilla"
 ) -> Tensor:
     """`input_gradient`, without a warning where it is zero."""
-    gradients = []
     with explaining(model):
         check_images(model, images)
-        for some, asked in groups(images, targets):
+        check_unit(model, images, targets)
+        gradients = torch.empty_like(images, memory_format=torch.contiguous_format)
+        for some, asked in groups(model, images, targets):
             # As in lesson 03: scores.sum().backward(); pixels.grad
-            pixels = some.detach().clone().requires_grad_()
+            pixels = images[some].detach().clone().requires_grad_()
             with relu_rule(rule) as relus:
-                # On a copy: a network may work in place on what it is given.
-                scores = forward(model, pixels.clone(), asked).scores
-            gradients.append(gradient_of(scores, pixels))
-        if relus is not None:
-            relus.check(model)
-        return torch.cat(gradients)
+                scores = forward(model, pixels, asked).scores
+            if relus is not None:
+                relus.check(model, scores)
+            gradients[some] = gradient_of(scores, pixels)
+        return gradients
 
 
 def layer_gradient(
@@ -106,40 +106,40 @@ def layer_gradient(
         >>> layer_gradient(load_model(), images, 207, layer="fire9").shape
         torch.Size([1, 512, 13, 13])
     """
-    return layer_and_gradient(model, images, targets, layer, rule)[1]
+    with explaining(model):
+        check_images(model, images)
+        check_unit(model, images, targets)
+        gradients = []
+        for some, asked in groups(model, images, targets):
+            pixels = images[some].detach().clone().requires_grad_()
+            gradients.append(layer_pass(model, pixels, asked, layer, rule)[1])
+        return warn_if_useless(torch.cat(gradients), f"place of layer {layer!r}")
 
 
-def layer_and_gradient(
-    model: nn.Module, images: Tensor, targets: Targets, layer: str, rule: str = "vanilla"
+def layer_pass(
+    model: nn.Module, pixels: Tensor, targets: Targets, layer: str, rule: str = "vanilla"
 ) -> tuple[Tensor, Tensor]:
-    """What `layer` gives for each image, and the score's gradient with respect to it."""
-    activations, gradients, seen = [], [], []
+    """What `layer` gives, still in its graph, and the score's gradient there."""
+    seen = []
 
     def keep(path: str, output):
         if not isinstance(output, Tensor):
             words = f"must give a tensor; {layer!r} gives {described(output)}"
             raise ArgumentError("layer", words)
-        seen.append(output)
-        return output.clone()  # later layers may work in place: on the copy
+        # Where a frozen part has cut the graph, it begins again at the layer.
+        seen.append(output if output.requires_grad else output.detach().requires_grad_())
+        return seen[-1].clone()  # later layers may work in place: on the copy
 
     if not isinstance(layer, str):
         raise ArgumentError("layer", f"must be the path or name of one, got {layer!r}")
-    with explaining(model):
-        check_images(model, images)
-        layers = {layer: model.get_submodule(layer_path(model, layer))}
-        for some, asked in groups(images, targets):
-            pixels = some.detach().clone().requires_grad_()
-            seen.clear()
-            with relu_rule(rule) as relus, watching(layers, keep):
-                scores = forward(model, pixels.clone(), asked).scores
-            if not seen:
-                raise ArgumentError("layer", f"must be one the model uses, got {layer!r}")
-            gradients.append(gradient_of(scores, seen[-1], layer))
-            activations.append(seen[-1].detach())
-        if relus is not None:
-            relus.check(model)
-        gradient = warn_if_useless(torch.cat(gradients), f"place of layer {layer!r}")
-        return torch.cat(activations), gradient
+    layers = {layer: model.get_submodule(layer_path(model, layer))}
+    with relu_rule(rule) as relus, watching(layers, keep):
+        scores = forward(model, pixels, targets).scores
+    if not seen:
+        raise ArgumentError("layer", f"must be one the model uses, got {layer!r}")
+    if relus is not None:
+        relus.check(model, scores)
+    return seen[-1], gradient_of(scores, seen[-1], layer)
 
 
 def gradient_of(scores: Tensor, source: Tensor, layer: str | None = None) -> Tensor:
@@ -161,10 +161,13 @@ def gradient_of(scores: Tensor, source: Tensor, layer: str | None = None) -> Ten
     raise ArgumentError("targets", words + "or a step without a derivative such as argmax")
 
 
-def warn_if_useless(gradients: Tensor, place: str) -> Tensor:
-    """The `gradients`, with a warning for each image whose own is zero or not finite."""
-    largest = gradients.flatten(1).abs().amax(dim=1)
-    for index, value in enumerate(largest.tolist()):
+def warn_if_useless(gradients: Tensor, place: str, first: int = 0) -> Tensor:
+    """The `gradients`, with a warning for each image whose own is zero or not finite.
+
+    They are those of the images from number `first` on.
+    """
+    largest = torch.linalg.vector_norm(gradients.flatten(1), math.inf, dim=1)
+    for index, value in enumerate(largest.tolist(), first):
         if value == 0:
             words = "its score does not react to small changes (a dead ReLU on the way?)"
             warn(f"the gradient of image {index} is zero at every {place}: {words}")

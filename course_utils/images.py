@@ -18,10 +18,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from ._machinery.arguments import ArgumentError, choice, described, naming, number, numbers
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from ._machinery.arguments import ArgumentError, described, naming
+from .inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs  # noqa: F401 - one door for both
 
 MAX_PIXELS = 64_000_000  # 8000 × 8000; decoded as RGB that is 192 MB of memory
 TOO_MANY_PIXELS = f"more than {MAX_PIXELS // 1_000_000} million pixels; scale it down first"
@@ -218,102 +216,139 @@ def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
 
 # -- pictures ↔ tensors ----------------------------------------------------------------
 
+Size = int | tuple[int, int]  # of a square, or (height, width)
 
-def fit_image(image: Image.Image, size: int = 224, fit: str = "crop") -> Image.Image:
-    """Scale a picture to ``size`` × ``size`` pixels.
+
+def fit_image(image: Image.Image, size: Size = 224, fit: str = "crop") -> Image.Image:
+    """Scale a picture to a side, or to (height, width), in pixels.
 
     ``"crop"`` keeps the centre, ``"stretch"`` all of it, so that shapes change.
     """
     width, height, left, top = _scaled(image.size, size, fit)
+    rows, columns = Inputs(size).sides
     image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return image.crop((left, top, left + size, top + size))
+    return image.crop((left, top, left + columns, top + rows))
 
 
 def fit_box(
-    box: Sequence[float], image_size: tuple[int, int], size: int = 224, fit: str = "crop"
+    box: Sequence[float], image_size: tuple[int, int], size: Size = 224, fit: str = "crop"
 ) -> tuple[float, float, float, float]:
     """Where ``(x0, y0, x1, y1)`` of a picture lies after `fit_image`, clipped to it."""
     width, height, left, top = _scaled(image_size, size, fit)
+    rows, columns = Inputs(size).sides
     scales = (width / image_size[0], height / image_size[1]) * 2
-    edges = zip(box, scales, (left, top) * 2, strict=True)
-    return tuple(float(min(max(x * scale - start, 0), size)) for x, scale, start in edges)
+    edges = zip(box, scales, (left, top) * 2, (columns, rows) * 2, strict=True)
+    return tuple(float(min(max(x * scale - cut, 0), end)) for x, scale, cut, end in edges)
 
 
-def _scaled(image_size, size: int, fit: str) -> tuple[int, int, int, int]:
+def _scaled(image_size, size: Size, fit: str) -> tuple[int, int, int, int]:
     """Width and height after scaling, left and top of the crop as in torchvision."""
-    size = number("size", size, 1, whole=True)
-    if choice("fit", fit, ["crop", "stretch"]) == "stretch":
-        return size, size, 0, 0
+    rows, columns = Inputs(size, fit=fit).sides
+    if fit == "stretch":
+        return columns, rows, 0, 0
     width, height = image_size
-    short = min(width, height)
-    width, height = int(size * width / short), int(size * height / short)
+    if rows * width >= columns * height:  # the picture is broader than what is wanted
+        width, height = rows * width // height, rows
+    else:
+        width, height = columns, columns * height // width
     if width * height > MAX_PIXELS:
         words = 'must be "stretch" for a picture of {}×{}'.format(*image_size)
         raise ArgumentError("fit", words)
-    return width, height, round((width - size) / 2), round((height - size) / 2)
+    return width, height, round((width - columns) / 2), round((height - rows) / 2)
 
 
 def preprocess(
-    images, size: int = 224, mean=IMAGENET_MEAN, std=IMAGENET_STD, fit: str = "crop"
+    images, size: Size | None = None, mean=None, std=None, fit=None, inputs=None
 ) -> torch.Tensor:
     """Turn pictures into the batch that a network takes, ``(rgb / 255 - mean) / std``.
 
-    It is (N, 3, size, size), scaled as by `fit_image`. What is raised is as for
+    It is (N, channels, height, width), scaled as by `fit_image`. What is raised is as for
     `load_image`; of several pictures it names the bad one, such as ``images[1]``.
 
     Args:
         images: one picture or a list of them, each anything that `load_image` takes;
             or an array (N, H, W, 3).
-        mean, std: three numbers each, one per colour channel, for values in [0, 1].
+        size, mean, std, fit: of `Inputs`. With one mean the pictures become grey. With
+            two, or more than three, they must be arrays (H, W, channels).
+        inputs: an `Inputs`, for what is not given; 224 pixels and ImageNet's without it.
 
     Example:
         >>> preprocess(Image.new("RGB", (300, 200), "white")).shape
         torch.Size([1, 3, 224, 224])
     """
-    mean, std = check_statistics(mean, std)
+    inputs = (inputs or Inputs()).but(size=size, mean=mean, std=std, fit=fit)
     sources, arrays = _sources(images), []
     for index, source in enumerate(sources):
         with naming(source=f"images[{index}]" if len(sources) > 1 else "images"):
-            arrays.append(np.asarray(fit_image(load_image(source), size, fit)))
+            arrays.append(_fitted(source, inputs))
     batch = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 255
+    mean, std = statistics(inputs)
     return ((batch - mean) / std).contiguous()
 
 
+def _fitted(source, inputs: Inputs) -> np.ndarray:
+    """(height, width, channels), uint8: a picture, fitted."""
+    channels = inputs.channels
+    if channels in (1, 3):
+        image = load_image(source).convert("L" if channels == 1 else "RGB")
+        fitted = np.asarray(fit_image(image, inputs.size, inputs.fit))
+        return fitted if channels == 3 else fitted[..., None]
+    if getattr(source, "ndim", 0) != 3 or source.shape[2] != channels:
+        words = f"must be an array (H, W, {channels}), as mean has {channels} numbers, got"
+        raise ArgumentError("source", f"{words} {described(source)}")
+    each = (load_image(source[..., k]).convert("L") for k in range(channels))
+    fitted = [np.asarray(fit_image(one, inputs.size, inputs.fit)) for one in each]
+    return np.stack(fitted, axis=2)
+
+
+def prepare(model: torch.nn.Module, pictures, inputs: Inputs) -> torch.Tensor:
+    """`preprocess`, on the network's device and in the type of its weights."""
+    floats = (p for p in model.parameters() if p.is_floating_point())
+    return preprocess(pictures, inputs=inputs).to(next(floats, torch.empty(0)))
+
+
 def deprocess(
-    images: torch.Tensor, rescale: bool = False, mean=IMAGENET_MEAN, std=IMAGENET_STD
+    images: torch.Tensor, rescale: bool = False, mean=None, std=None, inputs=None
 ) -> Image.Image | list[Image.Image]:
     """Turn a network's input back into pictures: `preprocess` of these statistics, undone.
 
+    The pictures are RGB; one channel, or the mean of two or of more than three, is grey.
+
     Args:
-        images: (3, H, W), for one `PIL.Image`, or (N, 3, H, W), for a list of them.
+        images: (C, H, W), for one `PIL.Image`, or (N, C, H, W), for a list of them.
         rescale: stretch each picture from its own minimum and maximum to 0–255 (for a
             tensor that does not come from a photograph); otherwise clip to [0, 1].
+        mean, std, inputs: as for `preprocess`.
 
     Example:
         >>> deprocess(torch.zeros(3, 2, 2)).getpixel((0, 0))  # zero is the mean colour
         (124, 116, 104)
     """
+    inputs = (inputs or Inputs()).but(mean=mean, std=std)
+    count = inputs.channels
     tensor = isinstance(images, torch.Tensor) and images.ndim in (3, 4) and images.numel()
-    if not tensor or images.shape[-3] != 3:
-        wanted = "must be a tensor of shape (3, H, W) or (N, 3, H, W)"
-        raise ArgumentError("images", f"{wanted}, got {described(images)}")
+    if not tensor or images.shape[-3] != count:
+        wanted = f"must be a tensor of shape ({count}, H, W) or (N, {count}, H, W)"
+        hint = "" if not tensor else "; mean and std need a number per channel"
+        raise ArgumentError("images", f"{wanted}, got {described(images)}{hint}")
     if not torch.isfinite(images).all():
         raise ArgumentError("images", "must be finite, got NaN or infinite values")
-    mean, std = check_statistics(mean, std)
+    mean, std = statistics(inputs)
     batch = images.detach().cpu().float().reshape(-1, *images.shape[-3:]) * std + mean
     if rescale:
         low = batch.amin((1, 2, 3), keepdim=True)
         span = batch.amax((1, 2, 3), keepdim=True) - low
         batch = (batch - low) / torch.where(span > 0, span, 1.0)
+    if count != 3:
+        batch = batch.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     values = (batch.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
     pictures = [Image.fromarray(np.ascontiguousarray(v)) for v in values.numpy()]
     return pictures if images.ndim == 4 else pictures[0]
 
 
-def check_statistics(mean, std) -> tuple[torch.Tensor, torch.Tensor]:
-    """`mean` and `std`, three finite numbers each, as tensors (1, 3, 1, 1)."""
-    three = numbers("mean", mean, 3), numbers("std", std, 3, low=0, above=True)
-    return tuple(torch.tensor(values).view(1, 3, 1, 1) for values in three)
+def statistics(inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation as tensors (1, channels, 1, 1)."""
+    return tuple(torch.tensor(v).view(1, -1, 1, 1) for v in (inputs.mean, inputs.std))
 
 
 def _sources(images) -> list:

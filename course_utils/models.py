@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from ._machinery.arguments import ArgumentError, described, number, numbers
 from ._machinery.data import DATA
 from ._machinery.hooks import watching
-from .images import IMAGENET_MEAN, IMAGENET_STD
+from ._machinery.network import explaining, run
+from .inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs, own_inputs
 
 BUNDLED = {"squeezenet1_1": DATA / "models" / "squeezenet1_1.safetensors"}
 SAVE = "torch.save(model.state_dict(), path)"
@@ -58,13 +59,17 @@ def load_model(
 ) -> nn.Module:
     """Load an image classifier in evaluation mode with frozen parameters.
 
+    One of torchvision's comes with ImageNet's `Inputs`, as ``model.inputs``: with its class
+    names where there are 1000 classes.
+
     Args:
         name: a torchvision classifier by name; or a module, of which a copy is filled.
         weights: where the parameters come from; a module needs a path.
             ``"bundled"``: the file in ``data/models/``; needs no internet.
             ``"torchvision"``: torchvision's IMAGENET1K_V1, downloaded once, then cached.
             ``"random"``: initial weights, the same at every call; for tests.
-            a path: a checkpoint (safetensors, or a state dict saved by `torch.save`).
+            a path: a checkpoint (safetensors, or a state dict saved by `torch.save`);
+            `Inputs` saved beside it become the network's.
             None: bundled where there is such a file, otherwise torchvision.
         device: where to put the network; None leaves it on the CPU.
 
@@ -88,6 +93,11 @@ def load_model(
         path = Path(weights)
         model = _filled(copy.deepcopy(name), _read_checkpoint(path), path)
     model = model.eval().requires_grad_(False).to(device)
+    if isinstance(weights, (str, Path)) and Inputs.beside(weights).is_file():
+        model.inputs = Inputs.load(weights)
+    elif isinstance(name, str):
+        thousand = len(list(model.parameters())[-1]) == len(class_names())
+        model.inputs = Inputs(names=class_names() if thousand else None)
     # With this layout a CPU is half as fast again, and rounds the same for an image alone
     # and in a batch. The learner's own module keeps its layout.
     if isinstance(name, str) and next(model.parameters()).device.type == "cpu":
@@ -391,11 +401,18 @@ class Summary:
         return "\n".join(f"{w:{a}}  {x:{b}}  {y:>{c}}  {z:>{d}}" for w, x, y, z in rows)
 
 
-def summarize(model: nn.Module, size: int = 224, depth: int = 2) -> Summary:
+def summarize(
+    model: nn.Module,
+    size: int | tuple[int, int] | None = None,
+    depth: int = 2,
+    inputs: Inputs | None = None,
+) -> Summary:
     """Layers, output shapes and parameters of a network, found by sending an image in.
 
-    The image is (1, 3, size, size); a RuntimeError says if the network cannot take it.
-    `depth` levels of modules inside modules are told apart.
+    The image is as `inputs` say, or else the network's own; or else it has 224 pixels a
+    side and as many channels as the first convolution takes. `size` alone changes its size.
+    A RuntimeError says if the network cannot take it. `depth` levels of modules inside
+    modules are told apart.
 
     Example:
         >>> summarize(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), size=10)
@@ -413,18 +430,14 @@ def summarize(model: nn.Module, size: int = 224, depth: int = 2) -> Summary:
     def see(path, output):
         shapes[path] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
 
-    training = {module: module.training for module in model.modules()}
-    image = next(model.parameters(), torch.empty(0)).new_zeros(1, 3, size, size)
-    try:
-        with watching(shown, see), torch.no_grad():
-            model.eval()(image)
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        words = f"cannot take an image of {size}×{size} pixels ({reason})"
-        raise RuntimeError(f"{type(model).__name__} {words}") from error
-    finally:
-        for module, flag in training.items():
-            module.training = flag
+    known = inputs or own_inputs(model)
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    channels = known.channels if known else first.in_channels if first else 3
+    sides = (known or Inputs()).but(size=size).sides
+    floats = (p for p in model.parameters() if p.is_floating_point())
+    image = next(floats, torch.empty(0)).new_zeros(1, channels, *sides)
+    with explaining(model), watching(shown, see), torch.no_grad():
+        run(model, image)
     shapes |= {path: None for path in shown if path not in shapes}
     rows = [(p, type(shown[p]).__name__, shapes[p], _count(shown[p])) for p in shapes]
     return Summary(type(model).__name__, tuple(map(Layer._make, rows)), _count(model))

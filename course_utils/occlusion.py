@@ -25,6 +25,7 @@ from ._machinery.arguments import ArgumentError, described, naming, number
 from ._machinery.fills import Fill, fill_picture
 from ._machinery.incremental import Incremental, layers_of
 from ._machinery.progress import Progress, goes_on
+from .inputs import own_inputs
 from .methods import saliency_method
 from .models import Unit
 from .targets import (
@@ -35,6 +36,7 @@ from .targets import (
     explaining,
     one_per_image,
     predict,
+    probabilities,
 )
 
 Score = str | Callable[[Tensor], Tensor]
@@ -119,7 +121,7 @@ def occlusion(
         window: its side in pixels, or (height, width).
         stride: in pixels, or (down, across); see `window_starts`.
         fill: what hides: ``"mean"``, ``"blur"``, a colour … (see `fill_picture`).
-        score: ``"logit"``, the class score; ``"probability"``, after softmax; or a
+        score: ``"logit"``, the class score; ``"probability"`` (see `probabilities`); or a
             function of the outputs that gives (N,) scores, such as a negative loss.
         top_classes: also note which class is then the top one; a logit alone is cheaper.
         incremental: False sends whole images through every network.
@@ -129,37 +131,39 @@ def occlusion(
         >>> occlusion(load_model(), image, stride=16).drops.shape
         torch.Size([13, 13])
     """
-    with explaining(model), torch.no_grad():
+    with explaining(model):
         image = check_one_image(model, image)
-        size = tuple(image.shape[2:])
-        window, stride = _pair("window", window), _pair("stride", stride)
-        tops, lefts = map(window_starts, size, window, stride)
-        target, ask = _question(model, image, target, score)
-        with naming(targets="score" if callable(score) else "target"):
-            whole = predict(model, image, ask)
-        clean = float(whole.scores)
-        if not math.isfinite(clean):
-            raise ArgumentError("score", f"must be finite; the whole image scores {clean}")
-        if top_classes and whole.outputs is None:
-            words = "must be False where the model returns no (N, classes) tensor"
-            raise ArgumentError("top_classes", words)
-        grid = len(tops), len(lefts)
-        scores = torch.full(grid, torch.nan, dtype=image.dtype)
-        classes = torch.full(grid, -1) if top_classes else None
-        before = image.clone(), fill_picture(fill, image), window, tops, lefts
-        found = OcclusionMap(*before, target, clean, scores, classes)
-        network, at_once = None, max(PIXELS_AT_ONCE // math.prod(size), 1)
-        if incremental and not isinstance(ask, Unit) and layers_of(model) is not None:
-            only = target if score == "logit" and not top_classes else None
+    size = tuple(image.shape[2:])
+    window, stride = _pair("window", window), _pair("stride", stride)
+    tops, lefts = map(window_starts, size, window, stride)
+    target, ask = _question(model, image, target, score)
+    with naming(targets="score" if callable(score) else "target"):
+        whole = predict(model, image, ask)
+    clean = float(whole.scores)
+    if not math.isfinite(clean):
+        raise ArgumentError("score", f"must be finite; the whole image scores {clean}")
+    if top_classes and whole.outputs is None:
+        words = "must be False where the model returns no (N, classes) tensor"
+        raise ArgumentError("top_classes", words)
+    grid = len(tops), len(lefts)
+    precise = torch.promote_types(whole.scores.dtype, torch.float32)
+    scores = torch.full(grid, torch.nan, dtype=precise)
+    classes = torch.full(grid, -1) if top_classes else None
+    filler = fill_picture(fill, image, own_inputs(model))
+    before = image.clone(), filler, window, tops, lefts
+    found = OcclusionMap(*before, target, clean, scores, classes)
+    network, at_once = None, max(PIXELS_AT_ONCE // math.prod(size), 1)
+    if incremental and not isinstance(ask, Unit) and layers_of(model) is not None:
+        only = target if score == "logit" and not top_classes else None
+        with explaining(model):
             network = Incremental(model, image, only)
-            at_once = network.how_many(window)
-        done, total = 0, found.scores.numel()
-        for windows in blocks(*grid, at_once):
-            _hide(model, network, found, windows, ask)
-            done += len(windows)
-            with torch.enable_grad():  # as the caller's function expects
-                if not goes_on(progress, done, total, copy.deepcopy(found)):
-                    return replace(found, stopped=done < total)
+        at_once = network.how_many(window)
+    done, total = 0, found.scores.numel()
+    for windows in blocks(*grid, at_once):
+        _hide(model, network, found, windows, ask)
+        done += len(windows)
+        if not goes_on(progress, done, total, copy.deepcopy(found)):
+            return replace(found, stopped=done < total)
     return found
 
 
@@ -168,13 +172,15 @@ def _hide(model, network, found: OcclusionMap, windows: Tensor, ask: Targets) ->
     places = windows.tolist()
     if network is None:
         images = torch.cat([found.hidden(*place) for place in places])
-        scores, _, outputs = predict(model, images, ask)
+        answer = predict(model, images, ask)
+        scores, outputs = answer.scores, answer.outputs
     else:
         patches = [found.filling(*place) for place in places]
         corners = [(found.tops[row], found.lefts[column]) for row, column in places]
         corners = torch.tensor(corners, device=found.image.device)
-        outputs = network(*corners.T, torch.stack(patches))
-        scores = one_per_image(ask(outputs), len(places), "score")
+        with explaining(model), torch.no_grad():
+            outputs = network(*corners.T, torch.stack(patches))
+            scores = one_per_image(ask(outputs), len(places), "score")
     found.scores[tuple(windows.T)] = scores.detach().to(found.scores)
     if found.top_classes is not None:
         found.top_classes[tuple(windows.T)] = outputs.argmax(dim=1).cpu()
@@ -254,13 +260,15 @@ def _question(model, image, target, score) -> tuple[int | None, Targets]:
     if callable(score):
         return None, score
     with naming(targets="target"):
-        target = int(predict(model, image, target).classes)
+        answer = predict(model, image, target)
+    target = int(answer.classes)
+    given = torch.equal(answer.shares, answer.outputs)  # they are probabilities already
 
     def of_class(outputs: Tensor) -> Tensor:
-        if outputs.shape[1] == 1:  # a single logit, or the only class that was computed
-            return outputs[:, 0]
-        values = outputs.softmax(dim=1) if score == "probability" else outputs
-        return values[:, target]
+        if score == "probability":
+            return probabilities(outputs, given)[:, target]
+        # `Incremental` computes this class alone.
+        return outputs[:, target if outputs.shape[1] > 1 else 0]
 
     return target, of_class
 

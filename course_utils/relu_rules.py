@@ -10,9 +10,11 @@ deconvnet  $g \cdot [g > 0]$            Zeiler & Fergus 2014, arXiv:1311.2901
 guided     $g \cdot [x > 0][g > 0]$     Springenberg et al. 2015, arXiv:1412.6806
 ========== ============================ ====================================
 
-The rules apply to ReLUs (ReLU6 and clamping at 0 among them) and to nothing else: a network
-without any is refused, and one that has other activations as well, such as MobileNet v3
-with its Hardswish, is computed with a warning.
+The rules apply to ReLUs (ReLU6, clamping at 0 and the maximum with 0 among them) and to
+nothing else: a network without any is refused, and one that has other activations as well,
+such as MobileNet v3 with its Hardswish, is computed with a warning. A ReLU that is spelled
+out, as ``x * (x > 0)`` or ``torch.where(x > 0, x, 0)``, cannot be told from other
+arithmetic: it keeps its plain derivative.
 
 >>> with relu_rule("guided") as relus:
 ...     scores = model(images.requires_grad_())
@@ -20,14 +22,16 @@ with its Hardswish, is computed with a warning.
 26
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from numbers import Real
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._ops import OpOverload, OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 
 from ._machinery.arguments import ArgumentError, choice, warn
@@ -76,6 +80,10 @@ class RuledReLUs(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if _innermost.get() is not self:  # a pass inside a pass goes by a rule of its own
+            return func(*args, **kwargs)
+        if isinstance(func, (OpOverload, OpOverloadPacket)):  # torch.ops.aten.relu
+            func = _plain(func)
         call = RELUS[func](*args, **kwargs) if func in RELUS else None
         if func in OTHERS:
             self.others.add(OTHERS[func])
@@ -86,27 +94,46 @@ class RuledReLUs(TorchFunctionMode):
         x, top, in_place = call
         return RuledReLU.apply(x, self.rule, top, in_place)
 
-    def check(self, model: nn.Module) -> None:
+    def check(self, model: nn.Module, scores: Tensor) -> None:
         """Refuse a network without ReLUs; warn of one with other activations as well."""
-        name = type(model).__name__
+        name, others = type(model).__name__, set(self.others)
         if not self.met:
             words = f"must have a ReLU on the way to this score: {self.rule!r} changes only"
             raise ArgumentError("model", f"{words} what ReLUs pass back; {name} has none")
-        if self.others:
+        if any(step.startswith("ReluBackward") for step in _steps(scores)):
+            others.add("scripted ReLUs")  # no function mode sees them
+        if others:
             warn(
                 f"{self.rule!r} changes the backward pass of ReLUs only; {name}'s "
-                f"{' and '.join(sorted(self.others))} keep their plain derivative"
+                f"{' and '.join(sorted(others))} keep their plain derivative"
             )
+
+
+def _steps(scores: Tensor) -> set[str]:
+    """The names of all the steps in the graph of the scores."""
+    seen, todo = set(), [scores.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [before for before, _ in node.next_functions]
+    return {node.name() for node in seen}
+
+
+_innermost: ContextVar[RuledReLUs | None] = ContextVar("innermost", default=None)
 
 
 @contextmanager
 def relu_rule(rule: str) -> Iterator[RuledReLUs | None]:
     """While open, ReLUs go backwards by `rule`; gives their counter, None for vanilla."""
-    if choice("rule", rule, RULES) == "vanilla":
-        yield None
-        return
-    with RuledReLUs(rule) as relus:
-        yield relus
+    plain = choice("rule", rule, RULES) == "vanilla"
+    relus = None if plain else RuledReLUs(rule)
+    outer = _innermost.set(relus)
+    try:
+        with relus or nullcontext():
+            yield relus
+    finally:
+        _innermost.reset(outer)
 
 
 # -- the many ways to call a ReLU ------------------------------------------------------
@@ -123,8 +150,30 @@ def _hardtanh(input, min_val=-1.0, max_val=1.0, inplace=False):
 
 def _clamp(input, min=None, max=None, inplace=False):
     top = float("inf") if max is None else max
-    at_zero = isinstance(min, Real) and min == 0 and isinstance(top, Real)
-    return (input, top, inplace) if at_zero else None
+    return (input, top, inplace) if _is_zero(min) and isinstance(top, Real) else None
+
+
+def _threshold(input, threshold, value, inplace=False):
+    return _relu(input, inplace) if threshold == value == 0 else None
+
+
+def _maximum(input, other=None, *more, **how):
+    if more or how or not isinstance(other, Tensor):
+        return None  # the largest value along an axis
+    pairs = (input, other), (other, input)
+    return next((_relu(x) for x, floor in pairs if _is_zero(floor)), None)
+
+
+def _plain(operator: OpOverload | OpOverloadPacket) -> Callable:
+    """The function of torch that an operator stands for, or else itself."""
+    name = str(operator).split(".")[1]
+    return getattr(torch, name, getattr(F, name, operator))
+
+
+def _is_zero(value) -> bool:
+    if isinstance(value, Tensor):  # which no image has passed
+        return not value.requires_grad and not value.any()
+    return isinstance(value, Real) and value == 0
 
 
 RELUS = {
@@ -138,6 +187,10 @@ RELUS = {
     **dict.fromkeys((torch.clamp_, Tensor.clamp_), partial(_clamp, inplace=True)),
     **dict.fromkeys((torch.clamp_min_, Tensor.clamp_min_), partial(_clamp, inplace=True)),
     Tensor.clip_: partial(_clamp, inplace=True),
+    **dict.fromkeys((F.threshold, torch.threshold), _threshold),
+    **dict.fromkeys((F.threshold_, torch.threshold_), partial(_threshold, inplace=True)),
+    **dict.fromkeys((torch.maximum, Tensor.maximum, torch.fmax, Tensor.fmax), _maximum),
+    **dict.fromkeys((torch.max, Tensor.max), _maximum),
 }
 OTHERS = {
     **dict.fromkeys((F.leaky_relu, F.leaky_relu_), "leaky ReLU"),

@@ -20,20 +20,24 @@ so_far)``. When it returns False, the long one stops and returns what there is s
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._machinery.arguments import ArgumentError, described, naming, number
+from ._machinery.arguments import ArgumentError, described, naming, number, warn
 from ._machinery.hooks import watching
+from ._machinery.network import explaining, mixes_images, run
+from ._machinery.places import KINDS, arrangement, as_it_is, probes
 from .models import Unit, layer_path
 
 Targets = None | int | Sequence[int] | Tensor | Unit | Callable[[Tensor], Tensor]
 PIXELS_AT_ONCE = 8 * 224 * 224  # per pass: more take memory and save no time
+# Steps that change no number, by the names of their nodes in the graph.
+RESHAPES = ("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Clone", "ToCopy")
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -42,33 +46,8 @@ class Answer(NamedTuple):
 
     scores: Tensor  # (N,), those that `targets` names
     classes: Tensor | None  # (N,), those that it names; None for a unit or a function
-    outputs: Tensor | None  # (N, classes), before softmax; None if the network gives others
-
-
-@contextmanager
-def explaining(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, frozen parameters and gradients on; afterwards all is restored.
-
-    In training mode batch norm would mix the images of a batch, and dropout would change
-    every map; so maps are computed in evaluation mode. Frozen parameters spare the
-    backward pass half of its work and leave every `.grad` alone.
-    """
-    if not isinstance(model, nn.Module):
-        raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
-    training = {module: module.training for module in model.modules()}
-    trainable = {p: p.requires_grad for p in model.parameters()}
-    try:
-        for module in training:
-            module.training = False
-        for parameter in trainable:
-            parameter.requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag
-        for parameter, flag in trainable.items():
-            parameter.requires_grad_(flag)
+    outputs: Tensor | None  # (N, classes), as they came; None if the network gives others
+    shares: Tensor | None = None  # (N, classes), `probabilities` of these outputs
 
 
 def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
@@ -80,14 +59,25 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
         >>> target_scores(load_model(), torch.randn(2, 3, 224, 224), 207).shape
         torch.Size([2])
     """
+    check_unit(model, images, targets)
     return forward(model, images, targets).scores
 
 
 def predict(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer:
-    """What a network says about images, in one pass and without a gradient."""
+    """What a network says about images, without a gradient, a group after the other."""
     with explaining(model), torch.no_grad():
         check_images(model, images)
-        return forward(model, images, targets)
+        check_unit(model, images, targets)
+        answers = [
+            forward(model, images[some], asked)
+            for some, asked in groups(model, images, targets)
+        ]
+        parts = zip(*(answer[:3] for answer in answers), strict=True)
+        scores, classes, outputs = (None if p[0] is None else torch.cat(p) for p in parts)
+        if outputs is None:
+            return Answer(scores, classes, None)
+        shares = probabilities(outputs, _ends_in_sigmoid(model, images[:1], outputs))
+        return Answer(scores, classes, outputs, shares)
 
 
 def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer:
@@ -98,57 +88,129 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
         layers = {targets.layer: model.get_submodule(layer_path(model, targets.layer))}
         # `watching` reads at once: an in-place ReLU behind the layer would overwrite it.
         watch = watching(layers, lambda _, out: units.append(_read(out, targets, images)))
-    try:
-        with watch:
-            outputs = model(images)
-    except (RuntimeError, AssertionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        words = f"do not go through {type(model).__name__} ({reason})"
-        raise RuntimeError(f"images of shape {tuple(images.shape)} {words}") from error
+    with watch:
+        outputs = run(model, images)
     is_table = isinstance(outputs, Tensor) and outputs.shape[:-1] == (len(images),)
     table = outputs if is_table else None
-    if units:
-        return Answer(units[-1], None, table)
     if isinstance(targets, Unit):
-        words = f"must name a layer that the model uses, got {targets.layer!r}"
-        raise ArgumentError("targets", words)
-    if callable(targets):
-        scores = one_per_image(targets(outputs), len(images), "targets")
-        return Answer(scores, None, table)
-    if table is None:
-        words = f"must return scores of shape ({len(images)}, classes), got"
-        hint = "pass a function of the outputs as targets"
-        raise ArgumentError("model", f"{words} {described(outputs)}; {hint}")
-    if targets is None:
-        classes = outputs.argmax(dim=1)
+        if not units:
+            words = f"must name a layer that the model uses, got {targets.layer!r}"
+            raise ArgumentError("targets", words)
+        scores, classes = units[-1], None
+    elif callable(targets):
+        scores, classes = _asked(targets, outputs, len(images)), None
     else:
-        classes = class_indices(targets, len(images)).to(outputs.device)
-        wrong = classes[(classes < 0) | (classes >= outputs.shape[1])].tolist()
+        scores, classes = _of_classes(outputs, table, targets, len(images))
+    if not scores.isfinite().all():
+        name = type(model).__name__
+        warn(f"{name} gives scores that are not finite: is there NaN in its weights?")
+    return Answer(scores, classes, table)
+
+
+def _of_classes(outputs, table, targets, count: int) -> tuple[Tensor, Tensor]:
+    """(N,) scores and (N,) classes: the named ones, or the top class of each image."""
+    if table is None:
+        words = f"must return scores of shape ({count}, classes), got {described(outputs)}"
+        hint = f"targets={_example(outputs)} would say which number to explain"
+        raise ArgumentError("model", f"{words}; {hint}")
+    if targets is None:
+        classes = table.argmax(dim=1)
+    else:
+        classes = class_indices(targets, count).to(table.device)
+        wrong = classes[(classes < 0) | (classes >= table.shape[1])].tolist()
         if wrong:
-            words = f"must be classes between 0 and {outputs.shape[1] - 1}, got {wrong[0]}"
+            words = f"must be classes between 0 and {table.shape[1] - 1}, got {wrong[0]}"
             raise ArgumentError("targets", words)
     # One score per row, as outputs[range(N), classes]: lesson 03 looks at gather closely.
-    return Answer(outputs.gather(1, classes[:, None])[:, 0], classes, outputs)
+    return table.gather(1, classes[:, None])[:, 0], classes
 
 
-def groups(images: Tensor, targets: Targets) -> Iterator[tuple[Tensor, Targets]]:
-    """Images with their targets, as many at a time as fit easily into memory.
+def _asked(targets: Callable, outputs, count: int) -> Tensor:
+    """(N,): the scores that a caller's function makes of the outputs."""
+    try:
+        scores = targets(outputs)
+    except (TypeError, LookupError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        words = f"must be a function of what the model returns, {described(outputs)}; "
+        raise ArgumentError("targets", f"{words}this one fails with {reason}") from error
+    return one_per_image(scores, count, "targets")
 
-    A function of the outputs may want the whole batch, so it gets all at once.
+
+def _example(outputs) -> str:
+    """A function of such outputs, as one would write it."""
+    if isinstance(outputs, Mapping):
+        tensors = [key for key, value in outputs.items() if isinstance(value, Tensor)]
+        key = "logits" if "logits" in tensors or not tensors else tensors[0]
+        return f"lambda outputs: outputs[{key!r}][:, 0]"
+    if isinstance(outputs, (tuple, list)):
+        return "lambda outputs: outputs[0][:, 0]"
+    if not isinstance(outputs, Tensor):
+        return "lambda outputs: outputs.logits[:, 0]"
+    if outputs.ndim < 2:
+        return "lambda outputs: outputs"
+    return "lambda outputs: outputs[:, 0].flatten(1).mean(1)"
+
+
+def probabilities(outputs: Tensor, given: bool = False) -> Tensor:
+    """(N, classes): what a network's outputs (N, classes) say in probabilities.
+
+    Softmax of two or more logits; the sigmoid of a single one. Rows that are probabilities
+    already, none below 0 and 1 in sum, stay, and so do all if `given` says so.
+
+    Example:
+        >>> probabilities(torch.tensor([[0.0, 0.0], [0.25, 0.75]]))
+        tensor([[0.5000, 0.5000],
+                [0.2500, 0.7500]])
+    """
+    if given:
+        return outputs
+    if outputs.shape[1] == 1:
+        return outputs.sigmoid()
+    total = outputs.sum(1, keepdim=True)
+    close = (total - 1).abs() < (1e-3 if outputs.dtype.itemsize > 2 else 2e-2)
+    done = close & (outputs >= 0).all(1, keepdim=True)
+    return torch.where(done, outputs, outputs.softmax(dim=1))
+
+
+def _ends_in_sigmoid(model: nn.Module, image: Tensor, outputs: Tensor) -> bool:
+    """Whether outputs between 0 and 1 come out of a sigmoid, as their graph tells."""
+    if not ((outputs >= 0) & (outputs <= 1)).all():
+        return False
+    with torch.enable_grad():
+        node = run(model, image.detach().clone().requires_grad_()).grad_fn
+    while node is not None and node.name().startswith(RESHAPES):
+        node = node.next_functions[0][0]
+    return node is not None and node.name().startswith("Sigmoid")
+
+
+def groups(
+    model: nn.Module, images: Tensor, targets: Targets
+) -> Iterator[tuple[slice, Targets]]:
+    """Which images go through together, with their targets: as many as fit into memory.
+
+    A network that mixes the images of a batch gets them one by one. A function of the
+    outputs may want the whole batch, so it gets all at once.
     """
     at_once = max(PIXELS_AT_ONCE // math.prod(images.shape[2:]), 1)
-    if callable(targets):
+    mixed = mixes_images(model)
+    if isinstance(targets, Unit) or not callable(targets):
+        at_once = 1 if mixed else at_once
+    else:
         at_once = len(images)
-    elif targets is not None and not isinstance(targets, Unit):
+        if mixed and at_once > 1:
+            name = type(model).__name__
+            warn(f"batch norm of {name} mixes the {at_once} images; give them one by one")
+    if not (targets is None or callable(targets) or isinstance(targets, Unit)):
         targets = class_indices(targets, len(images))
     for start in range(0, len(images), at_once):
         some = slice(start, start + at_once)
-        yield images[some], targets[some] if isinstance(targets, Tensor) else targets
+        yield some, targets[some] if isinstance(targets, Tensor) else targets
 
 
 def check_images(model: nn.Module, images: Tensor) -> None:
     """Refuse anything that is not a batch of images for `model`, in one sentence."""
-    words, weight = None, next(model.parameters(), images)
+    floats = (p for p in model.parameters() if p.is_floating_point())
+    words, weight = None, next(floats, images)
     if not isinstance(images, Tensor):
         words = f"must be a float tensor of shape (N, C, H, W), got {described(images)}"
         words += "; preprocess() makes one"
@@ -214,26 +276,38 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(number("seed", seed, whole=True) % 2**63)
 
 
-def has_channels_last(output: Tensor, images: Tensor) -> bool:
-    """Whether a layer seems to give (N, rows, columns, channels), as in Swin or ConvNeXt.
+def check_unit(model: nn.Module, images: Tensor, targets: Targets) -> None:
+    """Refuse a `Unit` of a layer whose rows and columns are not the picture's."""
+    if not isinstance(targets, Unit):
+        return
+    layer = model.get_submodule(layer_path(model, targets.layer))
+    pixels, found = images[:1].detach().clone().requires_grad_(), []
 
-    Channels taken for rows would give a wrong map. But a map has its image's proportions.
-    """
-    if output.ndim != 4 or output.numel() == 0:
-        return False
-    _, rows, columns, last = output.shape
-    wanted = math.log(images.shape[2] / images.shape[3])
-    as_last, as_usual = math.log(rows / columns), math.log(columns / last)
-    return abs(as_last - wanted) + 0.25 < abs(as_usual - wanted)
+    def see(_, output) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
+            found.append(output)
+
+    def probe() -> Tensor:
+        return probes(model, {"": layer}, pixels.detach())[""]
+
+    if not isinstance(layer, KINDS):
+        with torch.enable_grad(), watching({"": layer}, see):
+            run(model, pixels)
+    if found and arrangement(found[-1], pixels, probe) is not as_it_is:
+        _refuse(targets, found[-1])
+
+
+def _refuse(unit: Unit, output) -> NoReturn:
+    words = "must be a Unit of a layer that gives (N, channels) or (N, channels, rows, "
+    words += f"columns), laid out as the picture is; layer {unit.layer!r} gives"
+    raise ArgumentError("targets", f"{words} {described(output)}")
 
 
 def _read(output: Tensor, unit: Unit, images: Tensor) -> Tensor:
     """(N,): the values of a unit in what its layer gives."""
     layer, gives = f"layer {unit.layer!r}", described(output)
-    known = isinstance(output, Tensor) and output.ndim in (2, 4)
-    if not known or has_channels_last(output, images):
-        words = "must be a Unit of a layer that gives (N, channels) or (N, channels, rows, "
-        raise ArgumentError("targets", f"{words}columns); {layer} gives {gives}")
+    if not isinstance(output, Tensor) or output.ndim not in (2, 4):
+        _refuse(unit, output)
     channel, last = unit.channel, output.shape[1] - 1
     if not 0 <= channel <= last:
         words = f"must name a channel of {layer} between 0 and {last}, got {channel}"

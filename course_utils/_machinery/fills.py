@@ -9,26 +9,28 @@ from collections.abc import Sequence
 from contextlib import suppress
 from numbers import Integral
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import ImageColor
+from PIL import Image, ImageColor
 from torch import Tensor
 
-from ..images import IMAGENET_MEAN, IMAGENET_STD
-from .arguments import ArgumentError, described
+from ..inputs import Inputs
+from .arguments import ArgumentError, described, warn
 
 Fill = str | Sequence[int] | Tensor
 
 
-def fill_picture(fill: Fill, images: Tensor) -> Tensor:
-    """(N, 3, H, W): what preprocessed images are filled with, at every pixel.
+def fill_picture(fill: Fill, images: Tensor, inputs: Inputs | None = None) -> Tensor:
+    """(N, C, H, W): what preprocessed images are filled with, at every pixel.
 
     Args:
-        fill: ``"mean"``, 0 after normalisation, ImageNet's mean colour; ``"blur"``, the
-            image, strongly blurred; a colour by name or hex code, such as ``"black"``, or
-            as three whole numbers from 0 to 255; or a tensor in the network's own
-            normalisation, (3,) for a colour, (3, H, W) for an image.
-        images: (N, 3, H, W).
+        fill: ``"mean"``, 0 after normalisation, the mean colour; ``"blur"``, the image,
+            strongly blurred; a colour by name or hex code, such as ``"black"``, or as
+            three whole numbers from 0 to 255, which one channel takes as grey; or a tensor
+            in the network's own normalisation, (C,) for a colour, (C, H, W) for an image.
+        images: (N, C, H, W).
+        inputs: by which a colour is normalised; by ImageNet's statistics without them.
 
     Example:
         >>> fill_picture("mean", torch.ones(1, 3, 2, 2)).abs().max()
@@ -50,12 +52,19 @@ def fill_picture(fill: Fill, images: Tensor) -> Tensor:
         return torch.zeros_like(images)
     if isinstance(fill, str) and fill == "blur":
         return blurred(images, sigma=max(images.shape[2:]) / 16)
-    colour = torch.tensor(_colour(fill)) / 255
-    if images.shape[1] != 3:
-        words = f"must not be a colour for images of {images.shape[1]} channels"
-        raise ArgumentError("fill", words)
-    colour = (colour - torch.tensor(IMAGENET_MEAN)) / torch.tensor(IMAGENET_STD)
-    return colour.to(images)[None, :, None, None].expand(images.shape).clone()
+    colour = _colour(fill)
+    if inputs is None:
+        warn(f"ImageNet's mean and std are assumed for the fill {fill!r}")
+        inputs = Inputs()
+    if images.shape[1] == 1:
+        colour = Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0))
+    if images.shape[1] not in (1, 3) or images.shape[1] != inputs.channels:
+        words = f"must not be a colour for images of {images.shape[1]} channels without "
+        raise ArgumentError(
+            "fill", f"{words}statistics for them, model.inputs; or a tensor"
+        )
+    shares = (np.divide(colour, 255) - inputs.mean) / inputs.std
+    return torch.tensor(shares).to(images)[None, :, None, None].expand(images.shape).clone()
 
 
 def _colour(fill) -> tuple[int, int, int]:

@@ -26,16 +26,24 @@ def watching(
         >>> shapes
         {'features': (1, 512, 13, 13), 'classifier': (1, 1000, 1, 1)}
     """
-    hooks = [
-        layer.register_forward_hook(
-            lambda module, inputs, output, path=path: see(
-                path, output, *([inputs] if with_inputs else [])
-            )
-        )
-        for path, layer in layers.items()
-    ]
-    try:
-        yield
-    finally:
+    hooks = []
+
+    def remove() -> None:
         for hook in hooks:
             hook.remove()
+
+    def hook_of(path: str) -> Callable:
+        def call(module, inputs, output):
+            return see(path, output, inputs) if with_inputs else see(path, output)
+
+        return call
+
+    try:
+        try:
+            for path, layer in layers.items():
+                hooks.append(layer.register_forward_hook(hook_of(path)))
+            yield
+        finally:
+            remove()
+    finally:  # again, as an interrupt may have ended the first
+        remove()

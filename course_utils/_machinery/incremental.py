@@ -32,6 +32,7 @@ from torchvision.models import VGG, AlexNet, SqueezeNet
 from torchvision.models.squeezenet import Fire
 
 from .arguments import ArgumentError, described
+from .network import mixes_images, run
 
 AT_ONCE = 64  # windows in one pass, at most
 BYTES = 200_000_000  # that the largest patches of one pass may take
@@ -128,13 +129,14 @@ class Incremental:
     """
 
     def __init__(self, model: nn.Module, image: Tensor, only: int | None = None):
+        image = image.clone()  # layers may work in place
         layers = layers_of(model)
         if layers is None:
             known = "SqueezeNet, AlexNet, VGG or a Sequential of layers, without hooks"
             raise ArgumentError("model", f"must be {known}, got {described(model)}")
         if only is not None:
             with torch.no_grad():
-                layers = narrowed(layers, only, classes=model(image).shape[1])
+                layers = narrowed(layers, only, classes=run(model, image).shape[1])
         self.steps, self.head = split(layers)
         self.maps, self._padded = [_channels_last(image)[0]], []
         with torch.no_grad():
@@ -222,8 +224,11 @@ def layers_of(model: nn.Module) -> Layers | None:
     """The layers of `model` in the order in which it uses them, as (path, layer).
 
     Torchvision's SqueezeNet, AlexNet and VGG are known, and any Sequential. None for every
-    other network, and for one with hooks, which would not be called.
+    other network, for one with hooks, which would not be called, and for one whose batch
+    norm mixes the images of a batch.
     """
+    if mixes_images(model):
+        return None
     for module in model.modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return None

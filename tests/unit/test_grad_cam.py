@@ -137,7 +137,10 @@ def test_a_map_of_zeros_is_warned_of():
     [
         ("nowhere", "layer must be a layer of Busy, got 'nowhere'"),
         (3, "layer must be the path or name of one, got 3"),
-        ("fc", r"layer must give \(N, channels, rows, columns\)"),
+        (
+            "fc",
+            "layer must give a map, with rows and columns .*; 'fc' gives .* such as 'conv'",
+        ),
     ],
 )
 def test_bad_layers_are_named(layer, words):

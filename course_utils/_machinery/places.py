@@ -1,0 +1,142 @@
+"""Whether a layer's output lies over the picture: row for row, and column for column.
+
+The shape alone cannot tell. (N, 3, 16, 4) may be three channels at 16×4 places, or three
+attention heads of 16 tokens; (N, 7, 7, 768) has its channels last. So the network itself is
+asked: a change at the left of the picture must change the left of the map.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from .hooks import watching
+from .network import explaining, run
+
+# Layers that give a map whatever they are given, for where there is no graph to follow.
+KINDS = (
+    nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample,
+)  # fmt: skip
+# Steps that keep every value at its place, by the names of their nodes in the graph.
+KEEP = {
+    "Convolution", "MaxPool2DWithIndices", "AvgPool2D", "AdaptiveAvgPool2D",
+    "AdaptiveMaxPool2D", "NativeBatchNorm", "CudnnBatchNorm", "NativeGroupNorm",
+    "UpsampleNearest2D", "UpsampleBilinear2D", "ConstantPadNd", "ReflectionPad2D",
+    "ReplicationPad2D", "Add", "Sub", "Mul", "Div", "Cat", "Clone", "ToCopy", "Relu",
+    "RuledReLU", "Hardtanh", "Clamp", "ClampMin", "Threshold", "LeakyRelu", "Elu", "Gelu",
+    "Silu", "Mish", "Hardswish", "Hardsigmoid", "Sigmoid", "Tanh", "Softplus",
+}  # fmt: skip
+EXTRA = 8  # tokens that are no patches, at most: the class token, registers …
+
+Arrangement = Callable[
+    [Tensor], Tensor
+]  # what a layer gives → (N, channels, rows, columns)
+
+
+def arrangement(
+    output: Tensor, pixels: Tensor, probe: Callable[[], Tensor]
+) -> Arrangement | None:
+    """How what a layer gives for `pixels`, (N, C, H, W), is laid out as a map; or None.
+
+    As it is, (N, channels, rows, columns); with the channels last; or tokens (N, T, D)
+    without those that are no patches, if the rest fills a grid of the picture's
+    proportions. Unless the graph shows that every step from the pixels on kept values in
+    their places, `probe`, which gives what `probes` found for the layer, has to confirm it.
+    """
+    if output.ndim == 4 and _kept_in_place(output, pixels):
+        return as_it_is
+    for arrange in _possible(output, pixels):
+        rows, columns = arrange(output).shape[2:]
+        fits = rows <= pixels.shape[2] and columns <= pixels.shape[3]
+        if fits and _follows(arrange(probe())):
+            return arrange
+    return None
+
+
+def as_it_is(maps: Tensor) -> Tensor:
+    """(N, channels, rows, columns), unchanged."""
+    return maps
+
+
+def probes(
+    model: nn.Module, layers: Mapping[str, nn.Module], image: Tensor
+) -> dict[str, Tensor]:
+    """Path → what that layer gives, (4, …), for an image (1, C, H, W) and three others.
+
+    These have noise in their upper left, upper right and lower left corner.
+    """
+    rows, columns = (max(side // 4, 1) for side in image.shape[2:])
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
+    changed = image + (1 + image.std(correction=0)) * noise
+    corners = [(slice(rows), slice(columns)), (slice(rows), slice(-columns, None))]
+    corners += [(slice(-rows, None), slice(columns))]
+    gathered: dict[str, list[Tensor]] = {path: [] for path in layers}
+    with explaining(model), torch.no_grad():
+        for corner in [None, *corners]:
+            one, seen = image.clone(), {}
+            if corner is not None:
+                one[(..., *corner)] = changed[(..., *corner)]
+            with watching(layers, lambda path, out, seen=seen: note(seen, path, out)):
+                run(model, one)
+            for path, output in seen.items():
+                gathered[path].append(output)
+    return {path: torch.cat(found) for path, found in gathered.items() if len(found) == 4}
+
+
+def note(seen: dict, path: str, output) -> None:
+    """Keep a copy of an output, if it is a tensor; of the last use of a layer."""
+    if isinstance(output, Tensor):
+        seen[path] = output.detach().clone()
+
+
+def _possible(output: Tensor, pixels: Tensor) -> Iterator[Arrangement]:
+    """In which ways an output could be laid out as a map."""
+    if output.ndim == 4:
+        yield as_it_is
+        yield lambda maps: maps.permute(0, 3, 1, 2)
+    if output.ndim != 3:
+        return
+    proportion = pixels.shape[2] / pixels.shape[3]
+    for extra in range(EXTRA + 1):
+        patches = output.shape[1] - extra
+        rows = round(math.sqrt(max(patches, 0) * proportion))
+        if patches < 2 or rows == 0 or patches % rows:
+            continue
+        for first in {extra: "the extra tokens come first", 0: "they come last"}:
+
+            def grid(tokens, some=slice(first, first + patches), rows=rows) -> Tensor:
+                return tokens[:, some].transpose(1, 2).unflatten(2, (rows, -1))
+
+            yield grid
+
+
+def _kept_in_place(output: Tensor, pixels: Tensor) -> bool:
+    """Whether steps that keep values in their places lead from the pixels to here."""
+    seen, todo = set(), [output.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if getattr(node, "variable", None) is pixels:
+            return True
+        if node.name().partition("Backward")[0] in KEEP:
+            todo += [before for before, _ in node.next_functions]
+    return False
+
+
+def _follows(maps: Tensor) -> bool:
+    """Whether `probes` (4, channels, rows, columns) change where the picture did."""
+    rows, columns = maps.shape[2:]
+    changes = (maps[1:] - maps[:1]).double().square().sum(1)
+    totals = changes.sum((1, 2))
+    if rows * columns < 2 or not (totals > 0).all() or not totals.isfinite().all():
+        return False
+    ys, xs = (torch.linspace(0, 1, n).to(changes) for n in (rows, columns))
+    y, x = changes.sum(2) @ ys / totals, changes.sum(1) @ xs / totals
+    right, across = x[1] - x[0], y[1] - y[0]
+    down, aside = y[2] - y[0], x[2] - x[0]
+    astray = 2 * max(across.abs(), aside.abs(), 0.02)
+    return bool((columns == 1 or right > astray) and (rows == 1 or down > astray))
