@@ -7,6 +7,8 @@ with the mean and standard deviation of ImageNet's training pictures,
 
 import http.client
 import io
+import os
+import stat
 import string
 import urllib.parse
 import urllib.request
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from ._machinery.arguments import ArgumentError, described, naming
 from .inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs  # noqa: F401 - one door for both
@@ -25,7 +27,21 @@ MAX_PIXELS = 64_000_000  # 8000 × 8000; decoded as RGB that is 192 MB of memory
 TOO_MANY_PIXELS = f"more than {MAX_PIXELS // 1_000_000} million pixels; scale it down first"
 MAX_BYTES = 200 * 1024 * 1024  # of a file, which may hold them uncompressed
 URL_TIMEOUT = 20  # seconds
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+# What Pillow may open, and the endings of such files. Others it would hand to a program of
+# their own (EPS starts Ghostscript) or to readers that nobody needs here.
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+if "avif" in features.modules and features.check("avif"):  # newer releases of Pillow
+    FORMATS["AVIF"] = (".avif",)
+ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
 
 # -- loading ---------------------------------------------------------------------------
 
@@ -201,17 +217,63 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:
     """The pictures of a folder, or of those inside it as well (`deep`), in a stable order.
 
-    Names that begin with a dot are skipped; a folder without pictures is refused.
+    A picture is a file with one of the `ENDINGS`, in upper or lower case. Names that begin
+    with a dot are skipped; what else is passed over, `passed_over` tells. A folder without
+    pictures is refused.
+
+    Example:
+        >>> find_pictures("photos")  # doctest: +SKIP
+        [PosixPath('photos/cat.jpg'), PosixPath('photos/dog.png')]
     """
-    folder = Path(folder).expanduser()
-    found = folder.rglob("*") if deep else folder.glob("*")
-    found = [path for path in found if path.suffix.lower() in ENDINGS and path.is_file()]
-    inside = {path: path.relative_to(folder).as_posix() for path in found}
-    found = [p for p in found if not any(part[0] == "." for part in inside[p].split("/"))]
+    listed, top = _listed(folder, deep), Path(folder).expanduser()
+    found = [path for path, reason in listed if not reason]
     if not found:
-        words = f"must contain pictures ({' '.join(ENDINGS)}); {folder} has none"
+        state = dict(listed).get(top, "has none")
+        words = f"must contain pictures ({' '.join(ENDINGS)}); {folder} {state}"
         raise ArgumentError("folder", words)
-    return sorted(found, key=inside.get)
+    return found
+
+
+def passed_over(folder: str | Path, deep: bool = False) -> dict[Path, str]:
+    """What `find_pictures` passes over, and why: path → reason, in the same order.
+
+    These are files without the ending of a picture, links that lead nowhere, and files and
+    folders that this user may not look at.
+
+    Example:
+        >>> passed_over("photos")  # doctest: +SKIP
+        {PosixPath('photos/notes.txt'): 'has no ending of a picture'}
+    """
+    return {path: reason for path, reason in _listed(folder, deep) if reason}
+
+
+def _listed(folder: str | Path, deep: bool) -> list[tuple[Path, str]]:
+    """Files of a folder in a stable order, each with why it is no picture, or ""."""
+    top, listed = Path(folder).expanduser(), []
+
+    def closed(error: OSError) -> None:
+        listed.append((Path(error.filename), _unreadable(error)))
+
+    for path, folders, names in os.walk(top, onerror=closed):
+        folders[:] = [name for name in folders if deep and name[0] != "."]
+        files = [Path(path, name) for name in names if name[0] != "."]
+        listed += [(file, _why_no_picture(file)) for file in files]
+    return sorted(listed, key=lambda item: item[0].relative_to(top).as_posix())
+
+
+def _why_no_picture(path: Path) -> str:
+    if path.suffix.lower() not in ENDINGS:
+        return "has no ending of a picture"
+    try:
+        return "" if stat.S_ISREG(path.stat().st_mode) else "is not a file"
+    except FileNotFoundError:
+        return "is a link that leads nowhere"
+    except OSError as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read ({error.strerror})"
 
 
 # -- pictures ↔ tensors ----------------------------------------------------------------

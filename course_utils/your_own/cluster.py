@@ -7,6 +7,8 @@ worker does again.
 """
 
 import json
+import os
+import socket
 from collections.abc import Callable, Iterator
 
 
@@ -18,10 +20,14 @@ class Worker:
 
     def __call__(self, row: dict) -> dict:
         """One row of Ray's data: the names of a batch in, what was made out, as JSON."""
+        names = json.loads(row["names"])
         try:
-            return {"made": json.dumps(self.make(json.loads(row["names"]))), "error": ""}
+            return {"made": json.dumps(self.make(names)), "error": ""}
         except Exception as error:  # not for Ray to repeat, but for the caller to see
-            return {"made": "", "error": str(error) or type(error).__name__}
+            who = f"process {os.getpid()} on {socket.gethostname()}"
+            what = f"on the batch from {names[0]!r} to {names[-1]!r}"
+            reason = str(error) or type(error).__name__
+            return {"made": "", "error": f"a worker ({who}) has failed {what}: {reason}"}
 
 
 def map_on_cluster(make: Callable, batches: list, workers: int, gpus: int) -> Iterator:
@@ -47,7 +53,11 @@ def map_on_cluster(make: Callable, batches: list, workers: int, gpus: int) -> It
         num_cpus=1,
         num_gpus=gpus,
     )
-    for row in made.iter_rows():
-        if row["error"]:
-            raise RuntimeError(f"a worker has failed: {row['error']}")
-        yield json.loads(row["made"])
+    try:
+        for row in made.iter_rows():
+            if row["error"]:
+                raise RuntimeError(row["error"])
+            yield json.loads(row["made"])
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise RuntimeError(f"Ray's workers have failed: {reason}") from error

@@ -10,7 +10,7 @@ between methods too, at the price of all absolute strength.
 import json
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,15 +20,27 @@ from PIL import Image
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
-from .._machinery.arguments import ArgumentError, choice, described, naming
+from .._machinery.arguments import ArgumentError, choice, described, naming, warn
 from .._machinery.files import write_whole
 from .._machinery.progress import Progress, goes_on
 from ..figures import describe, map_limits, map_panel, plot_panels, to_array, to_png
-from ..images import IMAGENET_MEAN, IMAGENET_STD, deprocess, preprocess
+from ..images import deprocess, preprocess
+from ..inputs import Inputs, own_inputs
 from ..methods import METHODS, find_method
-from ..models import class_name, fingerprint, load_model
+from ..models import load_model
 from ..targets import Targets, predict
-from .settings import in_words, read_target, record_settings, write_json
+from .identity import function_name, network_record
+from .job import SAID_BY_THE_RUN
+from .settings import (
+    check_names,
+    in_words,
+    inputs_of,
+    named_classes,
+    read_target,
+    record_settings,
+    write_json,
+    writing,
+)
 
 SCALES = ("own", "method", "rank")
 COURSE = tuple(name for name, method in METHODS.items() if not method.baseline)
@@ -59,6 +71,7 @@ class Sheet:
         settings: what `repeat_sheet` needs, apart from the pictures.
         maps: (method, index of the picture) → its map, (H, W) or (3, H, W).
         seconds: the same keys → how long that map took.
+        inputs: how the pictures were prepared, and what the classes are called.
         stopped: whether `progress` stopped it before all maps were there.
         under_way: the key of the map that is being computed, and which share is done.
     """
@@ -70,7 +83,7 @@ class Sheet:
     settings: dict
     model: nn.Module
     targets: Targets
-    names: Sequence[str] | None = None
+    inputs: Inputs
     maps: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     seconds: dict[tuple[str, int], float] = field(default_factory=dict)
     stopped: bool = False
@@ -126,21 +139,19 @@ class Sheet:
         ]
         for (method, index), seconds in self.seconds.items():
             results[index]["seconds"][method] = seconds
-        names = None if self.names is None else list(self.names)
-        record = {"methods": list(self.methods), "names": names, "results": results}
+        record = {"methods": self.methods, "names": self.inputs.names, "results": results}
+        record["calls"] = [function_name(METHODS[method]) for method in self.methods]
         png, path = to_png(self.figure()), folder / f"{name}.json"
-        try:
+        with writing(f"folder {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             for count, picture in enumerate(self.pictures, 1):
                 write_whole(folder / f"{name}-{count}.png", picture.save)
             write_whole(folder / f"{name}.png", lambda draft: draft.write_bytes(png))
-            write_json(path, self.settings | record)
-        except OSError as error:
-            raise type(error)(f"folder {folder} cannot be written ({error})") from error
+        write_json(path, self.settings | record)
         return path
 
     def _class(self, index: int, share: float) -> str:
-        return f"{class_name(index, self.names)} {share:.1%}"
+        return f"{self.inputs.name(index)} {share:.1%}"
 
     def _panel(self, key: tuple[str, int], times: bool) -> tuple:
         method, scale = METHODS[key[0]], self.settings["scale"]
@@ -149,13 +160,17 @@ class Sheet:
             words = f"{self.under_way[1]:.0%}" if at_work else "…"
             return (lambda axis: axis.text(0.5, 0.5, words, ha="center")), method.label, {}
         values = self.maps[key]
+        if not values.isfinite().all():
+            words = "NaN or infinite"
+            return (lambda axis: axis.text(0.5, 0.5, words, ha="center")), method.label, {}
         alike = [k for k in self.maps if k == key or (scale == "method" and k[0] == key[0])]
-        limit = max(map_limits([_strength(self.maps[k]) for k in alike]))
+        finite = [self.maps[k] for k in alike if self.maps[k].isfinite().all()]
+        limit = max(map_limits([_strength(map_) for map_ in finite]))
         if scale == "rank":
             panel = map_panel(ranks(method.importance(values[None])[0]), method.label, 1)
             panel[2]["below"] = "rank, 0 to 1"
-        elif self.settings["signed"]:
-            panel = method.panel(values, limit=limit)
+        elif self.settings["signed"] and (values.ndim == 2 or len(values) in (1, 3)):
+            panel = method.panel(values[0] if len(values) == 1 else values, limit=limit)
         else:
             panel = map_panel(_strength(values), method.label, limit)
         if not values.any():
@@ -169,62 +184,81 @@ class Sheet:
 def compare_methods(
     model: nn.Module,
     pictures,
-    methods: Sequence[str] | str = COURSE,
-    targets: Targets = None,
+    methods: Sequence[str] | str | None = None,
+    targets: Targets | str | Sequence[str] = None,
     progress: Progress | None = None,
     *,
     scale: str = "own",
     signed: bool = False,
     titles: Sequence[str] | None = None,
+    inputs: Inputs | None = None,
+    size: int | tuple[int, int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    fit: str | None = None,
     names: Sequence[str] | None = None,
-    size: int = 224,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-    fit: str = "crop",
 ) -> Sheet:
     """Explain one or more pictures by several methods, and time each of them.
 
     Args:
         pictures: one, or a list; each anything that `load_image` takes (a path, a URL …).
-        methods: keys of `METHODS` (or how they begin); all but the baselines by default.
+        methods: keys of `METHODS` (or how they begin); None for all but the baselines.
+        targets: a class may also be given by its name.
         progress: counted in maps; `done` has a fraction within a long method, and
             `so_far` is the sheet with the maps that there are.
         scale: ``"own"``, ``"method"`` or ``"rank"``, see above.
         signed: draw signed maps with their signs; else their absolute values, the largest
-            of the three colours.
-        titles, names: of the pictures (by default of the files), and of the classes.
-        size, mean, std, fit: of `preprocess`.
+            of the colours.
+        titles: of the pictures (by default of the files).
+        inputs: how the network wants its pictures, and its classes' names; see `Inputs`.
+        size, mean, std, fit, names: the same, one by one.
 
     Example:
         >>> compare_methods(load_model(), "cat.jpg", ["vanilla", "guided"])
         Sheet(1 pictures × 2 methods, 2 maps, scale own)
     """
-    with naming(method="methods"):
-        asked = [methods] if isinstance(methods, str) else methods
-        methods = tuple(dict.fromkeys(find_method(method).name for method in asked))
-    if not methods:
-        raise ArgumentError("methods", f"must name some of {', '.join(METHODS)}, got none")
+    methods = _methods(COURSE if methods is None else methods)
     choice("scale", scale, SCALES)
+    changes = {"size": size, "mean": mean, "std": std, "fit": fit, "names": names}
+    inputs = inputs_of(model, inputs, **changes)
+    targets = named_classes(targets, inputs)
     pictures = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
-    if titles is None:
-        titles = [_title(picture, count) for count, picture in enumerate(pictures, 1)]
+    titles = _titles(pictures) if titles is None else list(titles)
     if len(titles) != len(pictures):
         words = f"must be one per picture, got {len(titles)} for {len(pictures)} pictures"
         raise ArgumentError("titles", words)
     with naming(images="pictures"):
-        images = preprocess(pictures, size=size, mean=mean, std=std, fit=fit)
-    seen = deprocess(images, mean=mean, std=std)
-    images = images.to(next((p.device for p in model.parameters()), None))
-    scores, classes, outputs = predict(model, images, targets)
+        images = preprocess(pictures, inputs=inputs)
+    seen = deprocess(images, inputs=inputs)
+    floats = (p for p in model.parameters() if p.is_floating_point())
+    images = images.to(next(floats, images))
+    scores, classes, _, shares = predict(model, images, targets)
+    if not scores.isfinite().all():
+        words = f"must give finite scores, got {scores.tolist()}"
+        raise ArgumentError("model", f"{words}; is there NaN in its weights?")
+    if shares is not None:
+        check_names(inputs, shares.shape[1])
     nothing = [None] * len(images)
     asked = nothing if classes is None else classes.tolist()
-    shares = nothing if outputs is None else outputs.softmax(dim=1)
-    answers = list(map(_answer, scores.tolist(), shares, asked))
-    settings = record_settings(model, targets, size, mean, std, fit)
+    answers = map(_answer, scores.tolist(), nothing if shares is None else shares, asked)
+    settings = record_settings(model, targets, inputs)
     settings |= {"scale": scale, "signed": signed}
-    sheet = Sheet(list(titles), seen, answers, methods, settings, model, targets, names)
+    sheet = Sheet(titles, seen, list(answers), methods, settings, model, targets, inputs)
     each = [targets] * len(images) if classes is None else asked
     return _with_maps(sheet, images, each, progress)
+
+
+def _methods(methods: Sequence[str] | str) -> tuple[str, ...]:
+    """The full names of the methods, each of them once."""
+    asked = [methods] if isinstance(methods, str) else methods
+    if not isinstance(asked, Iterable):
+        words = f"must be names of methods, or None for those of the course, got {asked!r}"
+        raise ArgumentError("methods", words)
+    with naming(method="methods"):
+        found = tuple(dict.fromkeys(find_method(method).name for method in asked))
+    if not found:
+        raise ArgumentError("methods", f"must name some of {', '.join(METHODS)}, got none")
+    return found
 
 
 def _answer(score: float, shares: Tensor | None, target: int | None) -> Answer:
@@ -256,11 +290,12 @@ def _with_maps(sheet: Sheet, images: Tensor, targets: list, progress) -> Sheet:
             break
         start, image = time.perf_counter(), images[index : index + 1]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the panel says it
+            warnings.filterwarnings("ignore", SAID_BY_THE_RUN)  # here by the panel
             map_ = METHODS[method](sheet.model, image, targets[index], report)[0]
         if not stopped:  # within the method: its map would be unfinished
             seconds[method, index] = time.perf_counter() - start
-            maps[method, index] = map_.detach().cpu()
+            map_ = map_.detach().cpu()
+            maps[method, index] = map_.float() if map_.dtype.itemsize < 4 else map_
             report()
     return replace(sheet, maps=maps, seconds=seconds, stopped=stopped)
 
@@ -282,21 +317,38 @@ def repeat_sheet(
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         network, target = dict(record["network"]), dict(record["target"])
-        keys = ("methods", "scale", "signed", "names", "size", "mean", "std", "fit")
-        settings = {key: record[key] for key in keys}
+        settings = {key: record[key] for key in ("methods", "scale", "signed")}
         settings["titles"] = [result["title"] for result in record["results"]]
+        inputs = {key: record[key] for key in ("size", "mean", "std", "fit", "names")}
+        inputs = Inputs(**inputs)
     except (KeyError, TypeError, ValueError) as error:
         words = f"must hold the settings of a sheet; {path.name} does not"
         raise ArgumentError("path", words) from error
     model = load_model() if model is None else model
-    given = {"class": type(model).__name__, "weights": fingerprint(model)}
-    if given != network:
-        words = f"must be the network of the sheet, {in_words(network)}"
-        raise ArgumentError("model", f"{words}, got {in_words(given)}")
+    _check_network(model, network)
+    _check_calls(settings["methods"], record.get("calls"))
+    if inputs.names is None:  # older sheets leave out those that the network has
+        inputs = inputs.but(names=getattr(own_inputs(model), "names", None))
     count = len(settings["titles"])  # the pictures lie beside the settings
     pictures = [path.with_name(f"{path.stem}-{k}.png") for k in range(1, count + 1)]
     settings |= {"targets": read_target(target, targets), "progress": progress}
-    return compare_methods(model, pictures, **settings)
+    return compare_methods(model, pictures, inputs=inputs, **settings)
+
+
+def _check_network(model: nn.Module, recorded: dict) -> None:
+    """Refuse another network; the code of the same one may have been written anew."""
+    now = network_record(model)
+    if any(recorded[key] != now[key] for key in recorded if key in now and key != "code"):
+        words = f"must be the network of the sheet, {in_words(recorded)}"
+        raise ArgumentError("model", f"{words}, got {in_words(now)}")
+
+
+def _check_calls(methods: Sequence[str], recorded: Sequence[str] | None) -> None:
+    """Say which methods have other settings than they had for the sheet."""
+    now = [function_name(find_method(method)) for method in methods]
+    for call, before in zip(now, recorded or methods, strict=False):
+        if call != before:
+            warn(f"the sheet has a map by {before}; this is one by {call}")
 
 
 def ranks(values) -> np.ndarray:
@@ -319,7 +371,13 @@ def _strength(values) -> np.ndarray:
     return values.max(axis=0) if values.ndim == 3 else values
 
 
-def _title(picture, count: int) -> str:
-    if isinstance(picture, (str, Path)):
-        return Path(str(picture).split("?")[0]).stem.replace("_", " ")
-    return f"picture {count}"
+def _titles(pictures: Sequence) -> list[str]:
+    """A title for each picture: of a file, or its number."""
+    titles = [f"picture {count}" for count in range(1, len(pictures) + 1)]
+    for index, picture in enumerate(pictures):
+        if isinstance(picture, (str, Path)):
+            text = str(picture)
+            text = text.split("?")[0] if "://" in text else text
+            text = text.encode("utf-8", "replace").decode()  # a name may be no text
+            titles[index] = " ".join(Path(text).stem.replace("_", " ").split())
+    return titles

@@ -2,16 +2,18 @@
 
 import http.server
 import io
+import os
 import socket
 import struct
 import threading
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import toys
-from PIL import Image
+from PIL import Image, features
 from torchvision import transforms
 
 from course_utils import (
@@ -22,7 +24,15 @@ from course_utils import (
     load_image,
     preprocess,
 )
-from course_utils.images import fit_box, fit_image, uploaded_files
+from course_utils.images import (
+    ENDINGS,
+    FORMATS,
+    find_pictures,
+    fit_box,
+    fit_image,
+    passed_over,
+    uploaded_files,
+)
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -529,3 +539,92 @@ def test_box_lies_where_the_painted_box_lies(size, share, fit):
 
 def test_box_outside_of_the_crop_is_clipped_to_its_border():
     assert fit_box((0, 0, 100, 100), (1000, 100), 50) == (0, 0, 0, 50)
+
+
+# -- folders ---------------------------------------------------------------------------
+
+
+def names(found):
+    return [path.name for path in found]
+
+
+def test_every_ending_that_is_opened_is_found_in_any_case(tmp_path):
+    for ending in ENDINGS:
+        (tmp_path / f"a{ending}").touch()
+        (tmp_path / f"B{ending.upper()}").touch()
+    assert len(find_pictures(tmp_path)) == 2 * len(ENDINGS)
+    assert passed_over(tmp_path) == {}
+    usual = ".jpg .jpeg .jpe .jfif .mpo .png .webp .bmp .tif .tiff .gif .ppm .pgm .pbm .pnm"
+    assert set(usual.split()) <= set(ENDINGS)
+    assert (".avif" in ENDINGS) == features.check("avif")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_with_an_ending_is_opened(kind):
+    given = Image.new("RGB", (16, 16), RED)
+    more = {"save_all": True, "append_images": [given]} if kind == "MPO" else {}
+    image = load_image(encoded(given, kind, **more))
+    assert np.abs(np.asarray(image, int) - RED).max() <= 4
+
+
+def test_what_is_passed_over_is_named_with_a_reason(tmp_path):
+    for name in ("b.jpg", "notes.txt", "film.mp4", ".x.png", "in/c.png", "in/d", ".no/e.x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "round.png").symlink_to(tmp_path / "round.png")
+    (tmp_path / "linked.png").symlink_to(tmp_path / "b.jpg")
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    assert names(find_pictures(tmp_path)) == ["b.jpg", "linked.png"]
+    assert names(find_pictures(tmp_path, deep=True)) == ["b.jpg", "c.png", "linked.png"]
+    reasons = {path.name: reason for path, reason in passed_over(tmp_path).items()}
+    assert list(reasons) == sorted(reasons)
+    assert "Too many levels" in reasons.pop("round.png")
+    ending = "has no ending of a picture"
+    assert reasons == {
+        "film.mp4": ending,
+        "gone.png": "is a link that leads nowhere",
+        "notes.txt": ending,
+        "pipe.png": "is not a file",
+    }
+    assert passed_over(tmp_path, deep=True)[tmp_path / "in" / "d"] == ending
+
+
+def test_folders_and_files_that_may_not_be_read_end_no_search(tmp_path, monkeypatch):
+    for name in ("a.png", "closed/b.png", "dark/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    scandir, look = os.scandir, Path.stat
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def scan(path):
+        return refused(path) if str(path).endswith("closed") else scandir(path)
+
+    def stat(path, **keywords):
+        return refused(path) if path.name == "c.png" else look(path, **keywords)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    monkeypatch.setattr(Path, "stat", stat)
+    assert names(find_pictures(tmp_path, deep=True)) == ["a.png"]
+    denied = "cannot be read (Permission denied)"
+    closed = {tmp_path / "closed": denied, tmp_path / "dark/c.png": denied}
+    assert passed_over(tmp_path, deep=True) == closed
+
+
+@pytest.mark.parametrize(
+    ("name", "state"),
+    [
+        ("nowhere", r"cannot be read \(No such file or directory\)"),
+        ("file", r"cannot be read \(Not a directory\)"),
+        ("empty", "has none"),
+    ],
+)
+def test_a_folder_without_pictures_is_refused(name, state, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    words = rf"^folder must contain pictures \(.jpg .*\); .*{name} {state}$"
+    with pytest.raises(ValueError, match=words):
+        find_pictures(tmp_path / name)
