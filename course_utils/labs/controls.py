@@ -7,19 +7,22 @@ import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache, lru_cache, wraps
+from functools import cache, lru_cache, partial, wraps
 
 import ipywidgets as widgets
-import torch
+import numpy as np
 import traitlets
 from PIL import Image
 from torch import Tensor, nn
 
-from .._machinery.arguments import naming
+from .._machinery.arguments import ArgumentError, naming
+from .._machinery.fills import fill_picture
 from .._machinery.hooks import watching
+from ..figures.plots import BLUE
 from ..gradients import input_gradient
-from ..images import deprocess, load_image, preprocess, uploaded_files
-from ..models import class_name, class_names, find_classes, friendly_layers, load_model
+from ..images import deprocess, load_image, prepare, uploaded_files
+from ..inputs import Inputs, inputs_for
+from ..models import class_names, find_classes, friendly_layers, load_model
 from ..samples import load_samples, two_class_picture
 from ..targets import predict
 
@@ -111,34 +114,84 @@ class Asked:
     """A network and the pictures it is asked about; no answer is computed twice.
 
     `model` is the bundled SqueezeNet if None; `pictures`, name → picture, are the course's
-    photographs unless given, and others may join later. `names` are those of the classes;
-    `size` and `colours` (mean and std) those of `preprocess`.
+    photographs unless given, and others may join later. `inputs` and `changes` are as for
+    `inputs_for`: how the network wants its pictures, and its classes' names.
     """
 
-    def __init__(self, model, pictures=None, names=None, size: int = 224, **colours):
+    def __init__(self, model, pictures=None, inputs: Inputs | None = None, **changes):
         self.model = bundled() if model is None else model
         self.pictures = photographs() if pictures is None else pictures
-        self.names, self.size, self.colours = names, size, colours
+        self.inputs = inputs_for(self.model, inputs, **changes)
 
     def prepare(self, picture: Image.Image) -> Tensor:
-        """(1, 3, size, size): a picture, preprocessed, on the network's device."""
-        weight = next(self.model.parameters(), torch.empty(0))
-        return preprocess(picture, self.size, **self.colours).to(weight.device)
+        """(1, channels, height, width): a picture as the network wants it."""
+        return prepare(self.model, picture, self.inputs)
 
     @kept
     def images(self, photo: str) -> Tensor:
-        """(1, 3, size, size): one of the pictures, prepared."""
+        """(1, channels, height, width): one of the pictures, prepared."""
         return self.prepare(self.pictures[photo])
+
+    def seen(self, images: Tensor) -> Image.Image:
+        """The picture of a prepared one."""
+        return deprocess(images, inputs=self.inputs)[0]
 
     def panel(self, photo: str) -> tuple:
         """The picture as the network sees it, as one of the panels of `plot_panels`."""
-        picture = deprocess(self.images(photo)[0], **self.colours)
-        return picture, photo.replace("_", " "), {}
+        return self.seen(self.images(photo)), photo.replace("_", " "), {}
+
+    def fill(self, name: str, photo: str) -> str | Tensor:
+        """A fill of `FILLS` for a picture; a colour in the network's normalisation."""
+        if name in ("mean", "blur"):
+            return name
+        return fill_picture(name, self.images(photo), self.inputs)[0]
+
+    def ask(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(classes,) twice: the scores and the probabilities of a prepared picture."""
+        answer = predict(self.model, images)
+        scores, shares = (t[0].float().cpu() for t in (answer.outputs, answer.shares))
+        names = self.inputs.names
+        if names is not None and len(names) != len(scores):
+            words = f"must be one for each of the network's {len(scores)} classes"
+            raise ArgumentError("names", f"{words}, got {len(names)}")
+        return scores, shares
 
     @kept
+    def _answer(self, photo: str) -> tuple[Tensor, Tensor]:
+        return self.ask(self.images(photo))
+
     def scores(self, photo: str) -> Tensor:
-        """(classes,), before softmax."""
-        return predict(self.model, self.images(photo)).outputs[0].cpu()
+        """(classes,): what the network gives, logits for most."""
+        return self._answer(photo)[0]
+
+    def probabilities(self, photo: str) -> Tensor:
+        """(classes,), from 0 to 1."""
+        return self._answer(photo)[1]
+
+    def name(self, index: int) -> str:
+        """The name of a class; "class 3" where there are no names."""
+        return self.inputs.name(int(index))
+
+    def names(self) -> Sequence[str]:
+        """All classes' names, for the class finder."""
+        if self.inputs.names is not None:
+            return self.inputs.names
+        try:
+            count = len(self.scores(next(iter(self.pictures))))
+        except (RuntimeError, ArgumentError):  # said when the lab draws
+            count = 1
+        return [self.name(index) for index in range(count)]
+
+    def finder(self, word: str = "", fixed=None, label: str = "class") -> "ClassPicker":
+        """A class finder of these names, with a word to begin with, if it fits one."""
+        names, fixed = self.names(), TOP if fixed is None else fixed
+        fits = any(word in name for name in names)
+        return ClassPicker(word if fits else "", fixed, names, label)
+
+    def bars(self, photo: str) -> tuple:
+        """The most probable classes, as one of the panels of `plot_panels`."""
+        draw = partial(_draw_shares, self.probabilities(photo), self.name)
+        return draw, "probability", {}
 
     @kept
     def layers(self) -> dict[str, tuple[str, int]]:
@@ -152,7 +205,10 @@ class Asked:
 
     def explained(self) -> list[tuple[str, str]]:
         """What can be explained, for a list: a class ("") or a layer's unit (its path)."""
-        layers = self.layers().items()
+        try:
+            layers = self.layers().items()
+        except (RuntimeError, ArgumentError):  # said when the lab draws
+            layers = ()
         units = [(f"unit of {name} ({path})", path) for path, (name, _) in layers]
         return [("a class", ""), *units]
 
@@ -179,14 +235,31 @@ class Asked:
 
     @kept
     def gradient(self, photo: str, target, rule: str = "vanilla") -> Tensor:
-        """(3, 224, 224): the slope at each pixel of a class's or a `Unit`'s score."""
-        return input_gradient(self.model, self.images(photo), target, rule)[0].cpu()
+        """(channels, height, width): the slope of a class's or a `Unit`'s score."""
+        return input_gradient(self.model, self.images(photo), target, rule)[0].float().cpu()
 
     def standing(self, photo: str, target: int) -> str:
         """Name, score and probability of a class, in words."""
-        scores = self.scores(photo)
-        share = scores.softmax(dim=0)[target]
-        return f"{class_name(target)}: score {scores[target]:.1f}, probability {share:.1%}"
+        score, share = self.scores(photo)[target], self.probabilities(photo)[target]
+        return f"{self.name(target)}: score {score:.1f}, probability {share:.1%}"
+
+
+def coloured(gradient: Tensor) -> Tensor:
+    """A signed map of three colours; of a network without them, of their mean, thrice."""
+    if len(gradient) == 3:
+        return gradient
+    return gradient.mean(dim=0, keepdim=True).expand(3, -1, -1)
+
+
+def _draw_shares(shares: Tensor, name: Callable[[int], str], axis, count: int = 5) -> None:
+    """Bars of the most probable classes, as `draw_top_classes` draws those of scores."""
+    shares, classes = shares.topk(min(count, len(shares)))
+    rows = np.arange(len(classes))
+    axis.barh(rows + 0.14, shares.double().numpy(), height=0.36, color=BLUE)
+    for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
+        axis.text(0.015, row - 0.1, f"{name(index)}  {share:.1%}", va="bottom")
+    axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
+    axis.spines["left"].set_visible(True)
 
 
 # -- pickers -----------------------------------------------------------------------------
@@ -229,15 +302,17 @@ class ClassPicker(Picker):
         self.note = widgets.HTML()
         self.likely: Callable[[], Tensor | None] = lambda: None
         super().__init__([self.search, self.choice, self.note])
-        self.offer(names)
+        self._names = class_names() if names is None else names
+        self._find()
         self.listen(self.search, lambda word: self._find())
         ends = (self.choice, "value"), (self, "value")
         self._link = traitlets.dlink(*ends, lambda i: None if i == NO_CLASS else i)
 
-    def offer(self, names: Sequence[str] | None) -> None:
-        """Search among other names, from now on; ImageNet's if None."""
-        self._names = class_names() if names is None else names
-        self._find()
+    def offer(self, names: Sequence[str]) -> None:
+        """Search among these names from now on; if they are others, without a word."""
+        if tuple(names) != tuple(self._names):
+            self._names, self.search.value = names, ""
+            self._find()
 
     def switch(self, on: bool) -> None:
         """Switch search and list on or off."""

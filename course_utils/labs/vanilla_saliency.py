@@ -1,16 +1,17 @@
 """Lab of lesson 02: one picture, one network, one class, and how its map is drawn."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import ipywidgets as widgets
 from torch import nn
 
-from ..figures import draw_top_classes, map_panel, plot_panels, smooth
+from ..figures import map_panel, plot_panels, smooth
 from ..figures.maps import overlay_panel
-from ..models import class_name, download_size, load_model
+from ..inputs import Inputs
+from ..models import download_size, load_model
 from .base import Lab
 from .batch_maps import CHANNEL_RULES
-from .controls import Asked, ClassPicker, PicturePicker, dropdown, slider
+from .controls import Asked, PicturePicker, dropdown, slider
 
 # Entry of the list → arguments of `load_model`.
 NETWORKS = {
@@ -32,16 +33,20 @@ class VanillaSaliencyLab(Lab):
 
     title = "The saliency map of one picture"
 
-    def __init__(self, model: nn.Module | None = None):
+    def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
         own = {} if model is None else {type(model).__name__: model}
+        self._inputs = inputs
         self.networks = own | NETWORKS
         self._former = next(iter(self.networks))
         self._asked = lru_cache(maxsize=3)(self._load)
         self.picker = PicturePicker(value="bison")
+        network = dropdown("network", [*self.networks])
+        target = self._asked(network.value).finder()
+        self.follow(network, lambda name: target.offer(self._network(name).names()))
         super().__init__(
             photo=self.picker,
-            target=ClassPicker(),
-            network=dropdown("network", [*self.networks]),
+            target=target,
+            network=network,
             channels=dropdown("colours", [*CHANNEL_RULES]),
             smoothing=slider("smoothing, px", 0, 0, 10),
             overlaid=widgets.Checkbox(description="laid over the picture"),
@@ -57,13 +62,13 @@ class VanillaSaliencyLab(Lab):
         asked = self._network(network)
         scores, target = asked.scores(photo), asked.target(photo, target)
         values = smooth(CHANNEL_RULES[channels](asked.gradient(photo, target)), smoothing)
-        seen, drawn = asked.panel(photo), (values, f"map: {class_name(target)}")
+        seen, drawn = asked.panel(photo), (values, f"map: {asked.name(target)}")
         panel = overlay_panel(seen[0], *drawn) if overlaid else map_panel(*drawn)
-        bars = partial(draw_top_classes, scores=scores), "probability", {}
+        share = asked.probabilities(photo)[target]
         place = int((scores > scores[target]).sum()) + 1
-        return plot_panels([seen, panel, bars], size=2.6), (
-            f"{network.split(',')[0]} gives {class_name(target)} the score "
-            f"{scores[target]:.1f}, a probability of {scores.softmax(dim=0)[target]:.1%}: "
+        return plot_panels([seen, panel, asked.bars(photo)], size=2.6), (
+            f"{network.split(',')[0]} gives {asked.name(target)} the score "
+            f"{scores[target]:.1f}, a probability of {share:.1%}: "
             f"place {place} of {len(scores)}."
         )
 
@@ -88,4 +93,5 @@ class VanillaSaliencyLab(Lab):
                 model = load_model(*model)
             except KeyboardInterrupt:
                 raise RuntimeError("Loading was stopped.") from None
-        return Asked(model, self.picker.pictures)
+        own = isinstance(self.networks[name], nn.Module)
+        return Asked(model, self.picker.pictures, self._inputs if own else None)
