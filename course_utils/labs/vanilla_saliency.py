@@ -40,13 +40,10 @@ class VanillaSaliencyLab(Lab):
         self._former = next(iter(self.networks))
         self._asked = lru_cache(maxsize=3)(self._load)
         self.picker = PicturePicker(value="bison")
-        network = dropdown("network", [*self.networks])
-        target = self._asked(network.value).finder()
-        self.follow(network, lambda name: target.offer(self._network(name).names()))
         super().__init__(
             photo=self.picker,
-            target=target,
-            network=network,
+            target=self._asked(self._former).finder(),
+            network=dropdown("network", [*self.networks]),
             channels=dropdown("colours", [*CHANNEL_RULES]),
             smoothing=slider("smoothing, px", 0, 0, 10),
             overlaid=widgets.Checkbox(description="laid over the picture"),
@@ -59,7 +56,9 @@ class VanillaSaliencyLab(Lab):
 
     def draw(self, photo, target, network, channels, smoothing, overlaid):
         """The picture, its map, and the five most probable classes."""
-        asked = self._network(network)
+        asked, finder = self._network(network), self.controls["target"]
+        finder.offer(asked.names())  # where they are others, the class is another too
+        target = finder.value
         scores, target = asked.scores(photo), asked.target(photo, target)
         values = smooth(CHANNEL_RULES[channels](asked.gradient(photo, target)), smoothing)
         seen, drawn = asked.panel(photo), (values, f"map: {asked.name(target)}")

@@ -127,12 +127,8 @@ class WeakLocalizationLab(Lab):
     @kept
     def _saliency(self, photo: str, target: int, averaged: bool) -> np.ndarray:
         method = averaged_saliency if averaged else vanilla_saliency
-        return (
-            method(self.asked.model, self.asked.images(photo), target)[0]
-            .float()
-            .cpu()
-            .numpy()
-        )
+        maps = method(self.asked.model, self.asked.images(photo), target)
+        return maps[0].float().cpu().numpy()
 
     def _mark(self, is_object: bool) -> None:
         place = [self.controls[name].value for name in ("row", "column", "radius")]
@@ -156,8 +152,9 @@ def draw_boxes(axis, found, drawn=None) -> None:
             axis.add_patch(Rectangle((x, y), *size, fill=False, ec=colour, lw=2, ls=dash))
 
 
-def stroke_masks(strokes, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def stroke_masks(strokes, height: int, width: int | None = None) -> tuple:
     """Masks (height, width) of the object and the background; a later stroke covers."""
+    width = height if width is None else width
     rows, columns = np.mgrid[:height, :width]
     inside, outside = np.zeros((2, height, width), dtype=bool)
     for row, column, radius, is_object in strokes:
