@@ -44,7 +44,7 @@ from ._machinery.progress import Progress, goes_on
 from .images import deprocess, preprocess, statistics
 from .inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs, inputs_for
 from .models import Unit
-from .targets import check_unit, explaining, forward, predict, seeded
+from .targets import check_images, explaining, forward, predict, seeded
 
 PARAMETRIZATIONS = ("fourier", "pixel")
 Target = int | Unit | Callable[[Tensor], Tensor]
@@ -192,7 +192,7 @@ def visualize_class(
     with explaining(model), naming(targets="target"):
         canvas = _canvas(recipe, start, random, weight)
         with torch.no_grad():
-            check_unit(model, _snapshot(canvas, weight), target)
+            check_images(model, _snapshot(canvas, weight), target)
     for step in range(1, recipe.steps + 1):
         with explaining(model), naming(targets="target"):
             score = _climb(model, canvas, recipe, target, random, weight)

@@ -25,7 +25,7 @@ from ._machinery.hooks import watching
 from .methods import saliency_method
 from .models import layer_path
 from .relu_rules import relu_rule
-from .targets import Targets, check_images, check_unit, explaining, forward, groups
+from .targets import Targets, check_images, explaining, forward, groups
 
 
 @saliency_method("vanilla gradient", lesson="02", passes=2)
@@ -77,8 +77,7 @@ def backward(
 ) -> Tensor:
     """`input_gradient`, without a warning where it is zero."""
     with explaining(model):
-        check_images(model, images)
-        check_unit(model, images, targets)
+        check_images(model, images, targets)
         gradients = torch.empty_like(images, memory_format=torch.contiguous_format)
         for some, asked in groups(model, images, targets):
             # As in lesson 03: scores.sum().backward(); pixels.grad
@@ -107,8 +106,7 @@ def layer_gradient(
         torch.Size([1, 512, 13, 13])
     """
     with explaining(model):
-        check_images(model, images)
-        check_unit(model, images, targets)
+        check_images(model, images, targets)
         gradients = []
         for some, asked in groups(model, images, targets):
             pixels = images[some].detach().clone().requires_grad_()

@@ -64,11 +64,14 @@ def last_map_layer(
     modules = {each.path: model.get_submodule(each.path) for each in passed}
     probed = cache(lambda: probes(model, modules, pixels[:1].detach()))
     dead = not any(each.gradient.any() for each in passed)
+    widths = [each.output.shape[2] for each in passed if each.output.ndim == 3]
     later = 0  # layers with weights whose values still have places, of unknown order
     for place in range(len(passed) - 1, -1, -1):
         path, output, gradient, has_weights = passed[place]
         if output.ndim not in (3, 4) or output[0, 0].numel() < 2:
             continue
+        if output.ndim == 3 and output.shape[2] != widths[-1]:
+            continue  # no tokens, but queries, keys and values made of them
         arrange = arrangement(output, pixels, lambda path=path: probed()[path])
         if arrange is None:
             later += has_weights
@@ -101,8 +104,10 @@ def _passed(model: nn.Module, pixels: Tensor, targets: Targets) -> list[Passed]:
 
     with watching(modules, see):
         scores = forward(model, pixels, targets).scores
-    if not scores.requires_grad or not outputs:
+    if not scores.requires_grad:
         gradient_of(scores, pixels)  # says what is wrong
+    if not outputs:
+        return []
     each = [output for _, output in outputs]
     gradients = torch.autograd.grad(scores.sum(), each, allow_unused=True)
     return [

@@ -23,7 +23,6 @@ from .methods import saliency_method
 from .targets import (
     Targets,
     check_images,
-    check_unit,
     explaining,
     groups,
     predict,
@@ -194,8 +193,7 @@ def grad_cam(
         torch.Size([2, 224, 224])
     """
     with explaining(model):
-        check_images(model, images)
-        check_unit(model, images, targets)
+        check_images(model, images, targets)
         maps = images.new_empty(len(images), *images.shape[2:])
         arrange = None
         if layer is None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ._machinery.arguments import ArgumentError, described, naming, number
 from ._machinery.fills import Fill, fill_picture
-from ._machinery.incremental import Incremental, layers_of
+from ._machinery.incremental import Incremental, layers_of, mixes_images
 from ._machinery.progress import Progress, goes_on
 from .inputs import own_inputs
 from .methods import saliency_method
@@ -152,7 +152,8 @@ def occlusion(
     filler = fill_picture(fill, image, own_inputs(model))
     before = image.clone(), filler, window, tops, lefts
     found = OcclusionMap(*before, target, clean, scores, classes)
-    network, at_once = None, max(PIXELS_AT_ONCE // math.prod(size), 1)
+    at_once = 1 if mixes_images(model) else max(PIXELS_AT_ONCE // math.prod(size), 1)
+    network = None
     if incremental and not isinstance(ask, Unit) and layers_of(model) is not None:
         only = target if score == "logit" and not top_classes else None
         with explaining(model):

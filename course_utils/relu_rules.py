@@ -126,8 +126,7 @@ _innermost: ContextVar[RuledReLUs | None] = ContextVar("innermost", default=None
 @contextmanager
 def relu_rule(rule: str) -> Iterator[RuledReLUs | None]:
     """While open, ReLUs go backwards by `rule`; gives their counter, None for vanilla."""
-    plain = choice("rule", rule, RULES) == "vanilla"
-    relus = None if plain else RuledReLUs(rule)
+    relus = None if rule == "vanilla" else RuledReLUs(choice("rule", rule, RULES))
     outer = _innermost.set(relus)
     try:
         with relus or nullcontext():

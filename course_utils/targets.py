@@ -27,10 +27,11 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ._machinery.arguments import ArgumentError, described, naming, number, warn
 from ._machinery.hooks import watching
-from ._machinery.network import explaining, mixes_images, run
+from ._machinery.network import explaining, run
 from ._machinery.places import KINDS, arrangement, as_it_is, probes
 from .models import Unit, layer_path
 
@@ -59,15 +60,15 @@ def target_scores(model: nn.Module, images: Tensor, targets: Targets = None) -> 
         >>> target_scores(load_model(), torch.randn(2, 3, 224, 224), 207).shape
         torch.Size([2])
     """
-    check_unit(model, images, targets)
+    if isinstance(targets, Unit):
+        _check_unit(model, images, targets)
     return forward(model, images, targets).scores
 
 
 def predict(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer:
     """What a network says about images, without a gradient, a group after the other."""
     with explaining(model), torch.no_grad():
-        check_images(model, images)
-        check_unit(model, images, targets)
+        check_images(model, images, targets)
         answers = [
             forward(model, images[some], asked)
             for some, asked in groups(model, images, targets)
@@ -100,29 +101,20 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
     elif callable(targets):
         scores, classes = _asked(targets, outputs, len(images)), None
     else:
-        scores, classes = _of_classes(outputs, table, targets, len(images))
+        if table is None:
+            words = f"must return scores of shape ({len(images)}, classes), got"
+            hint = f"targets={_example(outputs)} would say which number to explain"
+            raise ArgumentError("model", f"{words} {described(outputs)}; {hint}")
+        if targets is None:
+            classes = table.argmax(dim=1)
+        else:
+            classes = class_indices(targets, len(images), table.shape[1]).to(table.device)
+        # One score per row, table[range(N), classes]: lesson 03 looks at gather closely.
+        scores = table.gather(1, classes[:, None])[:, 0]
     if not scores.isfinite().all():
         name = type(model).__name__
         warn(f"{name} gives scores that are not finite: is there NaN in its weights?")
     return Answer(scores, classes, table)
-
-
-def _of_classes(outputs, table, targets, count: int) -> tuple[Tensor, Tensor]:
-    """(N,) scores and (N,) classes: the named ones, or the top class of each image."""
-    if table is None:
-        words = f"must return scores of shape ({count}, classes), got {described(outputs)}"
-        hint = f"targets={_example(outputs)} would say which number to explain"
-        raise ArgumentError("model", f"{words}; {hint}")
-    if targets is None:
-        classes = table.argmax(dim=1)
-    else:
-        classes = class_indices(targets, count).to(table.device)
-        wrong = classes[(classes < 0) | (classes >= table.shape[1])].tolist()
-        if wrong:
-            words = f"must be classes between 0 and {table.shape[1] - 1}, got {wrong[0]}"
-            raise ArgumentError("targets", words)
-    # One score per row, as outputs[range(N), classes]: lesson 03 looks at gather closely.
-    return table.gather(1, classes[:, None])[:, 0], classes
 
 
 def _asked(targets: Callable, outputs, count: int) -> Tensor:
@@ -192,7 +184,8 @@ def groups(
     outputs may want the whole batch, so it gets all at once.
     """
     at_once = max(PIXELS_AT_ONCE // math.prod(images.shape[2:]), 1)
-    mixed = mixes_images(model)
+    norms = (m for m in model.modules() if isinstance(m, _BatchNorm))
+    mixed = any(norm.running_mean is None for norm in norms)
     if isinstance(targets, Unit) or not callable(targets):
         at_once = 1 if mixed else at_once
     else:
@@ -207,8 +200,11 @@ def groups(
         yield some, targets[some] if isinstance(targets, Tensor) else targets
 
 
-def check_images(model: nn.Module, images: Tensor) -> None:
-    """Refuse anything that is not a batch of images for `model`, in one sentence."""
+def check_images(model: nn.Module, images: Tensor, targets: Targets = None) -> None:
+    """Refuse, in one sentence, anything that is not a batch of images for `model`.
+
+    And a `Unit` of a layer that gives no map of them.
+    """
     floats = (p for p in model.parameters() if p.is_floating_point())
     words, weight = None, next(floats, images)
     if not isinstance(images, Tensor):
@@ -231,6 +227,8 @@ def check_images(model: nn.Module, images: Tensor) -> None:
         words = "must not hold NaN or infinite values"
     if words:
         raise ArgumentError("images", words)
+    if isinstance(targets, Unit):
+        _check_unit(model, images, targets)
 
 
 def check_one_image(model: nn.Module, image: Tensor) -> Tensor:
@@ -243,8 +241,13 @@ def check_one_image(model: nn.Module, image: Tensor) -> Tensor:
     return image.detach()
 
 
-def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
-    """`targets` as a LongTensor (N,) for `count` images, if they are whole numbers."""
+def class_indices(
+    targets: int | Sequence[int] | Tensor, count: int, classes: int | None = None
+) -> Tensor:
+    """`targets` as a LongTensor (N,) for `count` images, if they are whole numbers.
+
+    From 0 to below `classes`, if it is known how many there are.
+    """
     given = None
     if isinstance(targets, Tensor):  # on any device
         given = targets
@@ -259,6 +262,10 @@ def class_indices(targets: int | Sequence[int] | Tensor, count: int) -> Tensor:
         given = given.expand(count)
     if given.shape != (count,):
         words = f"must be one class for each of {count} images, got {described(given)}"
+        raise ArgumentError("targets", words)
+    wrong = [] if classes is None else given[(given < 0) | (given >= classes)].tolist()
+    if wrong:
+        words = f"must be classes between 0 and {classes - 1}, got {wrong[0]}"
         raise ArgumentError("targets", words)
     return given.long().clone()  # may have been made in inference mode, or be expanded
 
@@ -276,11 +283,9 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(number("seed", seed, whole=True) % 2**63)
 
 
-def check_unit(model: nn.Module, images: Tensor, targets: Targets) -> None:
+def _check_unit(model: nn.Module, images: Tensor, unit: Unit) -> None:
     """Refuse a `Unit` of a layer whose rows and columns are not the picture's."""
-    if not isinstance(targets, Unit):
-        return
-    layer = model.get_submodule(layer_path(model, targets.layer))
+    layer = model.get_submodule(layer_path(model, unit.layer))
     pixels, found = images[:1].detach().clone().requires_grad_(), []
 
     def see(_, output) -> None:
@@ -294,7 +299,7 @@ def check_unit(model: nn.Module, images: Tensor, targets: Targets) -> None:
         with torch.enable_grad(), watching({"": layer}, see):
             run(model, pixels)
     if found and arrangement(found[-1], pixels, probe) is not as_it_is:
-        _refuse(targets, found[-1])
+        _refuse(unit, found[-1])
 
 
 def _refuse(unit: Unit, output) -> NoReturn:

@@ -154,7 +154,10 @@ def state(model, images=None):
     """All that computing a map must leave alone, in a form that `==` compares."""
 
     def values(tensor):
-        return None if tensor is None else tensor.detach().numpy().tobytes()
+        if tensor is None:
+            return None
+        flat = tensor.detach().contiguous().flatten()  # NumPy knows no bfloat16
+        return flat.view(torch.uint8).numpy().tobytes()
 
     return {
         "flags": {

@@ -28,11 +28,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import VGG, AlexNet, SqueezeNet
 from torchvision.models.squeezenet import Fire
 
 from .arguments import ArgumentError, described
-from .network import mixes_images, run
+from .network import run
 
 AT_ONCE = 64  # windows in one pass, at most
 BYTES = 200_000_000  # that the largest patches of one pass may take
@@ -242,6 +243,12 @@ def layers_of(model: nn.Module) -> Layers | None:
     return layers or None
 
 
+def mixes_images(model: nn.Module) -> bool:
+    """Whether batch norm without running statistics mixes the images of a batch."""
+    norms = (module for module in model.modules() if isinstance(module, _BatchNorm))
+    return any(norm.running_mean is None for norm in norms)
+
+
 def _unrolled(path: str, module: nn.Module) -> Layers:
     """The layers within nested Sequentials."""
     if type(module) is not nn.Sequential:
@@ -289,8 +296,7 @@ def split(layers: Layers) -> tuple[list[Step], nn.Sequential]:
 def _steps(name: str, layer: nn.Module) -> list[Step] | None:
     """A layer as steps; None if it sees more than a neighbourhood."""
     if type(layer) in POINTWISE:
-        batch_dependent = type(layer) is nn.BatchNorm2d and layer.running_mean is None
-        return None if batch_dependent else [Step(name, layer)]
+        return [Step(name, layer)]
     build = {nn.Conv2d: _convolution, nn.MaxPool2d: _pooling, Fire: _fire}.get(type(layer))
     steps = build(name, layer) if build else None
     axes = [axis for step in steps or () for axis in (step.rows, step.columns)]

@@ -28,47 +28,25 @@ def explaining(model: nn.Module) -> Iterator[None]:
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
-    with _lock(model):
-        training = {module: module.training for module in model.modules()}
-        trainable = {p: p.requires_grad for p in model.parameters()}
-
-        def restore() -> None:
-            for module, flag in training.items():
-                module.training = flag
-            for parameter, flag in trainable.items():
-                parameter.requires_grad_(flag)
-
-        try:
-            try:
-                for module in training:
-                    module.training = False
-                for parameter in trainable:
-                    parameter.requires_grad_(False)
-                with _plainly({p.device.type for p in trainable}):
-                    yield
-            finally:
-                restore()
-        finally:  # again, as an interrupt may have ended the first
-            restore()
-
-
-@contextmanager
-def _plainly(devices: set[str]) -> Iterator[None]:
-    """Gradients on, inference mode and autocast off, nothing compiled."""
-    with ExitStack() as stack:
+    with _guard:
+        lock = _locks.setdefault(getattr(model, "_orig_mod", model), threading.RLock())
+    # What is on the stack is undone to the last, also where interrupts come one by one.
+    with lock, ExitStack() as undone:
+        for module in model.modules():
+            undone.callback(setattr, module, "training", module.training)
+            module.training = False
+        devices = set()
+        for parameter in model.parameters():
+            undone.callback(parameter.requires_grad_, parameter.requires_grad)
+            parameter.requires_grad_(False)
+            devices.add(parameter.device.type)
         for device in devices:
             if torch.is_autocast_enabled(device):
-                stack.enter_context(torch.autocast(device, enabled=False))
-        stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
+                undone.enter_context(torch.autocast(device, enabled=False))
+        undone.enter_context(torch.compiler.set_stance("force_eager"))
+        undone.enter_context(torch.inference_mode(False))
+        undone.enter_context(torch.enable_grad())
         yield
-
-
-def _lock(model: nn.Module) -> threading.RLock:
-    plain = getattr(model, "_orig_mod", model)  # of a compiled network
-    with _guard:
-        return _locks.setdefault(plain, threading.RLock())
 
 
 def run(model: nn.Module, images: Tensor):
@@ -95,9 +73,3 @@ def _reason(error: Exception) -> str:
     if line and isinstance(error, (RuntimeError, AssertionError)):
         return line
     return f"{kind}: {line}" if line else kind
-
-
-def mixes_images(model: nn.Module) -> bool:
-    """Whether batch norm without running statistics makes answers depend on the batch."""
-    norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
-    return any(norm.running_mean is None for norm in norms)

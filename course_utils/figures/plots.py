@@ -17,7 +17,9 @@ from PIL import Image
 
 from .._machinery.arguments import ArgumentError
 from ..images import fit_image, load_image
-from ..models import class_name
+from ..inputs import Inputs
+from ..models import class_names
+from ..targets import probabilities
 from .maps import (
     limit_of,
     map_limits,
@@ -216,19 +218,25 @@ def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = (), size=1.7)
 
 
 def plot_top_classes(image, scores, names: Titles = None, count: int = 5) -> Figure:
-    """A picture, and its most probable classes by the `scores` before softmax."""
+    """A picture, and its most probable classes by a network's outputs, the `scores`.
+
+    Without `names`, those of a thousand classes are ImageNet's, and others have numbers.
+    """
     bars = partial(draw_top_classes, scores=scores, names=names, count=count)
     return plot_panels([(image, "picture", {}), (bars, "probability", {})], size=2.6)
 
 
 def draw_top_classes(axis, scores, names: Titles = None, count: int = 5) -> None:
     """Bars of the most probable classes, drawn into `axis`; see `plot_top_classes`."""
-    shares = torch.as_tensor(scores).detach().cpu().double().softmax(dim=0)
+    shares = probabilities(torch.as_tensor(scores).detach().cpu().double()[None])[0]
+    if names is None and len(shares) == len(class_names()):
+        names = class_names()
+    named = Inputs(names=names).name
     shares, classes = shares.topk(min(count, len(shares)))
     rows = np.arange(len(classes))
     axis.barh(rows + 0.14, shares.numpy(), height=0.36, color=BLUE)
     for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
-        axis.text(0.015, row - 0.1, f"{class_name(index, names)}  {share:.1%}", va="bottom")
+        axis.text(0.015, row - 0.1, f"{named(index)}  {share:.1%}", va="bottom")
     axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
     axis.spines["left"].set_visible(True)
 

@@ -28,7 +28,7 @@ def noisy_copies(images, samples, noise, seed):
 def test_of_a_linear_score_it_is_the_weight_whatever_the_noise():
     weight = toys.batch(2, 5)
     maps = smooth_grad(toys.Linear(weight), toys.batch(3, 5, seed=1), 1, samples=3, noise=9)
-    right = weight[1].abs().amax(0).expand(3, 5, 5)
+    right = weight[1].expand(3, 3, 5, 5)
     assert torch.allclose(maps, right, atol=1e-6)
 
 
@@ -41,12 +41,20 @@ def test_by_hand_on_a_quadratic_score():
     assert torch.allclose(signed, 2 * weight * mean, atol=1e-5)
 
 
-def test_absolute_values_are_taken_of_each_copy():
+def test_signed_gradients_are_averaged_with_little_noise_unless_another_is_asked_for():
+    model, images = toys.Square(toys.batch(1, 4)), toys.batch(1, 4, seed=1)
+    asked = smooth_grad(model, images, 0, input_gradient, samples=25, noise=0.05)
+    assert torch.equal(smooth_grad(model, images, 0), asked)
+    assert (asked < 0).any()
+
+
+def test_absolute_values_are_taken_of_each_copy_if_the_method_does_so():
     weight, images = toys.batch(1, 4), toys.batch(1, 4, seed=1)
     copies = list(noisy_copies(images, 4, 0.5, seed=0))
     of_each = sum((2 * weight * c).abs().amax(1) for c in copies) / 4
     of_mean = (2 * weight * sum(copies) / 4).abs().amax(1)
-    found = smooth_grad(toys.Square(weight), images, 0, samples=4, noise=0.5)
+    model = toys.Square(weight)
+    found = smooth_grad(model, images, 0, vanilla_saliency, samples=4, noise=0.5)
     assert torch.allclose(found, of_each, atol=1e-5)
     assert not torch.allclose(found, of_mean, atol=1e-2)
 
@@ -118,7 +126,8 @@ def test_none_asks_about_the_class_of_the_picture_without_noise():
     "target", [1, [1, 1], Unit("conv", 2), lambda out: out[:, 0] - out[:, 1]]
 )
 def test_any_target(target):
-    assert smooth_grad(toys.Busy(), toys.batch(2), target, samples=2).shape == (2, 8, 8)
+    maps = smooth_grad(toys.Busy(), toys.batch(2), target, samples=2)
+    assert maps.shape == (2, 3, 8, 8)
 
 
 def test_the_model_is_left_as_it_was():
