@@ -214,10 +214,12 @@ def _close_predecessors(lab: Lab) -> None:
     Where the front end does not name its cells, or there are none, the last lab of the
     same kind stays, as it may belong to another cell; the older ones are closed.
     """
-    kernel = getattr(get_ipython(), "kernel", None)
+    shell = get_ipython()
+    kernel = getattr(shell, "kernel", None)
     message = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
     cell = message.get("metadata", {}).get("cellId")
-    run = message.get("header", {}).get("msg_id", object())
+    run = getattr(shell, "execution_count", object())  # if no front end says which
+    run = message.get("header", {}).get("msg_id", run)
     for old in [old for old in _made if not old.is_open]:
         del _made[old]
     older = [

@@ -178,7 +178,7 @@ class Asked:
             return self.inputs.names
         try:
             count = len(self.scores(next(iter(self.pictures))))
-        except (RuntimeError, ArgumentError):  # said when the lab draws
+        except Exception:  # said when the lab draws
             count = 1
         return [self.name(index) for index in range(count)]
 
@@ -207,7 +207,7 @@ class Asked:
         """What can be explained, for a list: a class ("") or a layer's unit (its path)."""
         try:
             layers = self.layers().items()
-        except (RuntimeError, ArgumentError):  # said when the lab draws
+        except Exception:  # said when the lab draws
             layers = ()
         units = [(f"unit of {name} ({path})", path) for path, (name, _) in layers]
         return [("a class", ""), *units]

@@ -72,12 +72,10 @@ class TrustLab(Lab):
         return f"randomised down to {self.block_names[layers - 1]}"
 
     @kept
-    def _forgetful(self, layers: int) -> nn.Module:
-        return forget(self.model, self.blocks[:layers])
-
-    @kept
     def _map(self, photo: str, target: int, method: str, layers: int) -> Tensor:
-        images, model = self.asked.images(photo), self._forgetful(layers)
+        images, model = self.asked.images(photo), self.model
+        if layers:  # not kept: its maps are, and a network may be large
+            model = forget(model, self.blocks[:layers])
         return QUICK[method](model, images, target).float().cpu()
 
     @kept

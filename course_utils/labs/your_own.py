@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from .._machinery.arguments import naming
 from ..figures import plot_panels
 from ..images import load_image
+from ..inputs import Inputs
 from ..methods import METHODS
-from ..models import Unit, has_cached_weights, load_model, second_network
+from ..models import Unit, class_names, has_cached_weights, load_model, second_network
 from ..your_own import COURSE, Sheet, compare_methods
 from .controls import WIDE, Asked, ClassPicker, PicturePicker, dropdown, path_field
 from .live import LiveLab
@@ -160,7 +161,8 @@ class YourOwnLab(LiveLab):
         if name in self._own:
             return self._own[name]
         if name == SECOND:
-            return Asked(second_network(), self._pictures)
+            inputs = Inputs(names=class_names())  # of ImageNet, at its usual size
+            return Asked(second_network(), self._pictures, inputs)
         model = load_model(CACHED[name], "torchvision") if name in CACHED else None
         return Asked(model, self._pictures)
 

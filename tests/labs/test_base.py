@@ -249,6 +249,11 @@ def test_labs_of_one_run_live_side_by_side(run_cell):
         assert all(lab.is_open for lab in [Toy() for _ in range(4)])
 
 
+def test_in_a_plain_ipython_the_labs_of_one_input_live_side_by_side(monkeypatch):
+    monkeypatch.setattr(base, "get_ipython", lambda: SimpleNamespace(execution_count=7))
+    assert all(lab.is_open for lab in [Toy() for _ in range(4)])
+
+
 def test_without_a_notebook_one_predecessor_stays():
     labs = [Toy() for _ in range(4)]
     assert [lab.is_open for lab in labs] == [0, 0, 1, 1]
