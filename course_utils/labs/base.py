@@ -22,7 +22,7 @@ from .controls import LABEL, ClassPicker, Picker, button, row, said  # noqa: F40
 from .still import display_lab, style
 
 COMPUTING = "Computing …"
-OLD = "course-lab-old"  # the class of a picture that does not answer the controls
+OLD = "course-lab-old"  # the class of a lab whose picture does not answer the controls
 _computing: set["Lab"] = set()  # labs whose threads compute now
 
 
@@ -158,12 +158,12 @@ class Lab:
     @property
     def is_dim(self) -> bool:
         """Whether the picture is marked as no answer to what the controls say."""
-        return OLD in self.picture._dom_classes
+        return OLD in self.widget._dom_classes
 
     def dim(self, on: bool = True) -> None:
         """Mark the picture as no answer to what the controls say, or unmark it."""
-        for part in (self.picture, self.alternative):
-            (part.add_class if on else part.remove_class)(OLD)
+        # Not of the picture itself, which the browser would load again.
+        (self.widget.add_class if on else self.widget.remove_class)(OLD)
 
     def say(self, sentence: str, error: bool = False) -> None:
         """Write into the status line, which a screen reader announces."""

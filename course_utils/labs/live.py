@@ -13,7 +13,7 @@ from functools import partial
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from .base import Lab, _computing
+from .base import COMPUTING, Lab, _computing
 from .controls import said
 
 SHARE = 0.2  # of the time may go into drawing while it computes
@@ -181,6 +181,7 @@ class LiveLab(Lab):
         if self.result is None and not self.running:
             self.say("Press start first: there is nothing to look at yet.")
         elif not self.running:
-            self.attempt(lambda: self.show(*self.draw_result(self.result, **values)))
-            if self.values != values:
+            again = partial(self.draw_result, self.result, **values)
+            drawn = self.attempt(lambda: self.show(*again()), COMPUTING)
+            if not drawn or self.values != values:
                 self.dim()

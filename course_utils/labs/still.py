@@ -20,7 +20,7 @@ NOTE = f"{OUTPUT}:has(.course-lab-note)"
 LIVING = f"""<style>
 {OUTPUT}:has(.course-lab) + {NOTE},
 {OUTPUT}:has(.course-lab) + {NOTE} + {OUTPUT} {{ display: none; }}
-.course-lab-old {{ opacity: 0.35; transition: opacity 0.1s 0.2s; }}
+.course-lab-old :is(img, details) {{ opacity: 0.35; transition: opacity 0.1s 0.2s; }}
 </style>"""
 # What has no elements inside is a text: that the widget is loaded, or was not found.
 STILL = """<style>

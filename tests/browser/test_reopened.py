@@ -7,6 +7,8 @@ import pytest
 from in_browser import READY, picture_of, save_screenshot
 from playwright.sync_api import expect
 
+from course_utils.labs.base import OLD
+
 NAME = "reopened"
 CELLS = [
     "from course_utils.labs.batch_maps import BatchMapsLab\nprint('a word')",
@@ -51,6 +53,12 @@ def test_it_shows_its_picture_once_alive_and_once_reopened(server, run_notebook)
     for hidden in (*notes.all(), *stills.all()):
         expect(hidden).to_be_hidden()
     save_screenshot(page, f"{NAME}-alive")
+
+    opacity = "image => getComputedStyle(image).opacity"
+    assert labs.first.locator("img").evaluate(opacity) == "1"
+    labs.first.evaluate("(lab, old) => lab.classList.add(old)", OLD)
+    page.wait_for_timeout(1000)
+    assert labs.first.locator("img").evaluate(opacity) == "0.35"
 
     page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
     page.evaluate("() => jupyterapp.serviceManager.sessions.shutdownAll()")

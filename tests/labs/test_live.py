@@ -214,6 +214,23 @@ def test_an_old_result_is_dimmed_where_the_controls_have_changed(lab):
     assert "counted to 5 of 5" in lab.status.value
 
 
+def test_another_look_is_said_while_it_is_drawn(lab):
+    seen = []
+    lab.gate.set()
+    lab.start()
+    lab.wait(30)
+    draw = lab.draw_result
+
+    def watched(result, **values):
+        seen.append((lab._sentence, lab.is_dim))
+        return draw(result, **values)
+
+    lab.draw_result = watched
+    lab.factor.value = 2
+    assert seen == [(live.COMPUTING, True)]
+    assert not lab.is_dim
+
+
 def test_a_run_dims_what_it_does_not_answer(lab):
     lab.start()
     assert lab.is_dim
