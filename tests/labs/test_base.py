@@ -212,7 +212,6 @@ def run_cell(monkeypatch):
         shell = SimpleNamespace(kernel=kernel)
         monkeypatch.setattr(base, "get_ipython", lambda: shell)
 
-    monkeypatch.setattr(base, "_made", {})
     return run
 
 

@@ -74,6 +74,7 @@ WORKING = {
     "with names": (network, {"size": 64, "names": ["ok", *"abcd"]}, ""),
     "one logit": (lambda: network(3, 1), {"size": 64}, "class 0"),
     "softmax": (lambda: network(3, 5, nn.Softmax(1)), {"size": 64}, "class "),
+    "sigmoids": (lambda: network(3, 5, nn.Sigmoid()), {"size": 64}, "class "),
     "a fixed size": (FixedSize, {"size": 32}, "class "),
 }
 NAMES = "names must be one for each of the network's 5 classes, got 3"
