@@ -377,7 +377,7 @@ class _PixelCanvas:
     """The normalised pixels themselves: steps of one length along the gradient."""
 
     def __init__(self, recipe: Recipe, given: Tensor | None, random, like: Tensor):
-        inputs = Inputs(recipe.size, recipe.mean)
+        inputs = Inputs(recipe.size, recipe.mean, recipe.std)
         noise = torch.randn(1, inputs.channels, *inputs.sides, generator=random).to(like)
         self.values = (noise if given is None else given).requires_grad_()
         self.low, self.high = (v.to(like) for v in valid_range(recipe.mean, recipe.std))

@@ -5,43 +5,32 @@ with the mean and standard deviation of ImageNet's training pictures,
 ``x = (rgb - mean) / std``. `preprocess` does that; `deprocess` is its inverse.
 """
 
-import http.client
-import io
 import os
+import re
 import stat
-import string
 import urllib.parse
 import urllib.request
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, features
+from PIL import Image
 
 from ._machinery.arguments import ArgumentError, described, naming
+from ._machinery.pictures import (
+    ENDINGS,
+    MAX_PIXELS,
+    decode,
+    from_array,
+    loaded,
+    refused,
+    to_rgb,
+)
+from ._machinery.web import fetch
 from .inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs  # noqa: F401 - one door for both
 
-MAX_PIXELS = 64_000_000  # 8000 × 8000; decoded as RGB that is 192 MB of memory
-TOO_MANY_PIXELS = f"more than {MAX_PIXELS // 1_000_000} million pixels; scale it down first"
-MAX_BYTES = 200 * 1024 * 1024  # of a file, which may hold them uncompressed
-URL_TIMEOUT = 20  # seconds
-# What Pillow may open, and the endings of such files. Others it would hand to a program of
-# their own (EPS starts Ghostscript) or to readers that nobody needs here.
-FORMATS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".mpo",),
-    "PNG": (".png", ".apng"),
-    "WEBP": (".webp",),
-    "BMP": (".bmp", ".dib"),
-    "TIFF": (".tif", ".tiff"),
-    "GIF": (".gif",),
-    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
-}
-if "avif" in features.modules and features.check("avif"):  # newer releases of Pillow
-    FORMATS["AVIF"] = (".avif",)
-ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
+MAX_BYTES = 200 * 1024 * 1024  # of a file, which may hold its pixels uncompressed
 
 # -- loading ---------------------------------------------------------------------------
 
@@ -49,38 +38,50 @@ ENDINGS = tuple(ending for endings in FORMATS.values() for ending in endings)
 def load_image(source) -> Image.Image:
     """Open a picture from anywhere as an upright RGB `PIL.Image`, transparency on white.
 
+    Files may be JPEG, PNG, WebP, BMP, TIFF, GIF, PPM and, where Pillow has it, AVIF; of
+    several frames the first counts.
+
     Args:
         source: a path; an ``http(s)`` URL; the file's bytes; an open binary file; the
             `value` of an ipywidgets `FileUpload`; a `PIL.Image`; an array or tensor:
-            (H, W), (H, W, 3) or (H, W, 4), `uint8` or float in [0, 1].
+            (H, W), (H, W, 3) or (H, W, 4), `uint8`, `uint16` or float in [0, 1].
+
+    Of 16 bits, 65535 is white, unless a TIFF or PNG says that it holds fewer. Where no
+    value exceeds a sixteenth of that, the fewest of 8, 10 or 12 bits that hold them all
+    are taken. Of float files, 1 or 255 is white. A warning says what was assumed where a
+    picture would otherwise be nearly black.
 
     Raises:
-        FileNotFoundError, IsADirectoryError, ConnectionError: nothing there to open.
-        ArgumentError: not a picture, a truncated one, or one above `MAX_PIXELS`.
+        FileNotFoundError, IsADirectoryError, PermissionError, ConnectionError: nothing
+            there to open, or a URL not within a minute.
+        ArgumentError: not a picture, a truncated one, one above `MAX_PIXELS`, or a file
+            above `MAX_BYTES`.
 
     Example:
         >>> load_image(np.zeros((2, 3), np.uint8)).size
         (3, 2)
     """
     if isinstance(source, Image.Image):
-        return _to_rgb(_loaded(source, "the picture"), "the picture")
+        return to_rgb(source, "the picture", loaded(source, "the picture"))
     if isinstance(source, (np.ndarray, torch.Tensor)):
-        return _to_rgb(_from_array(source), "the array")
+        return to_rgb(from_array(source), "the array")
     data, name = _read(source)
-    return _to_rgb(_decode(data, name), name)
+    if len(data) > MAX_BYTES:
+        raise refused(name, f"is larger than {MAX_BYTES >> 20} MB")
+    return decode(data, name)
 
 
 def _read(source) -> tuple[bytes, str]:
-    """The bytes of `source`, and how to call it in a message."""
+    """The bytes of `source`, at most one more than allowed, and its name in a message."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return bytes(source), "the data"
+        return memoryview(source)[: MAX_BYTES + 1].tobytes(), "the data"
     if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
-        return _fetch(source), source
-    if isinstance(source, (str, Path)):
-        return _read_file(Path(source).expanduser()), str(source)
+        return fetch(source, MAX_BYTES), source
+    if isinstance(source, (str, Path)) and str(source).strip():
+        return _read_file(str(source)), str(source)
     if hasattr(source, "read"):
-        data, name = source.read(), str(getattr(source, "name", "the open file"))
-        if isinstance(data, str):
+        data, name = source.read(MAX_BYTES + 1), str(getattr(source, "name", "the file"))
+        if not isinstance(data, (bytes, bytearray, memoryview)):
             raise ArgumentError("source", f'must be binary; open {name} with the mode "rb"')
         return bytes(data), name
     if uploads := uploaded_files(source):
@@ -101,117 +102,38 @@ def uploaded_files(value) -> list[tuple[str, bytes]]:
     return [(str(item.get("name")), bytes(item["content"])) for item in items]
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(text: str) -> bytes:
     try:
-        folder, file = path.is_dir(), path.is_file()
-    except OSError:  # a text too long to be a path
-        folder = file = False
-    if folder:
-        raise IsADirectoryError(f"{path} is a folder, not a picture")
-    if not file:
-        raise FileNotFoundError(f"there is no file {str(path):.200}")
-    if path.stat().st_size > MAX_BYTES:
-        raise _refused(path, f"is larger than {MAX_BYTES >> 20} MB")
-    return path.read_bytes()
+        path = Path(text).expanduser()
+        if path.is_dir():
+            raise IsADirectoryError
+        if not path.is_file():  # nothing, or a pipe, which might never end
+            raise FileNotFoundError
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise IsADirectoryError(f"{text} is a folder, not a picture") from None
+    except PermissionError as error:
+        raise PermissionError(f"{text} cannot be read ({error.strerror})") from None
+    except (OSError, ValueError, RuntimeError):  # nothing there, or no path: too long, ~who
+        words = f"there is no file {text:.200}{_hint(text)}"
+        raise FileNotFoundError(words) from None
 
 
-def _refused(name, reason: str) -> ArgumentError:
-    return ArgumentError("source", f"cannot be opened: {name} {reason}")
-
-
-def _fetch(url: str) -> bytes:
-    address = urllib.parse.quote(url, safe=string.punctuation)  # blanks, accents
-    try:
-        request = urllib.request.Request(address, headers={"User-Agent": "course_utils"})
-        with urllib.request.urlopen(request, timeout=URL_TIMEOUT) as answer:
-            data = answer.read(MAX_BYTES + 1)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise ConnectionError(f"{url} could not be fetched ({error})") from error
-    if len(data) > MAX_BYTES:
-        raise _refused(url, f"is larger than {MAX_BYTES >> 20} MB")
-    return data
-
-
-def _decode(data: bytes, name: str) -> Image.Image:
-    """Decode a file's bytes, once its header has shown that it is not too large."""
-    if not data:
-        raise _refused(name, "is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # whatever is wrong is raised here
-        try:
-            image = Image.open(io.BytesIO(data))
-        except Image.DecompressionBombError as error:
-            raise _refused(name, f"has {TOO_MANY_PIXELS}") from error
-        except Exception as error:  # Pillow's readers raise many kinds
-            raise _refused(name, "is not a picture or has a damaged header") from error
-        if image.width * image.height > MAX_PIXELS:
-            raise _refused(name, f"has {TOO_MANY_PIXELS}")
-        return _loaded(image, name)
-
-
-def _loaded(image: Image.Image, name: str) -> Image.Image:
-    try:
-        image.load()
-    except Exception as error:
-        raise _refused(name, "is damaged or truncated") from error
-    return image
-
-
-def _from_array(array) -> Image.Image:
-    if isinstance(array, torch.Tensor):
-        array = array.detach().cpu()
-        array = (array.float() if array.is_floating_point() else array).numpy()
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    shape = tuple(array.shape)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (3, 4)):
-        first = array.ndim == 3 and shape[0] == 3
-        hint = "; permute or transpose (1, 2, 0) puts the colours last" if first else ""
-        wanted = "must be an array of shape (H, W), (H, W, 3) or (H, W, 4)"
-        raise ArgumentError("source", f"{wanted}, got {shape}{hint}")
-    if array.size == 0:
-        raise ArgumentError("source", f"must not be empty, got an array of shape {shape}")
-    if np.issubdtype(array.dtype, np.floating):
-        low, high = array.min(), array.max()
-        if not (low >= 0 and high <= 1):  # also refuses NaN
-            words = f"must have values in [0, 1] if it is float, got {low:g} to {high:g}"
-            raise ArgumentError("source", words)
-        array = (array * 255).round().astype(np.uint8)
-    elif array.dtype == bool:
-        array = array.astype(np.uint8) * 255
-    elif array.dtype == np.uint16:
-        array = (array / 257).round().astype(np.uint8)
-    elif array.dtype != np.uint8:
-        raise ArgumentError("source", f"must be a uint8 or float array, got {array.dtype}")
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Any Pillow mode to RGB: upright, 8 bits, transparency on white."""
-    try:
-        image = ImageOps.exif_transpose(image)
-    except Exception:  # a broken tag is no reason to refuse the picture
-        image = image.copy()
-    if image.width == 0 or image.height == 0:
-        raise _refused(name, "has no pixels")
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bits(image)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """16-bit integers (65535 is white) or floats (1 or 255 is white) to mode L."""
-    values, scale = np.asarray(image), 1 / 257
-    if image.mode == "F":
-        scale = 255 if np.nanmax(values, initial=0) <= 1 else 1
-    eighth = np.empty(values.shape, np.uint8)
-    for row, line in zip(eighth, values, strict=True):  # all at once would be 1.5 GB
-        numbers = np.nan_to_num(line.astype(np.float64)) * scale
-        row[:] = numbers.clip(0, 255).round()
-    return Image.fromarray(eighth)
+def _hint(text: str) -> str:
+    """What a text that is no path may have been meant to be."""
+    if text != text.strip():
+        return "; leave out the blanks at its ends"
+    if text[0] in "'\"" or text[-1] in "'\"":
+        return "; leave out the quotes"
+    if text.lower().startswith("file:"):
+        path = urllib.request.url2pathname(urllib.parse.urlsplit(text).path)
+        return f"; give the path itself, {path:.200}"
+    if re.match(r"[a-z]:[\\/]", text, re.IGNORECASE) and os.name != "nt":
+        return "; this Python runs on another machine than Windows: upload the file"
+    if re.match(r"www\.|[a-z][a-z0-9+.-]+:", text, re.IGNORECASE):
+        return "; of addresses, those that begin with http:// or https:// are read"
+    return ""
 
 
 def find_pictures(folder: str | Path, deep: bool = False) -> list[Path]:

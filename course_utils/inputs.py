@@ -50,7 +50,8 @@ class Inputs:
             else number("size", self.size, 1, whole=True)
         )
         mean = _row("mean", self.mean)
-        std = numbers("std", self.std, len(mean), low=0, above=True)
+        order = "(one per channel, as in mean)"
+        std = numbers("std", self.std, len(mean), low=0, above=True, order=order)
         choice("fit", self.fit, FITS)
         names = self.names
         if names is not None:
@@ -112,9 +113,10 @@ class Inputs:
         if not path.is_file():
             raise FileNotFoundError(f"there is no file {path}")
         try:
-            record = dict(json.loads(path.read_text(encoding="utf-8")))
-            return cls(**record)
-        except (TypeError, ValueError) as error:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            needed = {key: record[key] for key in ("size", "mean", "std")}
+            return cls(**record | needed)
+        except (TypeError, ValueError, KeyError) as error:
             known = ", ".join(field.name for field in fields(cls))
             words = (
                 f"must hold the inputs of a network ({known}); {path} does not ({error})"
@@ -136,8 +138,10 @@ class Inputs:
 def _row(name: str, values) -> tuple[float, ...]:
     """One or more finite numbers."""
     values = values.tolist() if hasattr(values, "tolist") else values
-    count = len(values) if isinstance(values, Sequence) and len(values) else 3
-    return numbers(name, values, count)
+    if not isinstance(values, (tuple, list)) or not values:
+        words = f"must be one number per channel, got {described(values)}"
+        raise ArgumentError(name, words)
+    return numbers(name, values, len(values))
 
 
 # -- which inputs a network has --------------------------------------------------------

@@ -23,17 +23,17 @@ from typing import NamedTuple
 
 import torch
 import torchvision
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ._machinery import checkpoints
 from ._machinery.arguments import ArgumentError, described, number, numbers
 from ._machinery.data import DATA
 from ._machinery.hooks import watching
 from ._machinery.network import explaining, run
+from ._machinery.words import plain, ranked
 from .inputs import IMAGENET_MEAN, IMAGENET_STD, Inputs, own_inputs
 
 BUNDLED = {"squeezenet1_1": DATA / "models" / "squeezenet1_1.safetensors"}
-SAVE = "torch.save(model.state_dict(), path)"
 WEIGHTS = '"bundled", "torchvision", "random" or the path of a checkpoint'
 
 
@@ -91,7 +91,7 @@ def load_model(
         raise ArgumentError("weights", words)
     else:
         path = Path(weights)
-        model = _filled(copy.deepcopy(name), _read_checkpoint(path), path)
+        model = checkpoints.fill(copy.deepcopy(name), _content(path), path)
     model = model.eval().requires_grad_(False).to(device)
     if isinstance(weights, (str, Path)) and Inputs.beside(weights).is_file():
         model.inputs = Inputs.load(weights)
@@ -152,7 +152,14 @@ def _named(name: str, weights: str | Path | None) -> nn.Module:
     if weights == "bundled" and name not in BUNDLED:
         words = f'of {name!r} are not bundled; weights="torchvision" downloads them once'
         raise ArgumentError("weights", words)
-    return _from_checkpoint(name, BUNDLED[name] if weights == "bundled" else Path(weights))
+    return _bundled(name) if weights == "bundled" else _from_checkpoint(name, Path(weights))
+
+
+def _bundled(name: str) -> nn.Module:
+    path = BUNDLED[name]
+    digest = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
+    checkpoints.check_hash(path, digest, "get this file of the repository again")
+    return checkpoints.fill(_random(name), checkpoints.read(path), path)
 
 
 def _random(name: str, **arguments) -> nn.Module:
@@ -183,22 +190,23 @@ def _from_torchvision(name: str) -> nn.Module:
     file = _cache_file(weights)
     if not file.exists():
         _download(weights.url, file, download_size(name))
-    try:
-        _read_checkpoint(file)  # refuses code, which torchvision's own reader would run
-        return _builder(name)(weights=weights, progress=False)
-    except Exception as error:
-        words = f"in {file} are damaged or do not fit {name}; delete the file and try again"
-        raise ArgumentError("weights", words) from error
+    checkpoints.check_hash(file, _digest(file), "delete it and try again")
+    checkpoints.read(file)  # refuses code, which torchvision's own reader would run
+    return _builder(name)(weights=weights, progress=False)
+
+
+def _digest(file: Path) -> str:
+    """The first digits of the hash of a file of torchvision, which stand in its name."""
+    return file.stem.rsplit("-", 1)[-1]
 
 
 def _download(url: str, file: Path, megabytes: float | None) -> None:
     """Fetch `url` to `file`, checked against the hash in its name; all or nothing."""
     size = f" ({megabytes:.0f} MB)" if megabytes else ""
     print(f"Downloading {file.name}{size}, once, to {file.parent} …", file=sys.stderr)
-    digest = file.stem.rsplit("-", 1)[-1]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=_digest(file))
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         words = f"{file.name} is not cached and could not be downloaded ({error})"
         hint = f"download {url} by other means and save it as {file}"
@@ -240,48 +248,37 @@ def second_network(device: str | torch.device | None = None) -> nn.Module | None
 # -- checkpoints -----------------------------------------------------------------------
 
 
+def _content(path: Path) -> object:
+    """What a checkpoint holds."""
+    try:
+        path = path.expanduser()
+        there = path.is_file()
+    except (OSError, RuntimeError):  # a folder that is closed, a home that there is not
+        there = False
+    if not there:
+        raise FileNotFoundError(f"there is no file {path}; weights must be {WEIGHTS}")
+    return checkpoints.read(path)
+
+
 def _from_checkpoint(name: str, path: Path) -> nn.Module:
     """The torchvision network `name` with the checkpoint's classes and parameters."""
-    model, state, arguments = _random(name), _read_checkpoint(path), {}
-    # The last parameter counts the classes: a fine-tuned network need not have 1000,
-    last, parameter = list(model.named_parameters())[-1]
-    if last in state and state[last].shape[:1] not in ((), parameter.shape[:1]):
-        arguments["num_classes"] = len(state[last])
-    # nor the auxiliary heads that GoogLeNet and Inception have for their training.
-    if hasattr(model, "aux_logits") and not any(k.lower().startswith("aux") for k in state):
-        arguments["aux_logits"] = False
-    return _filled(_random(name, **arguments) if arguments else model, state, path)
-
-
-def _filled(model: nn.Module, state: dict[str, Tensor], path: Path) -> nn.Module:
-    """`model` with the parameters in `state`, which were read from `path`."""
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        kind, keys = type(model).__name__, sorted(set(model.state_dict()) ^ set(state))[:3]
-        words = f"in {path.name} do not fit {kind}; they differ in {keys or 'their shapes'}"
-        raise ArgumentError("weights", words) from error
-    return model
-
-
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """A state dict from a file; no code in the file is ever run."""
-    path = path.expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}; weights must be {WEIGHTS}")
-    try:
-        safe = path.suffix == ".safetensors"
-        state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:
-        words = f"cannot be read: {path} is not a valid checkpoint; save one by {SAVE}"
-        raise ArgumentError("weights", words) from error
-    for key in ("state_dict", "model_state_dict"):  # saved with an optimizer's, an epoch …
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    items = state.items() if isinstance(state, dict) else [(None, None)]
-    if not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in items):
-        raise ArgumentError("weights", f"in {path} are no state dict; save one by {SAVE}")
-    return {k.removeprefix("module."): v for k, v in state.items()}
+    content, model, arguments, spare = _content(path), _random(name), {}, []
+    expected = checkpoints.expected_by(model)
+    near = next((g.tensors for g in checkpoints.groups(content, expected)), {})
+    # A fine-tuned network need not have 1000 classes, which its last layer counts.
+    last = [*expected][-1].rpartition(".")[0]
+    resized = checkpoints.resized(near, expected)
+    if tuned := {n for n in expected if n.rpartition(".")[0] == last} <= {*resized}:
+        arguments["num_classes"] = len(near[resized[-1]])
+    # It need not have the auxiliary heads of GoogLeNet and Inception, either, and if it has
+    # them, they may count other classes: they are for training alone.
+    if hasattr(model, "aux_logits"):
+        heads = [name for name in expected if name.lower().startswith("aux")]
+        alike = any(name in resized for name in heads) == tuned
+        if not alike or not all(name in near for name in heads):
+            arguments["aux_logits"], spare = False, heads
+    model = _random(name, **arguments) if arguments else model
+    return checkpoints.fill(model, content, path, spare)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -320,22 +317,27 @@ def class_name(index: int, names: Sequence[str] | None = None) -> str:
 
 
 def find_classes(word: str, names: Sequence[str] | None = None) -> list[tuple[int, str]]:
-    """The classes whose name contains `word`, as ``(index, name)``, in index order.
+    """The classes whose name contains `word`, as ``(index, name)``.
+
+    First come the names in which it is a whole word (or several), then those in which a
+    word begins with it, then the rest; in index order each. Capitals, accents, hyphens,
+    apostrophes and the plural make no difference, and commas part synonyms.
 
     Example:
         >>> find_classes("panda")
         [(387, 'lesser panda'), (388, 'giant panda')]
+        >>> find_classes("cats", ["polecat", "catfish", "tiger cat"])
+        [(2, 'tiger cat')]
     """
     names = class_names() if names is None else names
-    wanted = " ".join(str(word).lower().replace("_", " ").split())
-    plain = [name.lower().replace("_", " ") for name in names]
-    found = [(i, names[i]) for i, name in enumerate(plain) if wanted in name]
-    if found and wanted:
-        return found
+    wanted = plain(word)
+    if wanted and (found := ranked(wanted, names)):
+        return [(index, names[index]) for index in found]
     lower = {part: n for n in names for part in (n.lower(), *n.lower().split())}
-    near = dict.fromkeys(lower[n] for n in get_close_matches(wanted, lower, n=3))
+    given = " ".join(str(word).lower().split())
+    near = dict.fromkeys(lower[n] for n in get_close_matches(given, lower, n=3))
     hint = f"; near: {', '.join(near)}" if near else ""
-    raise ArgumentError("word", f"must be part of a class name, got {wanted!r}{hint}")
+    raise ArgumentError("word", f"must be part of a class name, got {given!r}{hint}")
 
 
 # -- layers ----------------------------------------------------------------------------

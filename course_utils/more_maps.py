@@ -142,21 +142,20 @@ def integrated_gradients(
     images, empty = images.detach(), own_inputs(model)
     total = torch.zeros_like(images)
 
-    def result() -> Tensor:
-        found = total.clone()
+    def times_way(slopes: Tensor) -> Tensor:
         for some, _ in groups(model, images, targets):
-            found[some] *= images[some] - fill_picture(fill, images[some], empty)
-        return found
+            slopes[some] *= images[some] - fill_picture(fill, images[some], empty)
+        return slopes
 
     for done, (alpha, weight) in enumerate(_path(steps), 1):
         for some, asked in groups(model, images, targets):
             baseline = fill_picture(fill, images[some], empty)
             on_path = baseline + alpha * (images[some] - baseline)
             total[some] += weight * backward(model, on_path, asked)
-        if not goes_on(progress, done, steps, result() if progress else None):
+        so_far = times_way(total.clone()) if progress else None
+        if not goes_on(progress, done, steps, so_far):
             break
-    warn_if_useless(total, "pixel")
-    return result()
+    return times_way(warn_if_useless(total, "pixel"))
 
 
 def _path(steps: int) -> Iterator[tuple[float, float]]:

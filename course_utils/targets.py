@@ -36,7 +36,7 @@ from ._machinery.places import KINDS, arrangement, as_it_is, probes
 from .models import Unit, layer_path
 
 Targets = None | int | Sequence[int] | Tensor | Unit | Callable[[Tensor], Tensor]
-PIXELS_AT_ONCE = 8 * 224 * 224  # per pass: more take memory and save no time
+PIXELS_AT_ONCE = 4 * 224 * 224  # per pass: more take memory and save no time
 # Steps that change no number, by the names of their nodes in the graph.
 RESHAPES = ("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Clone", "ToCopy")
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -103,7 +103,7 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
     else:
         if table is None:
             words = f"must return scores of shape ({len(images)}, classes), got"
-            hint = f"targets={_example(outputs)} would say which number to explain"
+            hint = f"pass a function of the outputs, such as targets={_example(outputs)}"
             raise ArgumentError("model", f"{words} {described(outputs)}; {hint}")
         if targets is None:
             classes = table.argmax(dim=1)
@@ -183,7 +183,8 @@ def groups(
     A network that mixes the images of a batch gets them one by one. A function of the
     outputs may want the whole batch, so it gets all at once.
     """
-    at_once = max(PIXELS_AT_ONCE // math.prod(images.shape[2:]), 1)
+    pixels = PIXELS_AT_ONCE * (32 if images.is_cuda else 1)
+    at_once = max(pixels // math.prod(images.shape[2:]), 1)
     norms = (m for m in model.modules() if isinstance(m, _BatchNorm))
     mixed = any(norm.running_mean is None for norm in norms)
     if isinstance(targets, Unit) or not callable(targets):

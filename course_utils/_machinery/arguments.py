@@ -112,7 +112,8 @@ def numbers(
         checked = tuple(number(name, value, **limits) for value in values)
         if len(checked) == count:
             return checked
-    what = f"{count} {'whole ' if whole else ''}numbers{_range(low, high, above)}"
+    what = f"{count} {'whole ' if whole else ''}number{'s' if count > 1 else ''}"
+    what += _range(low, high, above)
     order = f" {order}" if order else ""
     raise ArgumentError(name, f"must be {what}{order}, got {reprlib.repr(values)}")
 

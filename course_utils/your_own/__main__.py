@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         with warnings.catch_warnings(), naming(**OPTIONS):
+            warnings.simplefilter("always", UserWarning)
             warnings.showwarning = lambda message, *_: _say(f"note: {message}")
             load = own_network if ":" in name else load_model
             model = load(name, weights, device)
@@ -58,8 +59,9 @@ def _tell(run: FolderRun) -> None:
 
 
 def _say(words: str) -> None:
-    text = words.encode("utf-8", "backslashreplace").decode()  # a name may be no text
-    print(text, file=sys.stderr, flush=True)
+    """One line, whatever the names of files are."""
+    text = words.encode("utf-8", "backslashreplace").decode()
+    print(text.replace("\r", r"\r").replace("\n", r"\n"), file=sys.stderr, flush=True)
 
 
 def _class(text: str) -> int | str:

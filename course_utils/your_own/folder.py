@@ -12,11 +12,11 @@ course, or by a function with other code (see `identity` for what can be told ap
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from numbers import Integral
-from os import PathLike
 from pathlib import Path
 from time import perf_counter
 
@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from .._machinery.arguments import ArgumentError, described, function, number, warn
 from .._machinery.progress import Progress, goes_on
-from ..figures import save_map
+from ..figures import map_picture
 from ..images import ENDINGS, find_pictures, passed_over
-from ..inputs import Inputs
+from ..inputs import Inputs, inputs_for
 from ..methods import find_method
 from ..models import Unit
 from ..targets import Targets, class_indices
@@ -35,7 +35,7 @@ from .cluster import map_on_cluster
 from .identity import digest, function_record
 from .job import MAP, PICTURE, Job
 from .record import Record, write_table
-from .settings import check_names, inputs_of, named_classes, record_settings
+from .settings import check_names, named_classes, path_of, record_settings
 
 FIRST = 8  # so many failures, and no map yet: the method is to blame, not the pictures
 
@@ -136,19 +136,19 @@ def map_folder(
     """
     start = perf_counter()
     changes = {"size": size, "mean": mean, "std": std, "fit": fit, "names": names}
-    inputs = inputs_of(model, inputs, **changes)
+    inputs = inputs_for(model, inputs, **changes)
     if inputs.channels not in (1, 3):
         words = "must be 1 number, or 3, for pictures that are read from files"
         raise ArgumentError("mean", f"{words}, got {inputs.channels}")
-    folder = _absolute("folder", folder)
-    out = folder if out is None else _absolute("out", out)
+    folder = path_of("folder", folder).absolute()  # workers have folders of their own
+    out = folder if out is None else path_of("out", out).absolute()
     batch = number("batch", batch, 1, whole=True)
     workers = None if workers is None else number("workers", workers, 1, whole=True)
     limit = None if limit is None else number("limit", limit, 0, above=True)
     method = find_method(method) if isinstance(method, str) else method
     function("method", method, "(model, images, targets), or the name of a method")
     targets = _one_target(named_classes(targets, inputs))
-    draw = partial(save_map, cmap="inferno", limit=limit) if png else None
+    draw = partial(map_picture, cmap="inferno", limit=limit) if png else None
 
     run = FolderRun(out, *_find(folder, out))
     settings = {"method": function_record(method), "png": png, "limit": limit}
@@ -171,6 +171,9 @@ def _finished(run, job, record, batch, workers, progress) -> tuple[FolderRun, li
     todo = [name for name in run.names if name not in before]
     for made in _results(job, todo, batch, workers):
         record.check()
+        for row in made:
+            if "reason" in row and row["picture"] in stale:
+                row["reason"] += "; the map that is there is an old one"
         rows += made
         done = len(rows) - len(before)
         run = replace(_with(run, made, stale), seconds=perf_counter() - start)
@@ -221,15 +224,6 @@ def _with(run: FolderRun, made: Sequence[dict], stale: dict[str, str]) -> Folder
     )
 
 
-def _absolute(argument: str, path) -> Path:
-    """A path that workers in folders of their own understand as well."""
-    if not isinstance(path, (str, PathLike)) or "\0" in str(path):
-        raise ArgumentError(
-            argument, f"must be the path of a folder, got {described(path)}"
-        )
-    return Path(path).expanduser().absolute()
-
-
 def _one_target(targets: Targets) -> Targets:
     """One question for all pictures."""
     if getattr(targets, "ndim", None) == 0 or isinstance(targets, Integral):
@@ -254,7 +248,7 @@ def _find(folder: Path, out: Path) -> tuple[list[str], dict[str, str], dict[str,
     found = [p for p in find_pictures(folder, deep=True) if not theirs(p)]
     if not found:
         raise ArgumentError("folder", f"must hold pictures; {folder} holds only maps")
-    others = passed_over(folder, deep=True).items()
+    others = [*passed_over(folder, deep=True).items(), *_linked_folders(folder)]
     rest = {path: reason for path, reason in others if not theirs(path)}
     unreadable = {
         path: reason
@@ -268,6 +262,14 @@ def _find(folder: Path, out: Path) -> tuple[list[str], dict[str, str], dict[str,
     names = sorted(named((path, "") for path in [*found, *unreadable]))
     plain = [item for item in rest.items() if item[0] not in unreadable]
     return names, named(unreadable.items()), named(plain)
+
+
+def _linked_folders(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Links to folders, which are not followed: they may lead in a circle."""
+    for path, folders, _ in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        links = [Path(path, name) for name in folders if Path(path, name).is_symlink()]
+        yield from ((link, "is a link to a folder") for link in links)
 
 
 def _is_drawing(path: Path) -> bool:

@@ -29,6 +29,7 @@ from .settings import check_names, writing
 MAP, PICTURE = ".map.npz", ".map.png"  # appended to the name of a picture
 SCALARS = ("score", "target", "probability", "classes")
 ENDS_A_RUN = ("ENOSPC", "EDQUOT", "EROFS", "EIO")  # the disk's fault, not a picture's
+NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 TOO_LONG = "its name is too long for that of a map"
 SAID_BY_THE_RUN = "the (gradient|map) of image"  # how warnings begin: it lists blank maps
 
@@ -58,20 +59,19 @@ class Job:
         try:
             with path.open("rb") as file, np.load(file) as saved:
                 made = {key: saved[key] for key in saved}  # reading it all finds any damage
-        except FileNotFoundError:
-            return None, ""
-        except Exception:  # in one of many ways
-            return None, "its map was damaged"
-        if made.get("settings") != self.settings:
-            return None, "its map was made with other settings, or by another version"
-        shape = made["map"].shape
+            if made.get("settings") != self.settings:
+                return None, "its map was made with other settings, or by another version"
+            row, shape = _row(name, made), made["map"].shape
+        except Exception as error:  # no file, or damaged in one of many ways
+            there = getattr(error, "errno", None) not in NO_FILE
+            return None, "its map was damaged" if there else ""
         if shape[-2:] != self.inputs.sides or len(shape) not in (2, 3):
             return None, f"its map had another shape, {shape}"
         if made["source"] != self._digest(name):
             return None, "the picture has changed since its map was made"
         if self.draw is not None and not path.with_suffix(".png").exists():
             return None, "its drawing was missing"
-        return _row(name, made), ""
+        return row, ""
 
     def _digest(self, name: str) -> str | None:
         """Of a picture's file; None where it cannot be read, which `make` will say."""
@@ -102,7 +102,8 @@ class Job:
     def _explained(self, read: dict[str, tuple[str, Tensor]]) -> list[dict]:
         try:
             with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("always", UserWarning)
                 warnings.filterwarnings("ignore", SAID_BY_THE_RUN)
                 images = torch.cat([image for _, image in read.values()])
                 found = explain(self.model, self.method, self.targets, self.inputs, images)
@@ -124,8 +125,9 @@ class Job:
 
     def _write(self, name: str, saved: dict) -> dict:
         path = self.out / f"{name}{MAP}"
-        if not np.isfinite([saved["score"], np.nan_to_num(saved["probability"])]).all():
-            words = f"the network gives a score of {saved['score']}"
+        share = saved["probability"] if saved["target"] >= 0 else 0.0  # only of a class
+        if not np.isfinite([saved["score"], share]).all():
+            words = f"the network gives a score of {saved['score']}, probability {share}"
             return {"picture": name, "reason": words, "failed": True}
         if not self.out.is_dir():
             raise FileNotFoundError(f"{self.out} has been removed while its maps were made")
@@ -133,7 +135,8 @@ class Job:
             with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if self.draw is not None:  # before the map, by which a picture is finished
-                    self.draw(_drawable(saved["map"]), path.with_suffix(".png"))
+                    picture = self.draw(_drawable(saved["map"]))
+                    write_whole(path.with_suffix(".png"), picture.save)
                 saved |= {"settings": self.settings}
                 write_whole(path, lambda draft: np.savez(draft, **saved))
         except OSError as error:
@@ -164,10 +167,9 @@ def explain(
         maps = method(model, images, targets)
     _check_maps(maps, images)
     outputs = torch.cat(seen) if sum(map(len, seen)) == len(images) else None
-    # Numbers that may be probabilities already are for `predict` to judge.
-    known = (
-        outputs is not None and (outputs.amin(1) < 0).all() and type(targets) is not Unit
-    )
+    # Whether numbers from 0 to 1 are probabilities, `predict` asks of the network itself.
+    known = outputs is not None and ((outputs < 0) | (outputs > 1)).any()
+    known = known and not isinstance(targets, Unit)
     answer = predict(_Heard(outputs) if known else model, images, targets)
     return {"map": _array(maps)} | _answered(answer, inputs)
 
@@ -237,5 +239,7 @@ def _row(name: str, saved: dict) -> dict:
 
 def reason(error: Exception) -> str:
     """Why a picture has no map, in a few words."""
-    words = getattr(error, "words", None) or getattr(error, "strerror", None) or str(error)
-    return words or type(error).__name__
+    if isinstance(error, ArgumentError):
+        return error.words
+    lines = (getattr(error, "strerror", None) or str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

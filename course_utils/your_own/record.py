@@ -32,22 +32,26 @@ class Record:
         with writing(self.path):
             earlier = self._before()
         other = "; ".join(
-            f"{key} {in_words(before)}, now {in_words(self.settings.get(key))}"
-            for key, before in earlier.items()
-            if before != self.settings.get(key)
+            f"{key} {in_words(earlier.get(key))}, now {in_words(value)}"
+            for key, value in self.settings.items()
+            if earlier.get(key) != value
         )
         if other and any(out.rglob(maps)):
-            words = f"holds maps made with other settings ({other}); keep those settings"
-            raise ArgumentError("out", f"{words}, or choose another folder than {out}")
+            words = f"holds maps made with other settings ({other}); keep those settings,"
+            if earlier.get("version") != VERSION:
+                words = (
+                    "holds maps made by another version of the course; keep to that one,"
+                )
+            raise ArgumentError("out", f"{words} or choose another folder than {out}")
         self.run = secrets.token_hex(8)
         write_json(self.path, {"settings": self.settings, "run": self.run})
 
     def _before(self) -> dict:
+        """The settings of the maps that are there; the run's own if there is no record."""
         try:
-            before = dict(json.loads(self.path.read_text(encoding="utf-8"))["settings"])
-            return {key: before.get(key) for key in {**self.settings, **before}}
+            return dict(json.loads(self.path.read_text(encoding="utf-8"))["settings"])
         except FileNotFoundError:
-            return {}
+            return self.settings
         except (ValueError, KeyError, TypeError) as error:
             words = f"must not hold another maps.json; {self.path} is not of such a run"
             raise ArgumentError("out", words) from error
@@ -80,8 +84,12 @@ def write_table(path: Path, rows: list[dict], inputs: Inputs) -> None:
     for row in sorted(rows, key=lambda row: row["picture"]):
         if inputs.names is not None and "target" in row:
             row = row | {"name": inputs.name(row["target"])}
-        row = row | {"picture": row["picture"].replace("\r", r"\r")}
-        table.writerow(row)
+        table.writerow({key: _on_one_line(value) for key, value in row.items()})
     data = text.getvalue().encode("utf-8", "backslashreplace")
     with writing(path):
         write_whole(path, lambda draft: draft.write_bytes(data))
+
+
+def _on_one_line(value):
+    """A text without carriage returns, which readers take for the end of a line."""
+    return value.replace("\r", r"\r") if isinstance(value, str) else value

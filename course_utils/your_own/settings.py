@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from os import PathLike
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 from .._machinery.arguments import ArgumentError, described
 from .._machinery.files import write_whole
-from ..inputs import Inputs, inputs_for
+from ..inputs import Inputs
 from ..models import Unit
 from ..targets import Targets
 from .identity import function_record, network_record
@@ -39,11 +40,11 @@ def record_target(targets: Targets) -> dict:
     return {"kind": "class", "words": f"class {classes}", "class": classes}
 
 
-def inputs_of(model: nn.Module, inputs: Inputs | None, **changes) -> Inputs:
-    """`inputs_for` what is a network."""
-    if not isinstance(model, nn.Module):
-        raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
-    return inputs_for(model, inputs, **changes)
+def path_of(argument: str, path) -> Path:
+    """A path as a `Path`, ``~`` resolved, if it is one."""
+    if not isinstance(path, (str, PathLike)) or "\0" in str(path):
+        raise ArgumentError(argument, f"must be a path, got {described(path)}")
+    return Path(path).expanduser()
 
 
 def check_names(inputs: Inputs, count: int) -> None:
@@ -80,13 +81,14 @@ def named_classes(targets: Targets, inputs: Inputs) -> Targets:
 
 def read_target(record: dict, function: Callable | None) -> Targets:
     """The targets of a record; a function is not in it and must be given."""
-    if record["kind"] == "unit":
-        place = record["unit"]["position"]
-        return Unit(**record["unit"] | {"position": place and tuple(place)})
-    if record["kind"] == "function" and function is None:
+    kind = record["kind"]
+    if kind == "function" and function is None:
         words = f"must be the function that the sheet explains, {record['words']}"
         raise ArgumentError("targets", words)
-    return function if record["kind"] == "function" else record.get("class")
+    if kind == "unit":
+        place = record["unit"]["position"]
+        return Unit(**record["unit"] | {"position": place and tuple(place)})
+    return {"function": function, "class": record.get("class"), "top class": None}[kind]
 
 
 def in_words(value) -> str:

@@ -25,7 +25,7 @@ from .._machinery.files import write_whole
 from .._machinery.progress import Progress, goes_on
 from ..figures import describe, map_limits, map_panel, plot_panels, to_array, to_png
 from ..images import deprocess, preprocess
-from ..inputs import Inputs, own_inputs
+from ..inputs import Inputs, inputs_for, own_inputs
 from ..methods import METHODS, find_method
 from ..models import load_model
 from ..targets import Targets, predict
@@ -34,10 +34,11 @@ from .job import SAID_BY_THE_RUN
 from .settings import (
     check_names,
     in_words,
-    inputs_of,
     named_classes,
+    path_of,
     read_target,
     record_settings,
+    record_target,
     write_json,
     writing,
 )
@@ -130,8 +131,8 @@ class Sheet:
         The pictures, ``name-1.png`` and so on, are as the network saw them. Returns the
         path of the settings; an `OSError` names a folder that cannot be written.
         """
-        folder = Path(folder).expanduser()
-        if Path(name).name != name or not name or name[0] == "." or "\0" in name:
+        folder, plain = path_of("folder", folder), isinstance(name, str) and name
+        if not plain or Path(name).name != name or name[0] == "." or "\0" in name:
             raise ArgumentError("name", f"must be a plain file name, got {described(name)}")
         results = [
             {"title": title, "answer": vars(answer), "seconds": {}}
@@ -220,14 +221,16 @@ def compare_methods(
     methods = _methods(COURSE if methods is None else methods)
     choice("scale", scale, SCALES)
     changes = {"size": size, "mean": mean, "std": std, "fit": fit, "names": names}
-    inputs = inputs_of(model, inputs, **changes)
+    inputs = inputs_for(model, inputs, **changes)
     targets = named_classes(targets, inputs)
     pictures = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
-    titles = _titles(pictures) if titles is None else list(titles)
-    if len(titles) != len(pictures):
-        words = f"must be one per picture, got {len(titles)} for {len(pictures)} pictures"
-        raise ArgumentError("titles", words)
-    with naming(images="pictures"):
+    titles = _titles(pictures) if titles is None else titles
+    texts = isinstance(titles, (list, tuple)) and all(isinstance(t, str) for t in titles)
+    if not texts or len(titles) != len(pictures):
+        words = f"must be one text per picture, got {described(titles)}"
+        raise ArgumentError("titles", f"{words} for {len(pictures)} pictures")
+    each = {f"images[{index}]": f"pictures[{index}]" for index in range(len(pictures))}
+    with naming(images="pictures", **each):
         images = preprocess(pictures, inputs=inputs)
     seen = deprocess(images, inputs=inputs)
     floats = (p for p in model.parameters() if p.is_floating_point())
@@ -243,7 +246,9 @@ def compare_methods(
     answers = map(_answer, scores.tolist(), nothing if shares is None else shares, asked)
     settings = record_settings(model, targets, inputs)
     settings |= {"scale": scale, "signed": signed}
-    sheet = Sheet(titles, seen, list(answers), methods, settings, model, targets, inputs)
+    sheet = Sheet(
+        list(titles), seen, list(answers), methods, settings, model, targets, inputs
+    )
     each = [targets] * len(images) if classes is None else asked
     return _with_maps(sheet, images, each, progress)
 
@@ -311,28 +316,36 @@ def repeat_sheet(
     `model` must be the network of the sheet, which is the bundled one unless given; and
     `targets` the function that was explained, if it was one: no file can hold it.
     """
-    path = Path(path).expanduser()
+    path = path_of("path", path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        network, target = dict(record["network"]), dict(record["target"])
-        settings = {key: record[key] for key in ("methods", "scale", "signed")}
+        network = {key: record["network"][key] for key in ("class", "weights")}
+        network |= record["network"]
+        settings = {key: record[key] for key in ("scale", "signed")}
+        settings["methods"] = list(record["methods"])
         settings["titles"] = [result["title"] for result in record["results"]]
-        inputs = {key: record[key] for key in ("size", "mean", "std", "fit", "names")}
-        inputs = Inputs(**inputs)
+        settings["targets"] = read_target(record["target"], targets)
+        calls = list(record.get("calls", settings["methods"]))  # older sheets have none
+        inputs = ("size", "mean", "std", "fit", "names")
+        inputs = Inputs(**{key: record[key] for key in inputs})
     except (KeyError, TypeError, ValueError) as error:
+        if getattr(error, "argument", None) == "targets":  # the call's fault
+            raise
         words = f"must hold the settings of a sheet; {path.name} does not"
         raise ArgumentError("path", words) from error
     model = load_model() if model is None else model
     _check_network(model, network)
-    _check_calls(settings["methods"], record.get("calls"))
+    _check_calls(settings["methods"], calls)
+    asked = record_target(targets) if callable(targets) else record["target"]
+    if asked.get("code") != record["target"].get("code", asked.get("code")):
+        warn(f"the sheet explains {in_words(record['target'])}; this is {in_words(asked)}")
     if inputs.names is None:  # older sheets leave out those that the network has
         inputs = inputs.but(names=getattr(own_inputs(model), "names", None))
     count = len(settings["titles"])  # the pictures lie beside the settings
     pictures = [path.with_name(f"{path.stem}-{k}.png") for k in range(1, count + 1)]
-    settings |= {"targets": read_target(target, targets), "progress": progress}
-    return compare_methods(model, pictures, inputs=inputs, **settings)
+    return compare_methods(model, pictures, inputs=inputs, progress=progress, **settings)
 
 
 def _check_network(model: nn.Module, recorded: dict) -> None:
@@ -343,10 +356,11 @@ def _check_network(model: nn.Module, recorded: dict) -> None:
         raise ArgumentError("model", f"{words}, got {in_words(now)}")
 
 
-def _check_calls(methods: Sequence[str], recorded: Sequence[str] | None) -> None:
+def _check_calls(methods: Sequence[str], recorded: Sequence[str]) -> None:
     """Say which methods have other settings than they had for the sheet."""
-    now = [function_name(find_method(method)) for method in methods]
-    for call, before in zip(now, recorded or methods, strict=False):
+    with naming(method="methods"):
+        now = [function_name(find_method(method)) for method in methods]
+    for call, before in zip(now, recorded, strict=False):
         if call != before:
             warn(f"the sheet has a map by {before}; this is one by {call}")
 

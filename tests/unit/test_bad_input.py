@@ -495,9 +495,9 @@ ROWS = {
         *(lambda: preprocess(np.zeros((4, 4)), True), ValueError),
         "size must be a whole number of at least 1, got True",
     ),
-    "size of two sides": (
-        *(lambda: preprocess(np.zeros((4, 4)), (4, 4)), ValueError),
-        "size must be a whole number of at least 1, got .4, 4",
+    "size of three sides": (
+        *(lambda: preprocess(np.zeros((4, 4)), (4, 4, 3)), ValueError),
+        r"size must be 2 whole numbers of at least 1 \(height, width\), got .4, 4, 3",
     ),
     "unknown fit": (
         *(lambda: preprocess(np.zeros((4, 4)), fit="pad"), ValueError),
@@ -509,15 +509,15 @@ ROWS = {
     ),
     "one mean": (
         *(lambda: preprocess(np.zeros((4, 4)), mean=0.5), ValueError),
-        "mean must be 3 numbers, got 0.5",
+        "mean must be one number per channel, got 0.5",
     ),
     "mean of no kind": (
         *(lambda: preprocess(np.zeros((4, 4)), mean="imagenet"), ValueError),
-        "mean must be 3 numbers, got 'imagenet'",
+        "mean must be one number per channel, got 'imagenet'",
     ),
     "std of zero": (
         *(lambda: preprocess(np.zeros((4, 4)), std=(1, 0, 1)), ValueError),
-        r"std must be 3 numbers above 0, got \(1, 0, 1\)",
+        r"std must be 3 numbers above 0 .one per channel, as in mean., got \(1, 0, 1\)",
     ),
     "std with NaN": (
         *(lambda: deprocess(IMAGES, std=(1, 1, float("nan"))), ValueError),

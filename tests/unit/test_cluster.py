@@ -77,6 +77,8 @@ def test_what_is_there_is_kept_and_what_fails_is_listed(cluster, tmp_path):
     second = map_folder(tmp_path, model, workers=2, **settings)
     assert (second.written, second.kept) == (1, 1)
     assert second.skipped.keys() == {"b.png"}
+    alone = map_folder(tmp_path, model, **settings)
+    assert (alone.skipped, alone.remade) == (second.skipped, {})
     with pytest.raises(ValueError, match="other settings"):
         map_folder(tmp_path, model, "guided", workers=1, **settings)
     (tmp_path / "b.png").unlink()
@@ -85,7 +87,10 @@ def test_what_is_there_is_kept_and_what_fails_is_listed(cluster, tmp_path):
         tmp_path, model, png=True, workers=1, **settings | {"out": tmp_path / "x"}
     )
     assert third.written == 2
-    with pytest.raises(RuntimeError, match="a worker has failed: method must give one map"):
+    failed = (
+        r"^a worker \(process \d+ on .*\) has failed on the batch from 'a.png' to 'a.png': "
+    )
+    with pytest.raises(RuntimeError, match=failed + "method must give one map for each"):
         map_folder(
             tmp_path, model, lambda *_: 3, workers=1, **settings | {"out": tmp_path / "y"}
         )

@@ -3,9 +3,11 @@
 import http.server
 import io
 import os
+import re
 import socket
 import struct
 import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import toys
-from PIL import Image, features
+from PIL import Image, TiffImagePlugin, features
 from torchvision import transforms
 
 from course_utils import (
@@ -24,9 +26,9 @@ from course_utils import (
     load_image,
     preprocess,
 )
+from course_utils._machinery import web
+from course_utils._machinery.pictures import ENDINGS, FORMATS
 from course_utils.images import (
-    ENDINGS,
-    FORMATS,
     find_pictures,
     fit_box,
     fit_image,
@@ -94,6 +96,92 @@ def test_path_may_begin_at_home(tmp_path, monkeypatch):
     assert same(load_image("~/mine.png"), noise())
 
 
+WEB = "; of addresses, those that begin with http:// or https:// are read$"
+HINTS = {
+    '"{}"': "; leave out the quotes$",
+    "'{}": "; leave out the quotes$",
+    "{} ": "; leave out the blanks at its ends$",
+    "\n{}": "; leave out the blanks at its ends$",
+    "file://{}": "; give the path itself, {}$",
+    "~nobody-of-this-name{}": "$",
+    r"C:\Users\me\a.png": "; this Python runs on another machine than Windows: upload",
+    r'"C:\Users\me\a.png"': "; leave out the quotes$",
+    "ftp://a.org/a.png": WEB,
+    "s3://a/a.png": WEB,
+    "data:image/png;base64,": WEB,
+    "www.a.org/a.png": WEB,
+    " https://a.org/a.png": "; leave out the blanks at its ends$",
+    "here/a.png": "$",
+}
+
+
+@pytest.mark.parametrize("text", HINTS)
+def test_what_is_no_path_is_told_what_is_expected(text, tmp_path):
+    path = tmp_path / "my picture.png"
+    path.write_bytes(DATA)
+    given = text.format(path)
+    words = f"^there is no file {re.escape(given)}{HINTS[text].format(path)}"
+    with pytest.raises(FileNotFoundError, match=words):
+        load_image(given)
+
+
+def test_an_address_of_a_file_may_have_blanks_and_accents(tmp_path):
+    with pytest.raises(FileNotFoundError, match="give the path itself, /a b/é.png$"):
+        load_image("file:///a%20b/%C3%A9.png")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_an_empty_text_is_no_path(text):
+    with pytest.raises(ValueError, match="^source must be a path, a URL, .*, got '"):
+        load_image(text)
+
+
+def test_a_file_with_a_strange_name_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("'a.png'", " a.png ", "data:a.png", "file:a.png"):
+        (tmp_path / name).write_bytes(DATA)
+        assert same(load_image(name), noise())
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(path, *arguments):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.png").write_bytes(DATA)
+    for name in ("open", "is_dir"):
+        monkeypatch.setattr(Path, name, refuse)
+        with pytest.raises(PermissionError, match=r"a.png cannot be read \(Permission den"):
+            load_image(tmp_path / "a.png")
+
+
+class Endless(io.RawIOBase):
+    """A file that never ends, and counts what is read."""
+
+    def __init__(self):
+        self.count = 0
+
+    def read(self, size=-1):
+        self.count += size
+        return bytes(size)
+
+
+def test_no_more_is_read_than_is_allowed(monkeypatch, tmp_path):
+    monkeypatch.setattr(images, "MAX_BYTES", 100)
+    endless = Endless()
+    sources = [
+        endless,
+        bytes(101),
+        bytearray(101),
+        memoryview(bytes(999)),
+        io.BytesIO(DATA),
+    ]
+    sources += [{"a.png": {"content": DATA}}, ({"name": "a.png", "content": DATA},)]
+    for source in sources:
+        with pytest.raises(ValueError, match="^source cannot be opened: .* is larger than"):
+            load_image(source)
+    assert endless.count == 101
+
+
 def test_the_picture_given_is_unchanged():
     given = Image.new("LA", (4, 3), (10, 20))
     given.getexif()[274] = 6
@@ -120,16 +208,33 @@ def test_values_that_are_no_upload_hold_no_files():
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """A server with a picture, an odd name, a missing page, and nonsense."""
+    """A server with a picture, odd names, and all that can go wrong."""
 
     def do_GET(self):  # noqa: N802
-        if self.path == "/nonsense":
+        page = self.path[1:]
+        if page == "nonsense":
             self.wfile.write(b"what?\r\n")
-            return
-        known = ("/a.png", "/caf%C3%A9%20au%20lait.png?size=1&x=%20")
-        self.send_response(200 if self.path in known else 404)
-        self.end_headers()
-        self.wfile.write(DATA)
+        elif page == "dripping-head":
+            self.drip(b"HTTP/1.0 200 OK\r\n" + b"X-A: b\r\n" * 999)
+        elif page.startswith("to="):
+            self.send_response(302)
+            self.send_header("Location", page.removeprefix("to="))
+            self.end_headers()
+        else:
+            known = ("a.png", "caf%C3%A9%20au%20lait.png?size=1&x=%20", "short", "dripping")
+            self.send_response(200 if page in known else 404)
+            if page == "short":
+                self.send_header("Content-Length", str(len(DATA) + 9))
+            self.end_headers()
+            self.drip(DATA) if page == "dripping" else self.wfile.write(DATA)
+
+    def drip(self, data):
+        try:
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+        except OSError:  # nobody listens any more
+            pass
 
     def log_message(self, *arguments):
         pass
@@ -150,10 +255,32 @@ def test_url(server, page):
 
 
 def test_url_without_a_picture(server):
-    for page, reason in (("/missing.png", "404"), ("/nonsense", "what")):
+    pages = {"missing.png": "404", "nonsense": "what", "short": "broke off, 9 bytes before"}
+    pages |= {
+        "to=ftp://127.0.0.1/a.png": "unknown url type: ftp",
+        "to=data:,a": "not allow",
+    }
+    pages |= {"to=file:///etc/hostname": "not allowed", "to=": "infinite loop"}
+    for page, reason in pages.items():
+        page = f"/{page}"
         match = f"^{server}{page} could not be fetched .*{reason}"
         with pytest.raises(ConnectionError, match=match):
             load_image(server + page)
+
+
+def test_a_url_may_lead_to_another(server):
+    assert same(load_image(f"{server}/to={server}/a.png"), noise())
+
+
+@pytest.mark.parametrize("page", ["/dripping", "/dripping-head"])
+def test_a_server_that_drips_ends_at_the_deadline(server, page, monkeypatch):
+    monkeypatch.setattr(web, "DEADLINE", 0.5)
+    start = time.monotonic()
+    with pytest.raises(
+        ConnectionError, match=f"^{server}{page} could not be fetched within"
+    ):
+        load_image(server + page)
+    assert time.monotonic() - start < 5
 
 
 def test_url_of_too_large_a_file(server, monkeypatch):
@@ -203,7 +330,6 @@ MODES = {
     "I;16": (Image.new("I;16", (4, 3), 128 * 257), (128, 128, 128)),
     "I;16B": (Image.new("I;16B", (4, 3), 128 * 257), (128, 128, 128)),
     "I": (Image.new("I", (4, 3), 65535), WHITE),
-    "I, beyond": (Image.new("I", (4, 3), 1 << 20), WHITE),
     "F, to 1": (Image.new("F", (4, 3), 1.0), WHITE),
     "F, to 255": (Image.new("F", (4, 3), 128.0), (128, 128, 128)),
     "F, NaN": (Image.new("F", (4, 3), float("nan")), (0, 0, 0)),
@@ -375,6 +501,276 @@ def test_too_large_a_file(tmp_path, monkeypatch):
     path.write_bytes(DATA)
     with pytest.raises(ValueError, match="^source .*large.png is larger than"):
         load_image(path)
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+OTHERS = {
+    "EPS": EPS,
+    "EPS, of Windows": b"\xc5\xd0\xd3\xc6"
+    + struct.pack("<7I", 32, len(EPS), *[0] * 5)
+    + EPS,
+    "ICO": encoded(noise(), "ICO"),
+    "PCX": encoded(noise(), "PCX"),
+    "JPEG2000": encoded(noise(), "JPEG2000"),
+    "SGI": encoded(noise(), "SGI"),
+    "DDS": encoded(noise(), "DDS"),
+    "PSD": b"8BPS\0\1" + bytes(30),
+    "WMF": b"\xd7\xcd\xc6\x9a" + bytes(40),
+    "PDF": b"%PDF-1.7\n" + bytes(99),
+    "SVG": b'\n<svg xmlns="http://www.w3.org/2000/svg"/>',
+    "XML or SVG": b"\xef\xbb\xbf<?xml version='1.0'?><svg/>",
+    "HEIC": bytes([0, 0, 0, 24]) + b"ftypheic" + bytes(12),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_formats_are_named_and_no_program_is_started(kind, tmp_path, monkeypatch):
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "cat.jpg").write_bytes(OTHERS[kind])
+    kind = kind.partition(",")[0]
+    words = f"^source .*cat.jpg holds {kind}, which is not read; convert it to PNG or JPEG$"
+    with pytest.raises(ValueError, match=words):
+        load_image(tmp_path / "cat.jpg")
+    if kind == "EPS":
+        with pytest.raises(
+            ValueError, match="^source .* the picture holds EPS, which is no"
+        ):
+            load_image(Image.open(tmp_path / "cat.jpg"))
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_web_page_is_named():
+    for page in (b"<!DOCTYPE html><html>", b"\n <HTML>"):
+        with pytest.raises(
+            ValueError, match="the data holds a web page; give the address o"
+        ):
+            load_image(page)
+
+
+# -- more than 8 bits ------------------------------------------------------------------
+
+
+def grey(high, kind="I;16", low=0):
+    """Three pixels: black, the middle, and the brightest, which is white if all is well."""
+    values = np.array([[low, high / 2, high]])
+    return Image.fromarray(values.astype({"I;16": np.uint16, "I": np.int32}.get(kind, "f")))
+
+
+def tiff(image, **tags):
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info.tagtype[int(tag[1:])] = 2 if isinstance(value, str) else 3
+        info[int(tag[1:])] = value
+    return encoded(image, "TIFF", tiffinfo=info)
+
+
+def png_with_bits(image, bits):
+    whole, body = encoded(image), b"sBIT" + bytes(bits)
+    chunk = struct.pack(">I", len(bits)) + body + struct.pack(">I", zlib.crc32(body))
+    return whole[:33] + chunk + whole[33:]
+
+
+def pgm(white, high):
+    numbers = struct.pack(">3H", 0, high // 2, high)
+    return b"P5 # of a camera\n3 1\n%d\n" % white + numbers
+
+
+def twelve_bits(*values):
+    """A TIFF of one row whose numbers have 12 bits each."""
+    whole = bytearray(encoded(Image.new("L", (len(values), 1)), "TIFF"))
+    bits = "".join(f"{value:012b}" for value in values).ljust(8 * len(values) * 2, "0")
+    start = struct.unpack("<I", whole[4:8])[0]
+    for entry in range(struct.unpack("<H", whole[start : start + 2])[0]):
+        place = start + 2 + 12 * entry
+        tag = struct.unpack("<H", whole[place : place + 2])[0]
+        new = {258: 12, 273: len(whole), 279: len(values) * 2}.get(tag)
+        if new is not None:
+            whole[place + 2 : place + 12] = struct.pack("<HII", 4, 1, new)
+    return bytes(whole) + int(bits, 2).to_bytes(len(bits) // 8, "big")
+
+
+FULL = [0, 128, 255]
+# What is given, the grey levels that come out, and what is said about it.
+DEEP = {
+    "16 bits": (grey(65535), FULL, None),
+    "16 bits, half of it": (grey(32768), [0, 64, 128], None),
+    "black": (grey(0), [0, 0, 0], None),
+    "14 bits, unsaid": (
+        grey(16383),
+        [0, 32, 64],
+        "value above 16383, where 65535 is white",
+    ),
+    "12 bits, unsaid": (
+        grey(4095),
+        FULL,
+        "has no value above 4095: 4095 was taken for whi",
+    ),
+    "12 bits, TIFF": (tiff(grey(4095)), FULL, "the data has no value above 4095: 4095 was"),
+    "12 bits, dark": (grey(2047), [0, 64, 127], "above 2047: 4095 was taken for white"),
+    "10 bits, PNG": (
+        encoded(grey(1023)),
+        FULL,
+        "the data has no value above 1023: 1023 was",
+    ),
+    "8 bits in 16": (grey(255), FULL, "the picture has no value above 255: 255 was taken"),
+    "10 bits, said": (tiff(grey(1023), t281=1023), FULL, None),
+    "12 bits, said": (tiff(grey(4095), t281=4095), FULL, None),
+    "14 bits, said": (tiff(grey(16383), t281=16383), FULL, None),
+    "12 bits, its own maximum": (tiff(grey(3000), t281=3000), [0, 93, 187], None),
+    "12 bits, said wrongly": (tiff(grey(65535), t281=4095), FULL, None),
+    "12 bits, packed": (twelve_bits(0, 2048, 4095), FULL, None),
+    "12 bits, packed and dark": (twelve_bits(0, 100, 200), [0, 6, 12], None),
+    "12 bits, said by a PNG": (png_with_bits(grey(4095), [12]), FULL, None),
+    "12 bits, dark PNG": (png_with_bits(grey(400), [12]), [0, 12, 25], None),
+    "12 bits, moved up": (png_with_bits(grey(65520), [12]), FULL, None),
+    "16 bits, said by a PNG": (png_with_bits(grey(4095), [16]), FULL, "4095 was taken for"),
+    "nonsense, said by a TIFF": (tiff(grey(4095), t281="?"), FULL, "4095 was taken for"),
+    "12 bits, PGM": (pgm(4095, 4095), FULL, None),
+    "12 bits, dark PGM": (pgm(4095, 160), [0, 5, 10], None),
+    "12 bits, PGM that says 16": (pgm(65535, 4095), FULL, "above 4095: 4095 was taken for"),
+    "white is zero": (tiff(grey(65535), t262=0), [255, 127, 0], None),
+    "clear grey": (encoded(grey(65535), transparency=0), [255, 128, 255], None),
+    "I": (grey(65535, "I"), FULL, None),
+    "I, 12 bits": (grey(4095, "I"), FULL, "above 4095: 4095 was taken for white"),
+    "F to 1": (grey(1, "F"), FULL, None),
+    "F a little above": (grey(1 + 9e-7, "F"), FULL, None),
+    "F to 255": (grey(255, "F"), FULL, None),
+    "F to 4095": (tiff(grey(4095, "F")), FULL, "holds floats up to 4095: 4095 was taken"),
+    "F, dark": (grey(0.0625, "F"), [0, 8, 16], "no value above 0.0625, where 1 is white"),
+    "F, NaN": (
+        grey(float("nan"), "F"),
+        [0, 0, 0],
+        "NaN or infinite values, which are shown",
+    ),
+    "F, infinite": (grey(float("inf"), "F"), [0, 0, 0], "NaN or infinite values"),
+    "uint16": (np.asarray(grey(65535)), FULL, None),
+    "uint16, other end first": (np.asarray(grey(65535)).astype(">u2"), FULL, None),
+    "uint16, 12 bits": (np.asarray(grey(4095)), FULL, "the array has no value above 4095:"),
+    "uint16, tensor": (
+        torch.from_numpy(np.array(grey(1023))),
+        FULL,
+        "the array has no valu",
+    ),
+    "uint16, colours": (
+        *(np.stack([np.asarray(grey(4095))] * 3, axis=2), FULL),
+        "the array has no value above 4095: 4095 was taken for white",
+    ),
+    "floats": (np.array([[0, 0.5, 1]]), FULL, None),
+    "floats that were rounded": (np.array([[-1e-7, 0.5, 1 + 1e-6]]), FULL, None),
+    "floats, 12 bits": (
+        np.array([[0, 2048, 4095]]) / 65535,
+        [0, 8, 16],
+        "no value above 0.062",
+    ),
+    "colours by 255 twice": (
+        np.full((1, 3, 3), 1 / 255),
+        [1, 1, 1],
+        "no value above 0.0039",
+    ),
+    "dark colours": (np.full((1, 3, 3), 0.02), [5, 5, 5], None),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+def test_more_than_8_bits_are_scaled_or_a_warning_says_what_was_done(kind, recwarn):
+    given, levels, words = DEEP[kind]
+    image = np.asarray(load_image(given))
+    assert np.abs(image.astype(int) - np.reshape(levels, (1, 3, 1))).max() <= 1
+    said = [str(warning.message) for warning in recwarn]
+    assert len(said) == (words is not None)
+    assert not said or re.search(words, said[0])
+
+
+@pytest.mark.parametrize("high", [4095, 16383, 65535])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "TIFF, packed"])
+def test_dark_colours_of_16_bits_are_not_passed_over(kind, high, recwarn):
+    row = np.array([[0, high // 2, high]], ">u2").repeat(3, 1).tobytes()  # of three colours
+    if kind == "PNG":
+        head = struct.pack(">IIBBBBB", 3, 1, 16, 2, 0, 0, 0)
+        parts = [(b"IHDR", head), (b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+        data = b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body))
+            + name
+            + body
+            + struct.pack(">I", zlib.crc32(name + body))
+            for name, body in parts
+        )
+    else:
+        row = zlib.compress(row) if kind.endswith("packed") else row
+        pack = 8 if kind.endswith("packed") else 1
+        tags = [(256, 3), (257, 1), (258, 134), (259, pack), (262, 2), (273, 140), (277, 3)]
+        tags += [(278, 1), (279, len(row))]
+        data = (
+            b"MM\0*"
+            + struct.pack(">IH", 8, len(tags))
+            + b"".join(
+                struct.pack(
+                    ">HHIHH",
+                    tag,
+                    3,
+                    3 if tag == 258 else 1,
+                    *((0, 134) if tag == 258 else (value, 0)),
+                )
+                for tag, value in tags
+            )
+        )
+        data = data.ljust(134, b"\0") + struct.pack(">HHH", 16, 16, 16) + row
+    image = load_image(data)
+    assert image.getpixel((2, 0)) == (high >> 8,) * 3
+    said = [str(warning.message) for warning in recwarn]
+    assert len(said) == (high < 65535)
+    assert not said or f"the data has no value above {high}, where 65535 is" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (grey(9, "I", -1), "the picture holds values from -1 to 9; scale them to 0"),
+        (
+            grey(1 << 20, "I"),
+            "holds values from 0 to 1048576; scale them to 0 .black. to 6",
+        ),
+        (
+            grey(1, "F", -1),
+            "holds values from -1 to 1; scale them to 0 .black. to 1 .white.",
+        ),
+        (grey(1.3, "F"), "holds values from 0 to 1.3; scale them"),
+        (grey(1e9, "F"), r"holds values from 0 to 1e\+09; scale them"),
+    ],
+)
+def test_numbers_that_no_picture_has(given, words):
+    with pytest.raises(ValueError, match=f"^source cannot be opened: .*{words}"):
+        load_image(given)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([[0, 1.00001]], r"must have values in \[0, 1\] if it is float, got 0 to 1.00001$"),
+        ([[0, 1 + 2e-6]], r"must have .*, got 0 to 1.000002$"),
+        ([[-0.1, 1]], r"must have .*, got -0.1 to 1$"),
+        ([[0.0, 255.0]], r"must have .*, got 0 to 255; divide them by 255$"),
+        ([[0, np.inf]], r"must have .*, got 0 to inf$"),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_out_of_range_are_told_with_enough_digits(values, words, dtype):
+    with pytest.raises(ValueError, match=f"^source {words}"):
+        load_image(np.array(values, dtype))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [torch.ones(3, 4).to_sparse(), torch.ones(3, 4, device="meta")],
+    ids=["sparse", "meta"],
+)
+def test_tensors_without_plain_numbers(tensor):
+    with pytest.raises(
+        ValueError, match="^source must be a tensor of plain numbers, got to"
+    ):
+        load_image(tensor)
 
 
 # -- preprocess ------------------------------------------------------------------------
@@ -559,7 +955,7 @@ def test_every_ending_that_is_opened_is_found_in_any_case(tmp_path):
     assert (".avif" in ENDINGS) == features.check("avif")
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", [*FORMATS, "MPO"])
 def test_every_format_with_an_ending_is_opened(kind):
     given = Image.new("RGB", (16, 16), RED)
     more = {"save_all": True, "append_images": [given]} if kind == "MPO" else {}

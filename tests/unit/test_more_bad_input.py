@@ -157,7 +157,7 @@ ROWS = {
     ),
     "layer without places": (
         call(grad_cam, MODEL, IMAGES, 1, "fc"),
-        r"layer must give \(N, channels, rows, columns\); 'fc' gives",
+        "layer must give a map, with rows and columns that follow the picture's; 'fc' gives",
     ),
     "network without places": (
         call(grad_cam, toys.Linear(toys.batch(4, SIZE)), IMAGES, 1),
@@ -244,7 +244,7 @@ ROWS = {
     ),
     "seed of words": (climb(seed="x"), "seed must be a whole number, got 'x'"),
     "std of zero": (climb(std=(0, 1, 1)), "std must be 3 numbers"),
-    "mean of two": (climb(mean=(0, 1)), "mean must be 3 numbers"),
+    "mean of two": (climb(mean=(0, 1)), "std must be 2 numbers above 0 .one per channel"),
     # localization
     "maps of a batch": (find(saliency=MAP[None]), r"saliency must be one map of shape \(H"),
     "signed map": (find(saliency=MAP - 1), "saliency must not be negative"),

@@ -134,7 +134,9 @@ def test_a_poisoned_cache_is_refused_and_not_run(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     torch.save(Bomb(tmp_path / "sign"), folder / "squeezenet1_1-b8a52dc0.pth")
     assert has_cached_weights("squeezenet1_1")
-    with pytest.raises(ValueError, match="^weights in .* are damaged or do not fit"):
+    with pytest.raises(
+        ValueError, match="^weights cannot be used: .* is damaged; delete it"
+    ):
         load_model("squeezenet1_1", "torchvision")
     assert not (tmp_path / "sign").exists()
 
@@ -371,6 +373,6 @@ def test_a_download_says_so_and_a_url_is_asked_for(
     "address", ["file:///etc/hostname", "ftp://localhost/a.png", "data:,a"]
 )
 def test_only_web_addresses_are_fetched(address, no_network):
-    with pytest.raises(FileNotFoundError, match="^there is no file"):
+    with pytest.raises(FileNotFoundError, match="^there is no file .*; (give|of)"):
         load_image(address)
     assert no_network == []

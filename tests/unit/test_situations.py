@@ -731,6 +731,6 @@ def test_other_outputs_are_refused_without_a_function_that_the_sentence_shows(na
             ValueError, match=r"model must return .*; targets=lambda"
         ) as error:
             method(model, images)
-    shown = re.search("targets=(lambda .*) would say", str(error.value)).group(1)
+    shown = re.search("such as targets=(lambda .*)", str(error.value)).group(1)
     if name != "nested dict":  # nobody knows what is inside
         assert eval(shown)(model.eval()(images)).shape == (2,)

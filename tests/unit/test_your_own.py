@@ -17,10 +17,12 @@ from course_utils import (
     Unit,
     compare_methods,
     deprocess,
+    load_model,
     load_samples,
     preprocess,
     repeat_sheet,
 )
+from course_utils.inputs import Inputs
 from course_utils.your_own import COURSE
 from course_utils.your_own.sheet import ranks, shorten
 
@@ -244,6 +246,44 @@ def test_other_files_are_refused(tmp_path, text):
         repeat_sheet(tmp_path / "x.json")
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"methods": 3},
+        {"calls": 3},
+        {"mean": [1]},
+        {"size": "x"},
+        {"names": 3},
+        {"network": {}},
+        {"results": [{}]},
+        {"target": {}},
+        {"target": {"kind": "unit"}},
+        {"target": {"kind": "another"}},
+    ],
+)
+def test_settings_that_are_damaged_are_refused(model, sheet, tmp_path, changed):
+    path = sheet.save(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(ValueError, match="^path must hold the settings of a sheet; sheet"):
+        repeat_sheet(path, model)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x", "a\0b"])
+def test_what_is_no_path_is_refused(sheet, path):
+    for call, argument in ((repeat_sheet, "path"), (sheet.save, "folder")):
+        with pytest.raises(ValueError, match=f"^{argument} must be a path, got"):
+            call(path)
+
+
+def test_another_function_than_the_sheet_s_is_said(model, tmp_path):
+    path = compare_methods(model, PICTURES[0], "vanilla", first_minus_second, **SMALL)
+    path = path.save(tmp_path)
+    with pytest.warns(
+        UserWarning, match="the sheet explains first_minus_second .code .*; this"
+    ):
+        repeat_sheet(path, model, lambda outputs: outputs[:, 0])
+
+
 def test_missing_files_are_named(model, sheet, tmp_path):
     with pytest.raises(FileNotFoundError, match="^there is no file"):
         repeat_sheet(tmp_path / "nowhere.json")
@@ -272,6 +312,172 @@ def test_the_settings_say_what_was_found(model, sheet, tmp_path):
     assert record["network"]["class"] == "Busy"
     assert record["results"][1]["answer"]["target"] == 1
     assert record["results"][0]["seconds"].keys() == set(CHEAP)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.half])
+def test_a_sheet_of_any_size_channels_and_type_is_repeated(tmp_path, channels, kind):
+    model = toys.Busy()
+    model.conv = nn.Conv2d(channels, 6, 3)
+    model.inputs = Inputs(
+        (12, 20), [0.5] * channels, [0.2] * channels, "stretch", list("abcd")
+    )
+    model.to(kind)
+    methods = ["guided", "smooth", "grad_cam", "occlusion"]
+    for signed in (True, False):
+        sheet = compare_methods(model, PICTURES[0], methods, signed=signed)
+        assert sheet.pictures[0].size == (20, 12)
+        assert sheet.words()
+    again = repeat_sheet(sheet.save(tmp_path), model)
+    assert again.inputs == sheet.inputs == model.inputs
+    assert again.answers == sheet.answers
+    for key, map_ in sheet.maps.items():
+        assert torch.equal(again.maps[key], map_)
+        assert map_.dtype == (kind if kind == torch.float64 else torch.float32)
+
+
+def older(path, **changed):
+    """A sheet's record as it was before it held all that it holds now."""
+    record = json.loads(path.read_text())
+    del record["calls"], record["network"]["layers"]
+    path.write_text(json.dumps(record | changed))
+
+
+def test_a_sheet_of_an_earlier_version_is_repeated(model, sheet, tmp_path):
+    path = sheet.save(tmp_path)
+    older(path)
+    again = repeat_sheet(path, model)
+    assert again.words() == sheet.words()
+
+
+def test_an_earlier_sheet_without_names_has_those_of_the_bundled_network(tmp_path):
+    sheet = compare_methods(load_model(), PICTURES[0], "vanilla", size=64)
+    path = sheet.save(tmp_path)
+    older(path, names=None)
+    assert repeat_sheet(path).sentence() == sheet.sentence()
+
+
+def test_other_settings_of_a_method_are_said(model, tmp_path):
+    sheet = compare_methods(model, PICTURES[0], ["smooth", "vanilla"], **SMALL)
+    path = sheet.save(tmp_path)
+    older(path)
+    with pytest.warns(
+        UserWarning, match="a map by smooth_grad; this is one by smooth_grad"
+    ) as w:
+        repeat_sheet(path, model)
+    assert len([each for each in w if "the sheet has" in str(each.message)]) == 1
+
+
+def test_the_same_weights_in_other_layers_are_another_network(tmp_path):
+    one, two = (
+        nn.Sequential(nn.Conv2d(3, 4, 3), act, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for act in (nn.ReLU(), nn.GELU())
+    )
+    two.load_state_dict(one.state_dict())
+    path = compare_methods(one, PICTURES[0], "vanilla", size=32).save(tmp_path)
+    with pytest.raises(ValueError, match="^model must be the network of the sheet"):
+        repeat_sheet(path, two)
+
+
+# -- what the network says -------------------------------------------------------------
+
+
+def test_a_class_without_a_name_has_its_number(model):
+    model.inputs = Inputs(32)
+    sheet = compare_methods(model, PICTURES[0], "vanilla", 2)
+    assert sheet.sentence().startswith("asked: class 2 ")
+    assert "class 2 " in sheet.words()
+
+
+def test_names_come_with_the_network_or_with_the_call(model):
+    model.inputs = Inputs(32, names=["ant", "bee", "cat", "dog"])
+    assert "cat" in compare_methods(model, PICTURES[0], "vanilla", 2).sentence()
+    names = ["a", "b", "c", "d"]
+    sheet = compare_methods(model, PICTURES[0], "vanilla", 2, names=names)
+    assert sheet.sentence().startswith("asked: c ")
+    sheet = compare_methods(
+        model, PICTURES[0], "vanilla", 2, inputs=Inputs(32, names=names)
+    )
+    assert sheet.sentence().startswith("asked: c ")
+
+
+@pytest.mark.parametrize(
+    ("last", "share"),
+    [
+        (lambda z: z.softmax(1), lambda z: z.softmax(1)),
+        (lambda z: z.sigmoid(), lambda z: z.sigmoid()),
+        (lambda z: z[:, :1], lambda z: z[:, :1].sigmoid()),
+        (lambda z: z, lambda z: z.softmax(1)),
+    ],
+)
+def test_shares_are_no_softmax_of_a_softmax(model, last, share):
+    class Ends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return last(self.model(x))
+
+    answer = compare_methods(Ends(), PICTURES[0], "vanilla", 0, size=32).answers[0]
+    with torch.no_grad():
+        wanted = share(model(preprocess(PICTURES[0], size=32)))[0, 0]
+    assert answer.share == pytest.approx(wanted.item(), rel=1e-3)
+
+
+def test_outputs_in_a_dictionary_are_explained_by_a_function(model):
+    class Dictionary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x):
+            return {"logits": self.inner(x)}
+
+    given = {"methods": ["vanilla", "occlusion", "grad_cam"], "size": 32}
+    sheet = compare_methods(
+        Dictionary(), PICTURES[0], targets=lambda d: d["logits"][:, 1], **given
+    )
+    plain = compare_methods(model, PICTURES[0], targets=1, **given)
+    for key, map_ in plain.maps.items():
+        torch.testing.assert_close(sheet.maps[key], map_, rtol=1e-3, atol=1e-6)
+    assert sheet.sentence().startswith("asked: <lambda>, score ")
+
+
+@pytest.mark.parametrize("targets", ["cat", "CAT", ["cat", 3, "ant"]])
+def test_a_class_may_be_given_by_its_name(model, targets):
+    sheet = compare_methods(model, PICTURES, "vanilla", targets, **SMALL)
+    wanted = [2, 3, 0] if isinstance(targets, list) else [2, 2, 2]
+    assert [answer.target for answer in sheet.answers] == wanted
+
+
+def test_none_are_the_methods_of_the_course(model):
+    assert compare_methods(model, PICTURES[0], None, 1, **SMALL).methods == COURSE
+
+
+def test_a_map_that_is_not_finite_is_said_to_be_so(model, sheet):
+    maps = sheet.maps | {("deconvnet", 1): torch.full((3, 32, 32), torch.nan)}
+    for scale in ("own", "method", "rank"):
+        shown = replace(sheet, maps=maps, settings=sheet.settings | {"scale": scale})
+        texts = [text.get_text() for axis in shown.figure().axes for text in axis.texts]
+        assert texts.count("NaN or infinite") == 1
+
+
+def test_what_a_method_warns_of_is_not_hidden(model):
+    model.relu = nn.Sequential(nn.ReLU(), nn.GELU())
+    with pytest.warns(UserWarning, match="GELU"):
+        compare_methods(model, PICTURES[0], "guided", **SMALL)
+
+
+@pytest.mark.parametrize(
+    "name", ["a$b$c", "$x^{", "%s{0}", "new\nline", "\udcff", "a?b", "ü😀"]
+)
+def test_any_file_name_is_a_title(model, tmp_path, name):
+    PICTURES[0].save(tmp_path / f"{name}.png")
+    sheet = compare_methods(model, tmp_path / f"{name}.png", "vanilla", **SMALL)
+    sheet.save(tmp_path / "sheets")
+    wanted = {"new\nline": "new line", "\udcff": "?"}.get(name, name)
+    assert sheet.titles == [wanted]
 
 
 # -- stopped, and bad input ------------------------------------------------------------
@@ -336,8 +542,20 @@ def test_the_network_is_left_as_it_was(error):
     [
         ({"methods": "magic"}, "vanilla_saliency"),
         ({"methods": []}, "methods must name some of"),
+        ({"methods": 3}, "methods must be names of methods, or None for those of the"),
+        ({"names": ["a"]}, "names must be one for each of the network's 4 classes, got 1"),
+        ({"names": "abcd"}, "names must be the classes' names"),
+        ({"names": None, "targets": "cat"}, "targets must be a number, or come with"),
+        ({"targets": "bird"}, "targets must be a class, by number or by name, got 'bird'"),
+        ({"inputs": {"size": 3}}, "inputs must be an Inputs, got a dict"),
+        ({"model": "squeezenet"}, "model must be a torch.nn.Module"),
         ({"scale": "loud"}, "scale must be one of own, method, rank"),
-        ({"titles": ["a"]}, "titles must be one per picture"),
+        (
+            {"titles": ["a"]},
+            "titles must be one text per picture, got ['a'] for 2 pictures",
+        ),
+        ({"titles": [1, 2]}, "titles must be one text per picture, got [1, 2]"),
+        ({"pictures": [PICTURES[0], None]}, "pictures[1] must be a path"),
         ({"targets": 4}, "targets must be classes between 0 and 3, got 4"),
         ({"targets": [0]}, "targets"),
         ({"pictures": []}, "pictures"),
@@ -347,12 +565,18 @@ def test_the_network_is_left_as_it_was(error):
 )
 def test_bad_input_is_refused_by_one_sentence(model, arguments, words):
     with pytest.raises((ValueError, FileNotFoundError)) as raised:
-        compare_methods(model, **({"pictures": PICTURES[:2]} | SMALL | arguments))
+        compare_methods(**({"model": model, "pictures": PICTURES[:2]} | SMALL | arguments))
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".."])
+def test_a_network_that_gives_nan_is_refused_at_once(model):
+    model.fc.weight.data.fill_(torch.nan)
+    with pytest.raises(ValueError, match="^model must give finite scores, got .nan"):
+        compare_methods(model, PICTURES[0], **SMALL)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", None, 3])
 def test_a_name_that_is_a_path_is_refused(sheet, tmp_path, name):
     with pytest.raises(ValueError, match="^name must be a plain file name"):
         sheet.save(tmp_path, name)
