@@ -168,9 +168,11 @@ def clean(lesson: Notebook) -> None:
     lesson.metadata = nbformat.from_dict(METADATA)
     for cell in lesson.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        # A widget has a random id, and nothing behind it once its kernel is gone: the
+        # reader sees the still picture of a lab until its cell is run.
+        if cell.cell_type == "code":
+            cell.outputs = [o for o in cell.outputs if [*o.get("data", {})] != [WIDGET]]
         for output in cell.get("outputs", []):
-            # A widget has a random id, and nothing behind it once its kernel is gone:
-            # the reader sees the still picture of a lab until its cell is run.
             output.get("data", {}).pop(WIDGET, None)
 
 

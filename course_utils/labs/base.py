@@ -3,22 +3,27 @@
 A lab draws its picture as a PNG into an `ipywidgets.Image`. That needs no output area,
 works on ipywidgets 7 (Colab) and 8, and its callbacks can be called in a plain test by
 setting a control's `value`. An error in a callback would be invisible in JupyterLab and
-Colab, so a lab catches it and shows it in its status line.
+Colab, so a lab catches it, whatever it is, and shows it in its status line.
 """
 
-import base64
 import html
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import ipywidgets as widgets
 from IPython import get_ipython
-from IPython.display import display
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from ..figures import describe, in_words, lighten, to_png
-from .controls import LABEL, ClassPicker, PicturePicker, row  # noqa: F401 - for your_own
+from ..figures import describe, in_words, to_png
+from .controls import LABEL, ClassPicker, Picker, button, row, said  # noqa: F401
+from .still import display_lab, style
+
+COMPUTING = "Computing …"
+OLD = "course-lab-old"  # the class of a lab whose picture does not answer the controls
+_computing: set["Lab"] = set()  # labs whose threads compute now
 
 
 class Lab:
@@ -39,21 +44,26 @@ class Lab:
     title = "Lab"
 
     def __init__(self, **controls: widgets.Widget):
-        _close_labs_of_last_run(self)
-        self.controls = controls
+        _close_predecessors(self)
+        self.controls, self._drawn = controls, False
         layout = {"max_width": "100%", "align_self": "flex-start"}
         self.picture = widgets.Image(format="png", layout=layout)
         self.status, self.alternative = widgets.HTML(), widgets.HTML()
         self.failed, self.seconds = False, 0.0  # what the last picture took
         self.words = self._sentence = ""
         for control in controls.values():
-            control.observe(lambda change: self.refresh(), names="value")
-            if control.has_trait("error"):
+            control.observe(lambda change: self.guard(self.refresh), names="value")
+            if isinstance(control, Picker):
                 control.observe(self._refused, names="error")
+        for picker in (c for c in controls.values() if isinstance(c, ClassPicker)):
+            picker.likely = self.likely
+            for control in {*controls.values()} - {picker}:  # which has drawn it by then
+                control.observe(lambda change, p=picker: self.guard(p.sort), names="value")
         rows = [row(*controls.values()), self.picture, self.status, self.alternative]
-        self.widget = widgets.VBox(rows)
+        self.widget = widgets.VBox([*rows, style()])
         self.widget.add_class("course-lab")
         self.refresh()
+        self._drawn = True
 
     def draw(self, **values) -> tuple[Figure, str]:
         """The figure for the controls' `values`, and a sentence for the status line."""
@@ -67,32 +77,93 @@ class Lab:
     def refresh(self) -> None:
         """Draw again; the status line shows the sentence, or the error."""
         start = time.perf_counter()
-        if self.attempt(lambda: self.show(*self.draw(**self.values))):
+        if self.attempt(lambda: self.show(*self.draw(**self.values)), COMPUTING):
             self.seconds = time.perf_counter() - start
+        else:
+            self.dim()
 
-    def attempt(self, action: Callable[[], str | None]) -> bool:
-        """Show the sentence that `action` returns, with its warnings; False if it fails."""
+    def likely(self) -> Tensor | None:
+        """The classes' scores on the picture that is shown; None if they are not known.
+
+        Here of the lab's network, `asked`, on the `photo`, if it has these.
+        """
+        asked, photo = getattr(self, "asked", None), self.controls.get("photo")
+        return asked.scores(photo.value) if asked and photo else None
+
+    # -- callbacks, none of which fails without a word -----------------------------------
+
+    def guard(self, action: Callable[[], object]) -> bool:
+        """Call `action`; an error, of any kind, is shown, and gives False."""
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                sentence = action()
-        except Exception as error:
-            self.say(str(error) or type(error).__name__, error=True)
+            action()
+            return True
+        except BaseException as error:  # not even an interrupt would be seen elsewhere
+            self.say(said(error), error=True)
+            if isinstance(error, KeyboardInterrupt) and not self._drawn:
+                raise  # the cell that makes the lab is interrupted
             return False
-        notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-        if sentence is not None:
-            self.say(" ".join([sentence, *notes]))
-        return True
+
+    def attempt(self, action: Callable[[], str | None], doing: str = "") -> bool:
+        """Show the sentence that `action` returns, with its warnings; False if it fails.
+
+        If `doing` says what goes on, it stands in the status line meanwhile, beside a
+        dimmed picture.
+        """
+        before = self._sentence, self.failed, self.is_dim
+        if doing:
+            self.say(doing)
+            self.dim()
+
+        def act() -> None:
+            with ExitStack() as stack:
+                caught = []
+                if not _computing:  # else the threads would mix up Python's filters
+                    watch = warnings.catch_warnings(record=True)
+                    caught = stack.enter_context(watch)
+                    warnings.simplefilter("always")
+                sentence = action()
+            notes = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+            if sentence is not None:
+                self.say(" ".join([sentence, *notes]))
+
+        succeeded = self.guard(act)
+        nothing_came = succeeded and self._sentence == doing
+        if doing and (nothing_came or not succeeded):
+            self.dim(before[2])
+        if doing and nothing_came:
+            self.say(*before[:2])
+        return succeeded
 
     def follow(self, control: widgets.Widget, action: Callable) -> None:
         """Call ``action(value)`` whenever a control changes; an error is shown."""
-        control.observe(lambda c: self.attempt(lambda: action(c.new)), names="value")
+
+        def follow(change) -> None:
+            self.attempt(lambda: action(change.new), COMPUTING)
+
+        control.observe(follow, names="value")
+
+    def button(self, text: str, icon: str, press: Callable, **look) -> widgets.Button:
+        """A button that calls `press`; an error is shown."""
+        return button(text, icon, lambda: self.guard(press), **look)
+
+    # -- what is on the screen -----------------------------------------------------------
 
     def show(self, figure: Figure, sentence: str = "") -> str:
         """Put a figure on the screen, its text alternative below; gives the sentence."""
         png, self.words = to_png(figure), describe(figure)
         self.picture.value, self.alternative.value = png, in_words(self.words)
+        self.dim(False)
         return sentence
+
+    @property
+    def is_dim(self) -> bool:
+        """Whether the picture is marked as no answer to what the controls say."""
+        return OLD in self.widget._dom_classes
+
+    def dim(self, on: bool = True) -> None:
+        """Mark the picture as no answer to what the controls say, or unmark it."""
+        # Not of the picture itself, which the browser would load again.
+        (self.widget.add_class if on else self.widget.remove_class)(OLD)
 
     def say(self, sentence: str, error: bool = False) -> None:
         """Write into the status line, which a screen reader announces."""
@@ -128,41 +199,37 @@ class Lab:
             self.say(f"{change.new}. The picture is unchanged.", error=True)
 
     def _ipython_display_(self) -> None:
-        """The live widget; its still picture where no widget can be; a fixed text."""
-        if hasattr(self.widget, "_handle_displayed"):  # ipywidgets 7
-            self.widget._handle_displayed()
-        words = f"Interactive: {self.title}. {self._sentence} {self.words}"
-        view = {"model_id": self.widget.model_id, "version_major": 2, "version_minor": 0}
-        forms = {
-            "application/vnd.jupyter.widget-view+json": view,
-            "image/png": base64.b64encode(lighten(self.picture.value)).decode(),
-            "text/plain": words,
-        }
-        display(forms, metadata={"image/png": {"alt": words}}, raw=True)
+        """The live widget, and its still picture for when it no longer lives."""
+        display_lab(self)
 
 
-# -- a cell that runs again --------------------------------------------------------------
+# -- a lab that is opened again ----------------------------------------------------------
 
-_made: dict[str, tuple[str, list[Lab]]] = {}  # cell → its last run, and the labs made there
+_made: dict[Lab, tuple[str | None, object]] = {}  # lab → the cell and the run of it
 
 
-def _close_labs_of_last_run(lab: Lab) -> None:
-    """Close the labs that the cell, if its name is known, has made in its last run.
+def _close_predecessors(lab: Lab) -> None:
+    """Close the labs that earlier runs of the cell have made: ipywidgets keeps them all.
 
-    ipywidgets keeps every widget until it is closed.
+    Where the front end does not name its cells, or there are none, the last lab of the
+    same kind stays, as it may belong to another cell; the older ones are closed.
     """
-    kernel = getattr(get_ipython(), "kernel", None)
+    shell = get_ipython()
+    kernel = getattr(shell, "kernel", None)
     message = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
     cell = message.get("metadata", {}).get("cellId")
-    if cell is None:
-        return
-    this_run = message["header"]["msg_id"]
-    run, labs = _made.get(cell, (this_run, []))
-    if run != this_run:
-        for old in labs:
-            old.close()
-        labs = []
-    _made[cell] = this_run, [*labs, lab]
+    run = getattr(shell, "execution_count", object())  # if no front end says which
+    run = message.get("header", {}).get("msg_id", run)
+    for old in [old for old in _made if not old.is_open]:
+        del _made[old]
+    older = [
+        old
+        for old, (its_cell, its_run) in _made.items()
+        if its_cell == cell and its_run != run and (cell or type(old) is type(lab))
+    ]
+    for old in older if cell else older[:-1]:
+        old.close()
+    _made[lab] = cell, run
 
 
 def _parts(widget: widgets.Widget) -> Iterator[widgets.Widget]:

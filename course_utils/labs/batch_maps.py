@@ -3,22 +3,29 @@
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
+from .._machinery.arguments import ArgumentError
 from ..figures import map_limits, map_panel, plot_panels, smooth
 from ..figures.maps import overlay_panel
-from ..models import class_name
 from .base import Lab
-from .controls import PAIR, Asked, ClassPicker, dropdown
+from .controls import PAIR, Asked, dropdown
 
 CHANNEL_RULES = {
     "largest |slope| of the colours": lambda g: g.abs().amax(dim=0),
     "mean |slope| of the colours": lambda g: g.abs().mean(dim=0),
-    "red only": lambda g: g[0].abs(),
-    "green only": lambda g: g[1].abs(),
-    "blue only": lambda g: g[2].abs(),
+    "red only": lambda g: _only(g, 0),
+    "green only": lambda g: _only(g, 1),
+    "blue only": lambda g: _only(g, 2),
 }
 SCALES = [("each map its own", "each"), ("one for both", "shared")]
+
+
+def _only(gradient: Tensor, channel: int) -> Tensor:
+    if len(gradient) != 3:
+        words = f"must be the largest or the mean, as the network takes {len(gradient)}"
+        raise ArgumentError("colours", f"{words} channels and not three colours")
+    return gradient[channel].abs()
 
 
 class BatchMapsLab(Lab):
@@ -30,7 +37,7 @@ class BatchMapsLab(Lab):
         self.asked = Asked(model)
         super().__init__(
             photo=dropdown("photograph", [*self.asked.pictures], PAIR),
-            target=ClassPicker("shepherd", fixed=(), label="other class"),
+            target=self.asked.finder("shepherd", (), "other class"),
             channels=dropdown("colours", [*CHANNEL_RULES]),
             scale=dropdown("scale", SCALES),
             cmap=dropdown("colour map", ["inferno", "hot", "viridis", "gray"]),
@@ -46,7 +53,7 @@ class BatchMapsLab(Lab):
         maps = [smooth(m) for m in maps] if overlaid else maps
         panels, limits = [self.asked.panel(photo)], map_limits(maps, scale)
         for (word, c), values, limit in zip(classes.items(), maps, limits, strict=True):
-            drawn = values, f"{word}: {class_name(c)}", limit, cmap
+            drawn = values, f"{word}: {self.asked.name(c)}", limit, cmap
             picture = panels[0][0]
             panels.append(overlay_panel(picture, *drawn) if overlaid else map_panel(*drawn))
         standing = "; ".join(self.asked.standing(photo, c) for c in classes.values())

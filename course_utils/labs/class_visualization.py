@@ -6,8 +6,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ..class_visualization import Visualization, judge, visualize_class
-from ..models import class_name, load_model
-from .controls import ClassPicker, button, dropdown, path_field, photographs, slider
+from .controls import Asked, dropdown, path_field, photographs, slider
 from .live import LiveLab
 
 WRITTEN = [("waves, decorrelated colours", "fourier"), ("pixels", "pixel")]
@@ -20,9 +19,9 @@ class ClassVisualizationLab(LiveLab):
     title = "A picture that a network likes"
 
     def __init__(self, model: nn.Module | None = None, size: int = 160):
-        self.model, self.size = load_model() if model is None else model, size
+        self.asked, self.size = Asked(model), size
         super().__init__(
-            target=ClassPicker("castle", fixed=()),
+            target=self.asked.finder("castle", ()),
             parametrization=dropdown("written as", WRITTEN),
             robust=widgets.Checkbox(True, description="random size, angle and place"),
             jitter=slider("jitter (px)", 8, 0, 32, 4),
@@ -34,13 +33,13 @@ class ClassVisualizationLab(LiveLab):
             start=dropdown("start from", ["noise", *photographs()]),
         )
         self.file = path_field("save as", "my-class.png")
-        self.save_button = button("save", "save", self.save)
+        self.save_button = self.button("save", "save", self.save)
         self.add_row(self.file, self.save_button, at=5)
 
     def draw(self, **values) -> tuple[Figure, str]:
         """The picture before its first step."""
         figure, _ = self.draw_result(self._visualize(values | {"steps": 0}), **values)
-        name = class_name(values["target"])
+        name = self.asked.name(values["target"])
         return figure, f"Press start to look for the picture of {name}."
 
     def compute(self, report, **values) -> Visualization:
@@ -57,13 +56,13 @@ class ClassVisualizationLab(LiveLab):
         figure = Figure(figsize=(8.4, 3.9), layout="constrained")
         picture, scores = figure.subplots(1, 2, width_ratios=(1, 1.15))
         picture.imshow(np.asarray(result.image))
-        picture.set(xticks=[], yticks=[], title=class_name(target))
+        picture.set(xticks=[], yticks=[], title=self.asked.name(target))
         scores.plot(np.arange(1, len(history) + 1), history, color="#c1440e")
         scores.set(xlim=(0, values["steps"]), xlabel=_recipe(values))
         scores.set_title(f"score, step {len(history)} of {values['steps']}")
         scores.set_ylim(bottom=min([0, *history]))
         scores.grid(alpha=0.3)
-        seen = judge(self.model, result.pixels, target)
+        seen = judge(self.asked.model, result.pixels, target)
         words = f"Score {seen.score:.1f}, probability {seen.probability:.1%}"
         return figure, f"{words}, rank {seen.rank}."
 
@@ -82,7 +81,7 @@ class ClassVisualizationLab(LiveLab):
     def _visualize(self, values: dict, progress=None) -> Visualization:
         start = photographs().get(values["start"])  # None for noise
         given = values | {"start": start, "size": self.size, "progress": progress}
-        return visualize_class(self.model, **given)
+        return visualize_class(self.asked.model, **given)
 
 
 def _recipe(values: dict) -> str:

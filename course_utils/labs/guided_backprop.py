@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor, nn
 
 from .._machinery.arguments import ArgumentError
 from ..figures import map_panel, plot_panels, save_map
-from ..models import Unit, class_name, has_cached_weights, load_model
+from ..inputs import Inputs
+from ..models import Unit, has_cached_weights, load_model
 from ..relu_rules import RULES
 from .base import Lab
-from .controls import Asked, ClassPicker, button, dropdown, path_field, photographs, slider
+from .controls import Asked, coloured, dropdown, path_field, photographs, slider
 
 BUNDLED = "SqueezeNet 1.1"
 OTHERS = {"AlexNet": "alexnet", "ResNet-18": "resnet18", "GoogLeNet": "googlenet"}
@@ -31,9 +33,10 @@ class GuidedBackpropLab(Lab):
 
     title = "Three backward rules"
 
-    def __init__(self, model: nn.Module | None = None):
+    def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
         own = BUNDLED if model is None else type(model).__name__
-        self.networks = {own: Asked(model)}  # others join when they are first chosen
+        # Others join when they are first chosen.
+        self.networks = {own: Asked(model, None, inputs)}
         self._shown: dict[str, Tensor] = {}  # file name → map
         cached = [(label, has_cached_weights(name)) for label, name in OTHERS.items()]
         others = [(f"{o} ({'ImageNet' if c else 'random'} weights)", o) for o, c in cached]
@@ -43,7 +46,7 @@ class GuidedBackpropLab(Lab):
             "network": dropdown("network", [(own, own), *others]),
             "rules": dropdown("rule", rules),
             "view": dropdown("drawn", [*VIEWS]),
-            "target": ClassPicker(),
+            "target": self.networks[own].finder(),
             "layer": dropdown("explained", self.networks[own].explained()),
             "channel": slider("channel", 0, 0, 0),
             "position": dropdown("position", PLACES),
@@ -54,14 +57,22 @@ class GuidedBackpropLab(Lab):
         self.follow(controls["layer"], self._offer_channels)
         super().__init__(**controls)
         self.folder = path_field("folder", "saved_maps")
-        self.save = button("Save these maps", "save", lambda: self.attempt(self._save))
+        press = partial(self.attempt, self._save)
+        self.save = self.button("Save these maps", "save", press)
         self.add_row(self.folder, self.save)
 
     def _offer_layers(self, network: str) -> None:
-        self.controls["layer"].options = self._asked(network).explained()
+        asked = self._asked(network)
+        self.controls["layer"].options = asked.explained()
+        self.controls["target"].offer(asked.names())
 
     def _offer_channels(self, layer: str) -> None:
         self._asked(self.controls["network"].value).offer_channels(self.controls, layer)
+
+    @property
+    def asked(self) -> Asked:
+        """The network that is chosen."""
+        return self._asked(self.controls["network"].value)
 
     def draw(self, photo, network, rules, view, target, layer, channel, position):
         """The photograph, and the map of the target under each rule."""
@@ -71,18 +82,18 @@ class GuidedBackpropLab(Lab):
             below = f"{asked.layers()[layer][0]}, channel {channel}"
         else:
             target = asked.target(photo, target)
-            below = class_name(target)
+            below = asked.name(target)
             words = f"{asked.standing(photo, target)}."
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said below, also when a map is kept
             maps = {rule: asked.gradient(photo, target, rule) for rule in rules}
             if not layer and target != (top := asked.target(photo)):
                 tops = [asked.gradient(photo, top, rule) for rule in rules]
-                words += _compared(maps, tops, class_name(top))
+                words += _compared(maps, tops, asked.name(top))
         zero = [rule for rule, gradient in maps.items() if not gradient.any()]
         if zero:
             words += f" Zero everywhere: {', '.join(zero)} (a dead ReLU?)."
-        drawn = {r: m if cmap is None else m.abs().amax(dim=0) for r, m in maps.items()}
+        drawn = {r: m.abs().amax(dim=0) if cmap else coloured(m) for r, m in maps.items()}
         stem = re.sub(r"\W+", "-", f"{photo} {network} {below}")
         self._shown = {f"{stem}-{rule}.png": values for rule, values in drawn.items()}
         picture, heading, _ = asked.panel(photo)

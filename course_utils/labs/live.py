@@ -13,8 +13,8 @@ from functools import partial
 import ipywidgets as widgets
 from matplotlib.figure import Figure
 
-from .base import Lab
-from .controls import button
+from .base import COMPUTING, Lab, _computing
+from .controls import said
 
 SHARE = 0.2  # of the time may go into drawing while it computes
 PAUSE = 0.3  # seconds between two pictures, at least
@@ -25,16 +25,18 @@ class LiveLab(Lab):
 
     A subclass draws the state at rest (`draw`, as any lab), computes (`compute`) and
     draws a result (`draw_result`). Until something has been computed, a changed control
-    redraws the state at rest. A result stays on the screen until the next start; `stop`
-    keeps the result so far.
+    redraws the state at rest. A result stays on the screen until the next start, dimmed
+    where the controls have changed since; `stop` keeps the result so far.
     """
 
     def __init__(self, **controls: widgets.Widget):
         self.result, self.running = None, False
         self.computed_with = {}  # the values of the controls that led to the result
         self._thread, self._stop, self._lock = None, threading.Event(), threading.Lock()
-        self.start_button = button("start", "play", self.start, button_style="primary")
-        self.stop_button = button("stop", "stop", self.stop, disabled=True)
+        self._closing = False
+        look = {"button_style": "primary"}
+        self.start_button = self.button("start", "play", self.start, **look)
+        self.stop_button = self.button("stop", "stop", self.stop, disabled=True)
         look = {"layout": {"width": "260px"}, "style": {"bar_color": "#c1440e"}}
         self.bar, self.counter = widgets.FloatProgress(min=0, max=1, **look), widgets.HTML()
         super().__init__(**controls)
@@ -62,7 +64,7 @@ class LiveLab(Lab):
     def add_looks(self, *controls: widgets.Widget) -> None:
         """Put controls that only look at the result below the buttons."""
         for control in controls:
-            control.observe(lambda change: self.look(), names="value")
+            control.observe(lambda change: self.guard(self.look), names="value")
         self.add_row(*controls, at=2)
 
     # -- running -----------------------------------------------------------------------
@@ -77,9 +79,13 @@ class LiveLab(Lab):
             self.start_button.disabled, self.stop_button.disabled = True, False
             self.bar.value, self.bar.bar_style, self.counter.value = 0, "", ""
             self.say("Running …")
-            run = partial(self._run, self.values)
-            self._thread = threading.Thread(target=run, daemon=True)
-            self._thread.start()
+            self.dim()
+            thread = threading.Thread(target=partial(self._run, self.values), daemon=True)
+            _computing.add(self)
+            if not self.guard(thread.start):
+                self._end()
+                return False
+            self._thread = thread
         return True
 
     def stop(self) -> None:
@@ -95,10 +101,11 @@ class LiveLab(Lab):
         return not self.running
 
     def close(self) -> None:
-        """Stop, and free everything; a computation that does not stop in time goes on."""
+        """Stop, and free everything: at once, or when the computation has stopped."""
         if self.is_open:
             self.stop()
-            if self.wait(10):
+            self._closing = not self.wait(10)
+            if not self._closing:
                 super().close()
 
     def _run(self, values: dict) -> None:
@@ -124,10 +131,18 @@ class LiveLab(Lab):
             self.bar.bar_style = "" if self._stop.is_set() else "success"
         except BaseException as error:  # SystemExit would end the thread without a word
             self.bar.bar_style = "danger"
-            self.say(str(error) or type(error).__name__, error=True)
+            self.say(said(error), error=True)
         finally:
-            self.running = False
-            self.start_button.disabled, self.stop_button.disabled = False, True
+            self._end()
+            if self._closing:
+                super().close()
+            elif not self.failed and self.values != values:
+                self.guard(self.refresh)
+
+    def _end(self) -> None:
+        _computing.discard(self)
+        self.running = False
+        self.start_button.disabled, self.stop_button.disabled = False, True
 
     def _count(self) -> str:
         """Move the bar and the words beside it; returns steps and seconds in words."""
@@ -147,10 +162,18 @@ class LiveLab(Lab):
 
     def refresh(self) -> None:
         """Draw the state at rest, but never over a result."""
-        if self.result is None and not self.running:
+        if self.running:
+            self.say("Running with the settings it was started with …")
+        elif self.result is None:
             super().refresh()
-        elif not self.running:
-            self.say("Press start to compute with the changed controls.")
+        elif self.values == self.computed_with:
+            self.look()
+        else:
+            self.say(
+                "The picture shows what was computed before the change. "
+                "Press start to compute with the changed controls."
+            )
+            self.dim()
 
     def look(self) -> None:
         """Draw the result again, which is looked at in another way."""
@@ -158,4 +181,7 @@ class LiveLab(Lab):
         if self.result is None and not self.running:
             self.say("Press start first: there is nothing to look at yet.")
         elif not self.running:
-            self.attempt(lambda: self.show(*self.draw_result(self.result, **values)))
+            again = partial(self.draw_result, self.result, **values)
+            drawn = self.attempt(lambda: self.show(*again()), COMPUTING)
+            if not drawn or self.values != values:
+                self.dim()

@@ -7,11 +7,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
 from ..figures import map_limits
-from ..images import deprocess
-from ..models import class_name
+from ..inputs import Inputs
 from ..occlusion import OcclusionMap, occlusion
-from ..targets import predict
-from .controls import FILLS, Asked, ClassPicker, PicturePicker, dropdown, slider
+from .controls import FILLS, Asked, PicturePicker, dropdown, slider
 from .live import LiveLab
 
 PANELS = {"left": 0.005, "right": 0.895, "bottom": 0.02, "top": 0.91, "wspace": 0.04}
@@ -25,17 +23,19 @@ class OcclusionLab(LiveLab):
 
     title = "Hide a window"
 
-    def __init__(self, model: nn.Module | None = None):
+    def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
         picker = PicturePicker()
-        self.asked = Asked(model, picker.pictures)
+        self.asked = Asked(model, picker.pictures, inputs)
+        step = max(min(self.asked.inputs.sides) // 28, 1)  # 8 of 224 pixels
+        half = max(step // 2, 1)
         # The window to look at, in per cent of the way from the first to the last:
         self.row = slider("row (%)", 50, 0, 100, 5)
         self.column = slider("column (%)", 50, 0, 100, 5)
         super().__init__(
             photo=picker,
-            target=ClassPicker(),
-            window=slider("window (px)", 48, 16, 112, 8),
-            stride=slider("stride (px)", 8, 4, 56, 4),
+            target=self.asked.finder(),
+            window=slider("window (px)", 6 * step, 2 * step, 14 * step, step),
+            stride=slider("stride (px)", 2 * half, half, 14 * half, half),
             fill=dropdown("fill", [*ALL_FILLS]),
             score=dropdown("score", ["logit", "probability"]),
         )
@@ -45,10 +45,9 @@ class OcclusionLab(LiveLab):
         """The photograph, before the first window is measured."""
         # Stopped after its first windows: the score of the whole picture, and the grid.
         found = self._occlude(values, lambda *report: False, incremental=False)
-        return self._figure(found, values, window=None), (
-            f"{class_name(found.target)}: {_value(found.score, values)}. Press start to "
-            f"measure {found.drops.numel()} windows."
-        )
+        said = f"{self.asked.name(found.target)}: {_value(found.score, values)}"
+        words = f"{said}. Press start to measure {found.drops.numel()} windows."
+        return self._figure(found, values, window=None), words
 
     def compute(self, report, **values) -> OcclusionMap:
         """Run `occlusion`, reporting each batch of windows."""
@@ -60,15 +59,18 @@ class OcclusionLab(LiveLab):
         strongest = known.max() if known.numel() else 0.0
         window = self._chosen(result)
         return self._figure(result, values, window), (
-            f"{class_name(result.target)}: {_value(result.score, values)}; largest drop "
-            f"{_value(strongest, values)}. {self._looked_at(result, *window)}"
+            f"{self.asked.name(result.target)}: {_value(result.score, values)}; largest "
+            f"drop {_value(strongest, values)}. {self._looked_at(result, *window)}"
         )
 
     def _occlude(self, values: dict, progress, **options) -> OcclusionMap:
         images, fill = self.asked.images(values["photo"]), ALL_FILLS[values["fill"]]
         if fill == "noise":
             fill = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0))
-        place = (values[name] for name in ("target", "window", "stride"))
+        else:
+            fill = self.asked.fill(fill, values["photo"])
+        target = self.asked.target(values["photo"], values["target"])
+        place = target, values["window"], values["stride"]
         options |= {"fill": fill, "score": values["score"], "progress": progress}
         return occlusion(self.asked.model, images, *place, **options)
 
@@ -79,13 +81,12 @@ class OcclusionLab(LiveLab):
 
     def _looked_at(self, found: OcclusionMap, row: int, column: int) -> str:
         """What the network says with the chosen window hidden."""
-        scores = predict(self.asked.model, found.hidden(row, column)).outputs[0]
-        top, shares = int(scores.argmax()), scores.softmax(dim=0)
+        scores, shares = self.asked.ask(found.hidden(row, column))
+        top, target, name = int(scores.argmax()), found.target, self.asked.name
         return (
             f"Hidden at row {found.tops[row]}, column {found.lefts[column]}: "
-            f"{class_name(found.target)} has the score {scores[found.target]:.1f}, "
-            f"probability {shares[found.target]:.1%}; top class then: {class_name(top)} "
-            f"({shares[top]:.1%})."
+            f"{name(target)} has the score {scores[target]:.1f}, probability "
+            f"{shares[target]:.1%}; top class then: {name(top)} ({shares[top]:.1%})."
         )
 
     def _figure(self, found: OcclusionMap, values: dict, window) -> Figure:
@@ -96,7 +97,7 @@ class OcclusionLab(LiveLab):
         picture, drops = found.image, np.full(found.image.shape[2:], np.nan)
         title = "photograph"
         if window is not None:
-            picture, drops = found.hidden(*window), found.heatmap.numpy()
+            picture, drops = found.hidden(*window), found.heatmap.float().numpy()
             title = "with one window hidden"
             row, column = window
             corner = found.lefts[column] - 0.5, found.tops[row] - 0.5
@@ -106,14 +107,14 @@ class OcclusionLab(LiveLab):
         known = drops[~np.isnan(drops)]
         limit = map_limits([known])[0] if known.size else 1.0
         colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-        axes[0].imshow(deprocess(picture)[0])
-        axes[1].imshow(deprocess(found.image)[0].convert("L"), cmap="gray")
+        axes[0].imshow(self.asked.seen(picture))
+        axes[1].imshow(self.asked.seen(found.image).convert("L"), cmap="gray")
         axes[1].imshow(drops, alpha=0.6, **colours)
         drawn = axes[2].imshow(drops, **colours)
         figure.colorbar(drawn, figure.add_axes(BAR), label=f"drop in {values['score']}")
         axes[0].set_title(title)
         axes[1].set_title("laid over the photograph")
-        axes[2].set_title(f"mean drop, {class_name(found.target)}")
+        axes[2].set_title(f"mean drop, {self.asked.name(found.target)}")
         return figure
 
 

@@ -9,11 +9,10 @@ from torch import nn
 from .. import shortcuts
 from ..figures import map_limits, map_panel, plot_panels, signed_style, smooth
 from ..gradients import vanilla_saliency
-from ..models import load_model
 from ..more_maps import grad_cam
 from ..occlusion import occlusion
 from ..shortcuts import CLASSES, PARTS, Planted, evidence, plant_shortcut
-from .controls import dropdown, slider
+from .controls import bundled, dropdown, slider
 from .live import LiveLab
 
 TRAINING, TESTS, SHOWN = 160, 40, 5  # pictures
@@ -45,7 +44,7 @@ class ShortcutLab(LiveLab):
     title = "Plant a shortcut"
 
     def __init__(self, model: nn.Module | None = None):
-        self.model = load_model() if model is None else model
+        self.model = bundled() if model is None else model
         self.known: dict = {}  # a picture's recipe → its features
         self.number = slider("picture", 2, 1, 12)  # of the test pictures
         self.variant = dropdown("look at it", [*VARIANTS])

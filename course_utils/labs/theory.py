@@ -9,10 +9,8 @@ from torch import Tensor, nn
 from ..attention import RED, centre_surround, grid_rows, popout_display, spectral_residual
 from ..figures import map_panel, plot_panels, smooth
 from ..gradients import vanilla_saliency
-from ..models import class_name
-from ..targets import predict
 from .base import Lab
-from .controls import Asked, ClassPicker, dropdown, kept, slider
+from .controls import Asked, dropdown, kept, slider
 
 DISPLAYS = {"pop-out: dots": "colour", "pop-out: bars": "orientation"}
 RESIDUALS = [("intensity only", "intensity"), ("and colours", "colour")]
@@ -36,7 +34,7 @@ class TheoryLab(Lab):
         self.asked = Asked(model)
         controls = {
             "picture": dropdown("picture", [*DISPLAYS, *self.asked.pictures]),
-            "target": ClassPicker("lorikeet", fixed=()),
+            "target": self.asked.finder("lorikeet", ()),
             "channels": dropdown("residual of", RESIDUALS),
             "colour": dropdown("odd colour", [*COLOURS.items()]),
             "tilt": slider("odd tilt", 45, 0, 90, 5),
@@ -46,7 +44,7 @@ class TheoryLab(Lab):
             "seed": slider("seed", 0, 0, 20),
         }
         for name in ("picture", "items"):
-            controls[name].observe(lambda change: _adapt(controls), names="value")
+            self.follow(controls[name], lambda _: _adapt(controls))
         _adapt(controls)
         super().__init__(**controls)
 
@@ -54,7 +52,7 @@ class TheoryLab(Lab):
         """Picture, spectral residual, centre-surround and the network's map."""
         shown = picture, *(display.values() if picture in DISPLAYS else ())
         image, popout = self._shown(*shown)
-        scores, network = self._network(target, *shown)
+        (scores, shares), network = self._network(target, *shown)
         maps = [
             ("spectral residual", self._residual(channels, *shown)),
             ("centre-surround", self._contrast(*shown)),
@@ -70,9 +68,14 @@ class TheoryLab(Lab):
                 axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **frame))
             found = [f"{t}: {'yes' if popout.found_by(m) else 'no'}" for t, m in maps]
             words = f"Largest in the odd one's cell? {'; '.join(found)}. "
-        share = scores.softmax(dim=0)[target]
-        standing = f"“{class_name(target)}”: score {scores[target]:.1f}, {share:.1%}."
+        name, share = self.asked.name(target), shares[target]
+        standing = f"“{name}”: score {scores[target]:.1f}, {share:.1%}."
         return figure, f"{words}The network was asked for {standing}"
+
+    def likely(self) -> Tensor | None:
+        """The scores of a photograph; on a display of dots or bars no class is likely."""
+        picture = self.controls["picture"].value
+        return None if picture in DISPLAYS else self.asked.scores(picture)
 
     # -- computed once for each photograph, and each display's settings ------------------
 
@@ -95,10 +98,10 @@ class TheoryLab(Lab):
         return centre_surround(self._shown(*shown)[0])
 
     @kept
-    def _network(self, target: int, *shown) -> tuple[Tensor, np.ndarray]:
-        model, images = self.asked.model, self.asked.prepare(self._shown(*shown)[0])
-        saliency = vanilla_saliency(model, images, target)[0]
-        return predict(model, images).outputs[0].cpu(), smooth(saliency)
+    def _network(self, target: int, *shown) -> tuple[tuple[Tensor, Tensor], np.ndarray]:
+        images = self.asked.prepare(self._shown(*shown)[0])
+        saliency = vanilla_saliency(self.asked.model, images, target)[0]
+        return self.asked.ask(images), smooth(saliency.float())
 
 
 def _adapt(controls: dict[str, widgets.Widget]) -> None:

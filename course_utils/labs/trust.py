@@ -8,12 +8,11 @@ from torch import Tensor, nn
 
 from ..evaluation import blocks_from_top, deletion_insertion, forget, rank_correlation
 from ..figures import plot_panels
-from ..images import deprocess
+from ..inputs import Inputs
 from ..methods import QUICK
-from ..models import class_name, friendly_layers
-from ..targets import predict
+from ..models import friendly_layers
 from .base import Lab
-from .controls import FILLS, Asked, ClassPicker, PicturePicker, dropdown, kept, slider
+from .controls import FILLS, Asked, PicturePicker, coloured, dropdown, kept, slider
 
 STEPS = 16  # of a curve
 
@@ -23,9 +22,9 @@ class TrustLab(Lab):
 
     title = "Put a map to the test"
 
-    def __init__(self, model: nn.Module | None = None):
+    def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
         self.picker = PicturePicker(value="german_shepherd")
-        self.asked = Asked(model, self.picker.pictures)
+        self.asked = Asked(model, self.picker.pictures, inputs)
         self.model = self.asked.model
         self.blocks = blocks_from_top(self.model)  # paths of what can be randomised
         friendly = {path: name for name, path in friendly_layers(self.model).items()}
@@ -33,7 +32,7 @@ class TrustLab(Lab):
         methods = [(method.label, name) for name, method in QUICK.items()]
         super().__init__(
             photo=self.picker,
-            target=ClassPicker(),
+            target=self.asked.finder(),
             method=dropdown("method", methods, "guided_backprop"),
             layers=slider("randomised", 1, 0, len(self.blocks)),
             hidden=slider("hidden (%)", 10, 0, 100, 2),
@@ -48,16 +47,17 @@ class TrustLab(Lab):
         names = method, "random"
         curves, rival = (self._curves(photo, target, name, fill) for name in names)
         left = curves.hidden(hidden / 100)
-        share = predict(self.model, left).outputs.softmax(dim=1)[0, target]
-        panel, label = QUICK[method].panel, QUICK[method].label
+        share = self.asked.ask(left)[1][target]
+        label = QUICK[method].label
+        drawn = [m[0] if m.ndim == 3 else coloured(m[0]) for m in (whole, randomised)]
         panels = [
-            (np.asarray(deprocess(left)[0]), f"{hidden} % hidden", {}),
-            panel(whole[0]),
-            panel(randomised[0], self._randomised(layers)),
+            (np.asarray(self.asked.seen(left)), f"{hidden} % hidden", {}),
+            QUICK[method].panel(drawn[0]),
+            QUICK[method].panel(drawn[1], self._randomised(layers)),
             (partial(_draw_curves, curves, rival, hidden / 100), "probability", {}),
         ]
         return plot_panels(panels, size=2.3), (
-            f"{label} for {class_name(target)}: {share:.1%} probable with {hidden} % "
+            f"{label} for {self.asked.name(target)}: {share:.1%} probable with {hidden} % "
             f"hidden; deletion area {curves.deletion_area:.2f} (random pixels: "
             f"{rival.deletion_area:.2f}), insertion area {curves.insertion_area:.2f} "
             f"({rival.insertion_area:.2f}). {self._randomised(layers).capitalize()}: rank "
@@ -72,18 +72,17 @@ class TrustLab(Lab):
         return f"randomised down to {self.block_names[layers - 1]}"
 
     @kept
-    def _forgetful(self, layers: int) -> nn.Module:
-        return forget(self.model, self.blocks[:layers])
-
-    @kept
     def _map(self, photo: str, target: int, method: str, layers: int) -> Tensor:
-        images, model = self.asked.images(photo), self._forgetful(layers)
-        return QUICK[method](model, images, target).cpu()
+        images, model = self.asked.images(photo), self.model
+        if layers:  # not kept: its maps are, and a network may be large
+            model = forget(model, self.blocks[:layers])
+        return QUICK[method](model, images, target).float().cpu()
 
     @kept
     def _curves(self, photo: str, target: int, method: str, fill: str):
         images, maps = self.asked.images(photo), self._map(photo, target, method, 0)
         importance = QUICK[method].importance(maps)[0]
+        fill = self.asked.fill(fill, photo)
         return deletion_insertion(self.model, images, importance, target, STEPS, fill)
 
 

@@ -1,20 +1,21 @@
 """Lab of lesson 02: one picture, one network, one class, and how its map is drawn."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import ipywidgets as widgets
 from torch import nn
 
-from ..figures import draw_top_classes, map_panel, plot_panels, smooth
+from ..figures import map_panel, plot_panels, smooth
 from ..figures.maps import overlay_panel
-from ..models import class_name, download_size, load_model
+from ..inputs import Inputs
+from ..models import download_size, load_model
 from .base import Lab
 from .batch_maps import CHANNEL_RULES
-from .controls import Asked, ClassPicker, PicturePicker, dropdown, slider
+from .controls import Asked, PicturePicker, dropdown, slider
 
 # Entry of the list → arguments of `load_model`.
 NETWORKS = {
-    "SqueezeNet 1.1": ("squeezenet1_1", "bundled"),
+    "SqueezeNet 1.1": None,  # the one that all labs share
     "ResNet-18, random weights": ("resnet18", "random"),
 }
 DOWNLOADS = {"ResNet-18": "resnet18", "AlexNet": "alexnet", "VGG-19": "vgg19"}
@@ -32,33 +33,41 @@ class VanillaSaliencyLab(Lab):
 
     title = "The saliency map of one picture"
 
-    def __init__(self, model: nn.Module | None = None):
+    def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
         own = {} if model is None else {type(model).__name__: model}
+        self._inputs = inputs
         self.networks = own | NETWORKS
         self._former = next(iter(self.networks))
         self._asked = lru_cache(maxsize=3)(self._load)
         self.picker = PicturePicker(value="bison")
         super().__init__(
             photo=self.picker,
-            target=ClassPicker(),
+            target=self._asked(self._former).finder(),
             network=dropdown("network", [*self.networks]),
             channels=dropdown("colours", [*CHANNEL_RULES]),
             smoothing=slider("smoothing, px", 0, 0, 10),
             overlaid=widgets.Checkbox(description="laid over the picture"),
         )
 
+    @property
+    def asked(self) -> Asked:
+        """The network that is chosen."""
+        return self._network(self.controls["network"].value)
+
     def draw(self, photo, target, network, channels, smoothing, overlaid):
         """The picture, its map, and the five most probable classes."""
-        asked = self._network(network)
+        asked, finder = self._network(network), self.controls["target"]
+        finder.offer(asked.names())  # where they are others, the class is another too
+        target = finder.value
         scores, target = asked.scores(photo), asked.target(photo, target)
         values = smooth(CHANNEL_RULES[channels](asked.gradient(photo, target)), smoothing)
-        seen, drawn = asked.panel(photo), (values, f"map: {class_name(target)}")
+        seen, drawn = asked.panel(photo), (values, f"map: {asked.name(target)}")
         panel = overlay_panel(seen[0], *drawn) if overlaid else map_panel(*drawn)
-        bars = partial(draw_top_classes, scores=scores), "probability", {}
+        share = asked.probabilities(photo)[target]
         place = int((scores > scores[target]).sum()) + 1
-        return plot_panels([seen, panel, bars], size=2.6), (
-            f"{network.split(',')[0]} gives {class_name(target)} the score "
-            f"{scores[target]:.1f}, a probability of {scores.softmax(dim=0)[target]:.1%}: "
+        return plot_panels([seen, panel, asked.bars(photo)], size=2.6), (
+            f"{network.split(',')[0]} gives {asked.name(target)} the score "
+            f"{scores[target]:.1f}, a probability of {share:.1%}: "
             f"place {place} of {len(scores)}."
         )
 
@@ -77,10 +86,11 @@ class VanillaSaliencyLab(Lab):
 
     def _load(self, name: str) -> Asked:
         model = self.networks[name]
-        if not isinstance(model, nn.Module):
+        if isinstance(model, tuple):
             self.say(f"Loading {name}; Kernel → Interrupt Kernel stops it.")
             try:
                 model = load_model(*model)
             except KeyboardInterrupt:
                 raise RuntimeError("Loading was stopped.") from None
-        return Asked(model, self.picker.pictures)
+        own = isinstance(self.networks[name], nn.Module)
+        return Asked(model, self.picker.pictures, self._inputs if own else None)

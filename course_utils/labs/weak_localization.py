@@ -1,24 +1,33 @@
 """Lab of lesson 07: from map to box, with every choice, and a brush for seeds."""
 
-from functools import partial
+from functools import cache, partial
 
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
+from PIL import Image
 from torch import nn
 
 from ..figures import map_panel, plot_panels
 from ..gradients import vanilla_saliency
+from ..images import fit_box
 from ..localization import GraphCut, Localization, averaged_saliency, iou, localize
-from ..models import class_name
 from ..samples import load_composites, load_samples
 from .base import Lab
-from .controls import Asked, ClassPicker, PicturePicker, button, kept, photographs, slider
+from .controls import Asked, PicturePicker, kept, photographs, slider
 
 FOUND, DRAWN = "#ff2fd6", "#ffffff"
 OBJECT, BACKGROUND = (255, 176, 0), (60, 110, 220)
-SIDE = 224
+
+
+@cache
+def boxed() -> tuple[dict[str, Image.Image], dict[str, tuple]]:
+    """Name → picture, and name → its box or None, in its pixels; with ten composites."""
+    samples, made = load_samples(), load_composites(10)
+    boxes = dict(zip(samples.names, samples.boxes, strict=True))
+    pictures = photographs() | {one.name: one.image for one in made}
+    return pictures, boxes | {one.name: one.box for one in made}
 
 
 class WeakLocalizationLab(Lab):
@@ -31,31 +40,35 @@ class WeakLocalizationLab(Lab):
     title = "From a saliency map to a box"
 
     def __init__(self, model: nn.Module | None = None):
-        samples, made = load_samples(), load_composites(10)
-        self.boxes = dict(zip(samples.names, samples.boxes_at(SIDE), strict=True))
-        self.boxes |= {one.name: one.box for one in made}
-        pictures = photographs() | {one.name: one.image for one in made}
+        pictures, boxes = boxed()
         self.picker = PicturePicker(pictures, "malinois_meadow")
         self.asked = Asked(model, self.picker.pictures)
+        inputs, (self.rows, self.columns) = self.asked.inputs, self.asked.inputs.sides
+        self.boxes = {
+            name: fit_box(box, pictures[name].size, inputs.size, inputs.fit)
+            for name, box in boxes.items()
+            if box
+        }
         # Picture → strokes: row, column, radius, and whether it marks the object.
         self.strokes: dict[str, list[tuple[int, int, int, bool]]] = {}
+        mark, change = self._mark, self._change
         self.buttons = {
-            "object": button("this is object", "plus", partial(self._mark, True)),
-            "background": button("this is background", "minus", partial(self._mark, False)),
-            "undo": button("undo", "undo", partial(self._change, list.pop)),
-            "clear": button("clear", "trash", partial(self._change, list.clear)),
+            "object": self.button("this is object", "plus", partial(mark, True)),
+            "background": self.button("this is background", "minus", partial(mark, False)),
+            "undo": self.button("undo", "undo", partial(change, list.pop)),
+            "clear": self.button("clear", "trash", partial(change, list.clear)),
         }
         super().__init__(
             photo=self.picker,
-            target=ClassPicker(),
+            target=self.asked.finder(),
             averaged=widgets.Checkbox(description="map averaged over shifts"),
             foreground=slider("foreground", 0.95, 0.5, 0.99, 0.01),
             background=slider("background", 0.30, 0.01, 0.6, 0.01),
             smoothing=slider("smoothing", 4.0, 0.0, 12.0, 0.5),
             contrast=slider("contrast", 60.0, 0.0, 300.0, 10.0),
             map_weight=slider("map weight", 5.0, 0.0, 10.0, 0.5),
-            row=slider("brush row", 112, 0, SIDE - 1, 4),
-            column=slider("brush column", 112, 0, SIDE - 1, 4),
+            row=slider("brush row", self.rows // 2, 0, self.rows - 1, 4),
+            column=slider("brush column", self.columns // 2, 0, self.columns - 1, 4),
             radius=slider("brush radius", 10, 2, 40, 2),
         )
         self.add_row(*self.buttons.values())
@@ -71,8 +84,8 @@ class WeakLocalizationLab(Lab):
         quantiles, weights = (foreground, background), tuple(cut.items())
         found = self._localize(photo, target, averaged, strokes, quantiles, weights)
         figure = self._figure(photo, found, strokes, brush, cut)
-        share = self.asked.scores(photo).softmax(dim=0)[target]
-        words = f"{class_name(target)} (probability {share:.1%}): "
+        share = self.asked.probabilities(photo)[target]
+        words = f"{self.asked.name(target)} (probability {share:.1%}): "
         if strokes:
             words += f"{len(strokes)} stroke{'s' if len(strokes) > 1 else ''} of yours, "
         if not found.mask.any():
@@ -106,7 +119,7 @@ class WeakLocalizationLab(Lab):
     @kept
     def _localize(self, photo, target, averaged, strokes, quantiles, weights):
         saliency = self._saliency(photo, target, averaged)
-        inside, outside = stroke_masks(strokes, SIDE)
+        inside, outside = stroke_masks(strokes, self.rows, self.columns)
         known = {"object_pixels": inside, "background_pixels": outside}
         picture, cut = self.asked.panel(photo)[0], GraphCut(**dict(weights))
         return localize(picture, saliency, *quantiles, cut=cut, **known)
@@ -114,7 +127,8 @@ class WeakLocalizationLab(Lab):
     @kept
     def _saliency(self, photo: str, target: int, averaged: bool) -> np.ndarray:
         method = averaged_saliency if averaged else vanilla_saliency
-        return method(self.asked.model, self.asked.images(photo), target)[0].cpu().numpy()
+        maps = method(self.asked.model, self.asked.images(photo), target)
+        return maps[0].float().cpu().numpy()
 
     def _mark(self, is_object: bool) -> None:
         place = [self.controls[name].value for name in ("row", "column", "radius")]
@@ -138,10 +152,11 @@ def draw_boxes(axis, found, drawn=None) -> None:
             axis.add_patch(Rectangle((x, y), *size, fill=False, ec=colour, lw=2, ls=dash))
 
 
-def stroke_masks(strokes, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (side, side) of the object and the background; a later stroke covers."""
-    rows, columns = np.mgrid[:side, :side]
-    inside, outside = np.zeros((2, side, side), dtype=bool)
+def stroke_masks(strokes, height: int, width: int | None = None) -> tuple:
+    """Masks (height, width) of the object and the background; a later stroke covers."""
+    width = height if width is None else width
+    rows, columns = np.mgrid[:height, :width]
+    inside, outside = np.zeros((2, height, width), dtype=bool)
     for row, column, radius, is_object in strokes:
         disc = (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
         inside[disc], outside[disc] = is_object, not is_object

@@ -9,12 +9,13 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from .._machinery.arguments import naming
-from ..figures import draw_top_classes, plot_panels
-from ..images import IMAGENET_MEAN, IMAGENET_STD, load_image
+from ..figures import plot_panels
+from ..images import load_image
+from ..inputs import Inputs
 from ..methods import METHODS
-from ..models import Unit, class_name, has_cached_weights, load_model, second_network
+from ..models import Unit, class_names, has_cached_weights, load_model, second_network
 from ..your_own import COURSE, Sheet, compare_methods
-from .controls import WIDE, Asked, ClassPicker, PicturePicker, button, dropdown, path_field
+from .controls import WIDE, Asked, ClassPicker, PicturePicker, dropdown, path_field
 from .live import LiveLab
 
 BUNDLED, SECOND = "SqueezeNet 1.1", "EfficientNet-Lite0"
@@ -36,12 +37,13 @@ class YourOwnLab(LiveLab):
     title = "Your own sheet"
 
     def __init__(
-        self, model=None, mean=IMAGENET_MEAN, std=IMAGENET_STD, size=224, names=None
+        self, model=None, inputs=None, size=None, mean=None, std=None, names=None, fit=None
     ):
         photo = PicturePicker(value="golden_retriever")
         self._own, self._pictures = {}, photo.pictures
         if model is not None:
-            own = Asked(model, photo.pictures, names, size, mean=mean, std=std)
+            changes = {"size": size, "mean": mean, "std": std, "fit": fit, "names": names}
+            own = Asked(model, photo.pictures, inputs, **changes)
             self._own[type(model).__name__] = own
         self._network = lru_cache(maxsize=3)(self._load)
         offered = [*self._own, *_offered()]
@@ -66,23 +68,26 @@ class YourOwnLab(LiveLab):
         columns = [first, self.address, *others[:4]], others[4:]
         self.widget.children[0].children = [widgets.VBox(column) for column in columns]
         self.folder = path_field("folder", "my_sheets")
-        self.save_button = button("save", "save", self.save)
+        self.save_button = self.button("save", "save", self.save)
         self.add_row(self.folder, self.save_button, at=5)
         self.follow(self.address, self._open)
         self.follow(self.controls["network"], self._offer_layers)
         self.follow(self.controls["layer"], self._offer_channels)
 
+    @property
+    def asked(self) -> Asked:
+        """The network that is chosen."""
+        return self._network(self.controls["network"].value)
+
     def draw(self, photo, network, layer, target, channel, methods, **looks) -> tuple:
         """The picture as the network sees it, and its top classes."""
         asked = self._network(network)
-        scores, names = asked.scores(photo), asked.names
         what = f"channel {channel} of {layer}"
         if not layer:
             target = asked.target(photo, target)
-            share = scores.softmax(dim=0)[target]
-            what = f"{class_name(target, names)} (probability {share:.1%})"
-        bars = partial(draw_top_classes, scores=scores, names=names)
-        panels = [asked.panel(photo), (bars, "probability", {})]
+            share = asked.probabilities(photo)[target]
+            what = f"{asked.name(target)} (probability {share:.1%})"
+        panels = [asked.panel(photo), asked.bars(photo)]
         sentence = f"Press start to explain {what} by {len(methods)} methods."
         return plot_panels(panels, size=2.6), sentence
 
@@ -102,7 +107,7 @@ class YourOwnLab(LiveLab):
             return report(int(done), total, sheet, words)
 
         given = {"titles": [photo.replace("_", " ")], **looks}
-        given |= {"names": asked.names, "size": asked.size, **asked.colours}
+        given["inputs"] = asked.inputs
         target = Unit(layer, channel) if layer else target
         picture = self._pictures[photo]
         return compare_methods(asked.model, picture, methods, target, progress, **given)
@@ -147,8 +152,7 @@ class YourOwnLab(LiveLab):
     def _offer_layers(self, network: str) -> None:
         asked, picker = self._network(network), self.controls["target"]
         self.controls["layer"].options = asked.explained()
-        picker.search.value = ""
-        picker.offer(asked.names)
+        picker.offer(asked.names())
 
     def _offer_channels(self, layer: str) -> None:
         self._network(self.controls["network"].value).offer_channels(self.controls, layer)
@@ -157,7 +161,8 @@ class YourOwnLab(LiveLab):
         if name in self._own:
             return self._own[name]
         if name == SECOND:
-            return Asked(second_network(), self._pictures)
+            inputs = Inputs(names=class_names())  # of ImageNet, at its usual size
+            return Asked(second_network(), self._pictures, inputs)
         model = load_model(CACHED[name], "torchvision") if name in CACHED else None
         return Asked(model, self._pictures)
 

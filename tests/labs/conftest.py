@@ -6,7 +6,15 @@ import io
 import pytest
 from PIL import Image
 
+from course_utils.labs import base
+
 NOW = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+@pytest.fixture(autouse=True)
+def labs_of_other_tests_stay(monkeypatch):
+    """A lab closes its predecessors: not those that tests share, or that others made."""
+    monkeypatch.setattr(base, "_made", {})
 
 
 @pytest.fixture

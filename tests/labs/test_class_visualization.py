@@ -95,4 +95,4 @@ def test_what_cannot_be_saved_is_shown(lab, start, tmp_path):
 
 def test_the_network_is_unchanged(lab, start, is_unchanged):
     start(lab)
-    assert is_unchanged(lab.model)
+    assert is_unchanged(lab.asked.model)

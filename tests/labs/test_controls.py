@@ -218,3 +218,70 @@ def test_a_picker_is_a_control():
 
 def test_imagenets_classes_by_default():
     assert ClassPicker("goldfish").value == 1
+
+
+# -- likelier classes first --------------------------------------------------------------
+
+ANIMALS = [
+    "oystercatcher",
+    "tiger cat",
+    "Cat bird",
+    "Egyptian cat",
+    "catamaran",
+    "concatenated",
+]
+
+
+def likely(picker, *scores):
+    picker.likely = lambda: torch.tensor(scores)
+
+
+def listed(picker):
+    return [value for _, value in picker.choice.options]
+
+
+def test_among_equal_matches_the_likelier_comes_first_and_the_fixed_entry_last():
+    picker = ClassPicker(names=ANIMALS)
+    likely(picker, 9.0, 1.0, 3.0, 2.0, 8.0, 7.0)
+    picker.search.value = "CAT"
+    assert listed(picker) == [2, 3, 1, 4, 0, 5, -1]
+    assert picker.value == 2
+
+
+def test_another_picture_sorts_the_list_and_keeps_the_choice():
+    picker = ClassPicker(names=ANIMALS)
+    likely(picker, 9.0, 1.0, 3.0, 2.0, 8.0, 7.0)
+    picker.search.value = "cat"
+    picker.choice.value = 3
+    values = seen(picker)
+    likely(picker, 0.0, 5.0, 3.0, 2.0, 8.0, 9.0)
+    picker.sort()
+    assert listed(picker) == [1, 2, 3, 4, 5, 0, -1]
+    assert picker.value == picker.choice.value == 3
+    assert values == []
+    picker.choice.value = 1
+    assert values == [1]
+
+
+def test_a_word_that_fits_nothing_leaves_list_and_choice_when_the_picture_changes():
+    picker = ClassPicker("dog", names=NAMES)
+    picker.search.value = "xqzw"
+    likely(picker, 1.0, 2.0, 3.0, 4.0, 5.0)
+    picker.sort()
+    assert picker.value == 2
+
+
+@pytest.mark.parametrize("scores", [None, torch.tensor([1.0])])
+def test_without_scores_the_list_is_as_it_is_found(scores):
+    picker, plain = (ClassPicker(names=NAMES) for _ in range(2))
+    picker.likely = lambda: scores
+    picker.search.value = plain.search.value = "cat"
+    assert listed(picker) == listed(plain)
+
+
+def test_scores_that_fail_change_nothing():
+    picker = ClassPicker(names=NAMES)
+    picker.likely = lambda: 1 / 0
+    picker.search.value = "dog"
+    assert picker.value == 2
+    assert picker.error == ""

@@ -48,8 +48,9 @@ def lab(monkeypatch):
     monkeypatch.setattr(live, "SHARE", 1e9)  # draw at every step
     lab = Count()
     yield lab
-    lab.gate.set()
-    assert lab.wait(30)
+    if lab.is_open:
+        lab.gate.set()
+        assert lab.wait(30)
 
 
 def begin(lab):
@@ -176,6 +177,87 @@ def test_not_even_an_exit_ends_without_a_word(lab, error):
     assert lab.wait(30)
     assert type(error).__name__ in lab.status.value
     assert not lab.start_button.disabled
+
+
+def test_a_thread_that_cannot_start_is_said_and_nothing_seems_to_run(lab, monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    assert not lab.start()
+    assert not lab.running
+    assert "can&#x27;t start new thread" in lab.status.value
+    assert not lab.start_button.disabled
+    assert lab.wait(1)
+
+
+def test_memory_that_runs_out_is_said_by_name(lab):
+    lab.error = MemoryError()
+    begin(lab)
+    lab.gate.set()
+    assert lab.wait(30)
+    assert "MemoryError" in lab.status.value
+    assert "Running" not in lab.status.value
+
+
+def test_an_old_result_is_dimmed_where_the_controls_have_changed(lab):
+    lab.gate.set()
+    lab.start()
+    lab.wait(30)
+    assert not lab.is_dim
+    lab.controls["top"].value = 9
+    assert lab.is_dim
+    lab.factor.value = 2
+    assert lab.is_dim, "another look at an old result makes it no new one"
+    lab.controls["top"].value = 5
+    assert not lab.is_dim
+    assert "counted to 5 of 5" in lab.status.value
+
+
+def test_another_look_is_said_while_it_is_drawn(lab):
+    seen = []
+    lab.gate.set()
+    lab.start()
+    lab.wait(30)
+    draw = lab.draw_result
+
+    def watched(result, **values):
+        seen.append((lab._sentence, lab.is_dim))
+        return draw(result, **values)
+
+    lab.draw_result = watched
+    lab.factor.value = 2
+    assert seen == [(live.COMPUTING, True)]
+    assert not lab.is_dim
+
+
+def test_a_run_dims_what_it_does_not_answer(lab):
+    lab.start()
+    assert lab.is_dim
+    lab.gate.set()
+    lab.wait(30)
+    assert not lab.is_dim
+
+
+def test_a_control_changed_while_it_runs_is_said_at_its_end(lab):
+    begin(lab)
+    lab.controls["top"].value = 9
+    assert "Running with the settings it was started with" in lab.status.value
+    lab.gate.set()
+    lab.wait(30)
+    assert "Press start to compute with the changed controls" in lab.status.value
+    assert lab.is_dim
+
+
+def test_a_lab_that_does_not_stop_in_time_is_closed_when_it_has(lab):
+    begin(lab)
+    thread = lab._thread
+    lab.wait = lambda seconds: False
+    lab.close()
+    assert lab.is_open
+    lab.gate.set()
+    thread.join(30)
+    assert not lab.is_open
 
 
 def test_a_control_that_only_looks_draws_the_result_again(lab):

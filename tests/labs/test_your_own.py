@@ -213,6 +213,7 @@ def test_every_offered_network_is_there(lab):
         lab.controls["network"].value = name
         assert not lab.failed, (name, lab.status.value)
         assert lab.controls["layer"].options[0] == ("a class", "")
+        assert "explain golden retriever" in lab.status.value, name
 
 
 def test_the_network_is_left_as_it_was():
