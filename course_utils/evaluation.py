@@ -44,7 +44,7 @@ EDGES = "(x0, y0, x1, y1)"
 @saliency_method("edges only", name="edges", lesson="08", passes=0)
 def edge_maps(images: Tensor) -> Tensor:
     """(N, H, W): how steeply brightness changes, the length of Sobel's gradient."""
-    grey = images.detach().cpu().mean(dim=1).numpy()
+    grey = images.detach().cpu().float().mean(dim=1).numpy()
     steepness = [np.hypot(sobel(one, axis=0), sobel(one, axis=1)) for one in grey]
     return torch.from_numpy(np.stack(steepness)).to(images)
 
@@ -62,7 +62,8 @@ def random_maps(images: Tensor, seed: int = 0) -> Tensor:
     """(N, H, W), in [0, 1): noise; each image has its own, whatever its batch."""
     maps = []
     for image in images.detach().cpu():
-        own = zlib.crc32(image.contiguous().numpy().tobytes())
+        # NumPy knows no bfloat16.
+        own = zlib.crc32(image.float().contiguous().numpy().tobytes())
         maps.append(torch.rand(image.shape[1:], generator=seeded(own + seed)))
     return torch.stack(maps).to(images)
 

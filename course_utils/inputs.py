@@ -179,7 +179,8 @@ def inputs_for(model: nn.Module, inputs: Inputs | None = None, **changes) -> Inp
         _told.add(model)
         name = type(model).__name__
         warn(
-            f"{name} does not say how its pictures are prepared: {', '.join(assumed)} are "
-            "assumed; pass inputs=Inputs(size, mean, std, names=…), or set model.inputs"
+            f"{name} does not say how its pictures are prepared; assumed: "
+            f"{', '.join(assumed)}. Pass inputs=Inputs(size, mean, std, names=…), or set "
+            "model.inputs"
         )
     return found

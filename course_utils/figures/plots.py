@@ -231,12 +231,16 @@ def draw_top_classes(axis, scores, names: Titles = None, count: int = 5) -> None
     shares = probabilities(torch.as_tensor(scores).detach().cpu().double()[None])[0]
     if names is None and len(shares) == len(class_names()):
         names = class_names()
-    named = Inputs(names=names).name
-    shares, classes = shares.topk(min(count, len(shares)))
+    draw_shares(axis, shares, Inputs(names=names).name, count)
+
+
+def draw_shares(axis, shares, name: Callable[[int], str], count: int = 5) -> None:
+    """Bars of the largest of the `shares` (classes,), each with the `name` of its class."""
+    shares, classes = torch.as_tensor(shares).double().topk(min(count, len(shares)))
     rows = np.arange(len(classes))
     axis.barh(rows + 0.14, shares.numpy(), height=0.36, color=BLUE)
     for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
-        axis.text(0.015, row - 0.1, f"{named(index)}  {share:.1%}", va="bottom")
+        axis.text(0.015, row - 0.1, f"{name(index)}  {share:.1%}", va="bottom")
     axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
     axis.spines["left"].set_visible(True)
 

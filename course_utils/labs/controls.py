@@ -10,7 +10,6 @@ from contextlib import suppress
 from functools import cache, lru_cache, partial, wraps
 
 import ipywidgets as widgets
-import numpy as np
 import traitlets
 from PIL import Image
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from .._machinery.arguments import ArgumentError, naming
 from .._machinery.fills import fill_picture
 from .._machinery.hooks import watching
-from ..figures.plots import BLUE
+from ..figures.plots import draw_shares
 from ..gradients import input_gradient
 from ..images import deprocess, load_image, prepare, uploaded_files
 from ..inputs import Inputs, inputs_for
@@ -190,7 +189,8 @@ class Asked:
 
     def bars(self, photo: str) -> tuple:
         """The most probable classes, as one of the panels of `plot_panels`."""
-        draw = partial(_draw_shares, self.probabilities(photo), self.name)
+        shown = {"shares": self.probabilities(photo), "name": self.name}
+        draw = partial(draw_shares, **shown)
         return draw, "probability", {}
 
     @kept
@@ -249,17 +249,6 @@ def coloured(gradient: Tensor) -> Tensor:
     if len(gradient) == 3:
         return gradient
     return gradient.mean(dim=0, keepdim=True).expand(3, -1, -1)
-
-
-def _draw_shares(shares: Tensor, name: Callable[[int], str], axis, count: int = 5) -> None:
-    """Bars of the most probable classes, as `draw_top_classes` draws those of scores."""
-    shares, classes = shares.topk(min(count, len(shares)))
-    rows = np.arange(len(classes))
-    axis.barh(rows + 0.14, shares.double().numpy(), height=0.36, color=BLUE)
-    for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
-        axis.text(0.015, row - 0.1, f"{name(index)}  {share:.1%}", va="bottom")
-    axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
-    axis.spines["left"].set_visible(True)
 
 
 # -- pickers -----------------------------------------------------------------------------

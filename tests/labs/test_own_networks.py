@@ -114,10 +114,8 @@ def run(lab):
         if not (kind is ClassVisualizationLab and case == "a fixed size")
     ],
 )
-def test_a_network_of_ones_own_is_shown(kind, case, request):
+def test_a_network_of_ones_own_is_shown(kind, case):
     make, given, name = WORKING[case]
-    if kind is TrustLab and case == "bfloat16":
-        request.applymarker(pytest.mark.xfail(reason="random_maps reads it by NumPy"))
     lab = opened(kind, make(), Inputs(**given))
     assert not lab.failed, lab._sentence
     words = run(lab)

@@ -134,7 +134,7 @@ def test_the_file_can_be_read_and_written_by_hand(tmp_path):
 def test_what_is_assumed_is_said_once_for_each_network():
     model = Surface(3)
     with pytest.warns(
-        UserWarning, match="^Surface does not say .*size 224, ImageNet's mean"
+        UserWarning, match="^Surface does not say .*assumed: size 224, ImageNet's mean"
     ):
         assert inputs_for(model) == Inputs()
     with warnings.catch_warnings():
@@ -144,7 +144,7 @@ def test_what_is_assumed_is_said_once_for_each_network():
         assert inputs_for(load_model(), size=64).sides == (64, 64)
         inputs_for(Surface(), size=8, mean=[0], std=[1])  # nothing is assumed
     other = Surface(3)
-    with pytest.warns(UserWarning, match="prepared: ImageNet's mean, ImageNet's std are"):
+    with pytest.warns(UserWarning, match="assumed: ImageNet's mean, ImageNet's std. Pass"):
         inputs_for(other, size=64)
 
 
