@@ -17,7 +17,7 @@ out, as ``x * (x > 0)`` or ``torch.where(x > 0, x, 0)``, cannot be told from oth
 arithmetic: it keeps its plain derivative.
 
 >>> with relu_rule("guided") as relus:
-...     scores = model(images.requires_grad_())
+...     scores = network(pixels)
 >>> relus.met  # how many ReLUs the images passed
 26
 """

@@ -183,7 +183,7 @@ def groups(
     A network that mixes the images of a batch gets them one by one. A function of the
     outputs may want the whole batch, so it gets all at once.
     """
-    pixels = PIXELS_AT_ONCE * (32 if images.is_cuda else 1)
+    pixels = PIXELS_AT_ONCE * (4 if images.is_cuda else 1)
     at_once = max(pixels // math.prod(images.shape[2:]), 1)
     norms = (m for m in model.modules() if isinstance(m, _BatchNorm))
     mixed = any(norm.running_mean is None for norm in norms)

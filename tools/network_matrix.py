@@ -42,6 +42,7 @@ from course_utils import (
     visualize_class,
 )
 from course_utils.class_visualization import valid_range
+from course_utils.inputs import Inputs
 from course_utils.models import friendly_layers
 from course_utils.relu_rules import relu_rule
 
@@ -73,7 +74,7 @@ NETWORKS = {
     "convnext_tiny": (48, {}),
     "vit_b_16": (64, {"image_size": 64}),
     "swin_t": (48, {}),
-    "swin_v2_t": (48, {}),
+    "swin_v2_t": (96, {}),
     "maxvit_t": (224, {}),
 }
 # In single precision: networks of more than 60 million weights, or without ReLUs.
@@ -201,8 +202,22 @@ def layer_and_gradient(net: Network, path: str) -> tuple[Tensor, Tensor]:
         return seen[0], torch.autograd.grad(score, seen[1])[0]
 
 
+# Transformers with a class token: the last layer whose tokens of patches still matter.
+TOKENS = {"vit_b_16": "encoder.layers.encoder_layer_11.ln_1"}
+
+
+def as_map(net: Network, values: Tensor) -> Tensor:
+    """(1, channels, rows, columns): tokens (1, 1 + rows · columns, channels) as a grid."""
+    if values.ndim == 4:
+        return values
+    side = net.image.shape[-1] // 16
+    return values[:, 1:].mT.unflatten(2, (side, side))
+
+
 def last_map(net: Network) -> str:
     """The last layer that gives (N, channels, rows, columns) with more than one place."""
+    if net.name in TOKENS:
+        return TOKENS[net.name]
     found, hooks = [], []
     for path, module in net.model.named_modules():
         hooks.append(
@@ -256,8 +271,7 @@ def smooth(net):
     for _ in range(2):
         draw = torch.randn(image.shape[1:], generator=random).to(image)
         noisy = image + 0.1 * (image.max() - image.min()) * draw
-        one = score_and_gradient(net.model, noisy, TARGETS[0])[1]
-        total = total + one.abs().amax(dim=1) / 2
+        total = total + score_and_gradient(net.model, noisy, TARGETS[0])[1] / 2
     return got, total
 
 
@@ -276,7 +290,8 @@ def integrated(net):
 def cam(net):
     """Channels weighed by the mean of their gradients."""
     got = grad_cam(net.model, net.image, TARGETS[0])
-    channels, slopes = layer_and_gradient(net, last_map(net))
+    both = layer_and_gradient(net, last_map(net))
+    channels, slopes = (as_map(net, values) for values in both)
     right = torch.einsum("nk,nkhw->nhw", slopes.mean(dim=(2, 3)), channels)
     if not (right > 0).any():
         return got, right.clamp(min=0)
@@ -305,7 +320,7 @@ def climb(net):
     target, size = TARGETS[0], net.image.shape[-1]
     options = {"parametrization": "pixel", "robust": False, "jitter": 0, "tv": 0}
     got = visualize_class(
-        net.model, target, steps=2, size=size, l2=0.01, lr=3.0, seed=4, **options
+        net.model, target, 2, l2=0.01, lr=3.0, seed=4, inputs=Inputs(size), **options
     )
     random, scores = torch.Generator().manual_seed(4), []
     pixels = torch.randn(1, 3, size, size, generator=random).to(net.image)

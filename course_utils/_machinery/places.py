@@ -24,7 +24,7 @@ KEEP = {
     "Convolution", "MaxPool2DWithIndices", "AvgPool2D", "AdaptiveAvgPool2D",
     "AdaptiveMaxPool2D", "NativeBatchNorm", "CudnnBatchNorm", "NativeGroupNorm",
     "UpsampleNearest2D", "UpsampleBilinear2D", "ConstantPadNd", "ReflectionPad2D",
-    "ReplicationPad2D", "Add", "Sub", "Mul", "Div", "Cat", "Clone", "ToCopy", "Relu",
+    "ReplicationPad2D", "Add", "Sub", "Mul", "Div", "Clone", "ToCopy", "Relu",
     "RuledReLU", "Hardtanh", "Clamp", "ClampMin", "Threshold", "LeakyRelu", "Elu", "Gelu",
     "Silu", "Mish", "Hardswish", "Hardsigmoid", "Sigmoid", "Tanh", "Softplus",
 }  # fmt: skip
@@ -122,8 +122,30 @@ def _kept_in_place(output: Tensor, pixels: Tensor) -> bool:
         seen.add(node)
         if getattr(node, "variable", None) is pixels:
             return True
-        if node.name().partition("Backward")[0] in KEEP:
+        if _keeps(node):
             todo += [before for before, _ in node.next_functions]
+    return False
+
+
+def _keeps(node) -> bool:
+    """Whether a step of the graph leaves every value in its row and its column."""
+    step = node.name().partition("Backward")[0]
+    if step in KEEP:
+        return True
+    last = [-2, -1]  # the axes of rows and columns
+    if step in ("View", "UnsafeView", "Split", "SplitWithSizes", "Slice", "Index"):
+        return [*node._saved_self_sym_sizes][-2:] == [*node._input_metadata[0].shape][-2:]
+    if step == "Permute":
+        axes = node._saved_dims
+        return [axis - len(axes) for axis in axes[-2:]] == last
+    if step in ("Transpose", "Cat"):
+        names = ("dim0", "dim1") if step == "Transpose" else ("dim",)
+        axes = [getattr(node, f"_saved_{name}") for name in names]
+        count = len(node._input_metadata[0].shape)
+        # The graph writes -1 as the largest number of 64 bits.
+        return not {axis - count if axis < count else axis - 2**64 for axis in axes} & {
+            *last
+        }
     return False
 
 

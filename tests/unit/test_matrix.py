@@ -24,6 +24,8 @@ from course_utils import (
     vanilla_saliency,
     visualize_class,
 )
+from course_utils._machinery.hooks import watching
+from course_utils.models import layer_path
 from course_utils.relu_rules import relu_rule
 
 IN_EVERY_RUN = ("squeezenet1_1", "resnet18", "googlenet", "vit_b_16")
@@ -133,9 +135,15 @@ def test_rows_are_not_taken_for_channels(name, layer, size):
     model, images = load_model(name, "random"), torch.randn(1, 3, *size)
     with pytest.raises(ValueError, match="^targets must be a Unit of a layer that gives"):
         vanilla_saliency(model, images, Unit(layer, 1))
-    with pytest.raises(ValueError, match=r"^layer must give \(N, channels, "):
-        grad_cam(model, images, 3, layer)
-    assert layer_gradient(model, images, 3, layer).ndim == 4  # of any shape
+    found, seen = grad_cam(model, images, 3, layer), []
+    module = model.get_submodule(layer_path(model, layer))
+    with watching({"": module}, lambda _, output: seen.append(output.detach())):
+        model(images)
+    slopes = layer_gradient(model, images, 3, layer)  # (1, rows, columns, channels)
+    coarse = (slopes.mean((1, 2), keepdim=True) * seen[0]).sum(3).relu()
+    right = F.interpolate(coarse[None], images.shape[2:], mode="bilinear")[0]
+    assert right.any()
+    assert toys.relative_error(found, right) < 1e-4
 
 
 def test_oblong_pictures_give_oblong_maps():

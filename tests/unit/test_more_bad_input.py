@@ -354,7 +354,7 @@ ROWS = {
     ),
     "titles of a sheet": (
         sheet(titles=["a", "b"]),
-        "titles must be one per picture, got 2 for 1 pictures",
+        "titles must be one text per picture, got .* for 1 pictures",
     ),
     "fit of a sheet": (sheet(fit="pad"), "fit must be one of crop, stretch, got 'pad'"),
     "target of a sheet": (

@@ -728,7 +728,7 @@ def test_other_outputs_are_refused_without_a_function_that_the_sentence_shows(na
     model, images = net(leave=leave)(), toys.batch(2, 12)
     for method in (vanilla_saliency, grad_cam, lambda m, x: occlusion(m, x[:1], window=4)):
         with pytest.raises(
-            ValueError, match=r"model must return .*; targets=lambda"
+            ValueError, match="model must return .* such as targets=lambda"
         ) as error:
             method(model, images)
     shown = re.search("such as targets=(lambda .*)", str(error.value)).group(1)
