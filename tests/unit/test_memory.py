@@ -1,0 +1,39 @@
+"""Six hundred pictures at once cost little more memory than they take themselves."""
+
+import subprocess
+import sys
+
+import pytest
+
+MEASURE = """
+import resource, sys
+import torch
+from course_utils import *
+from course_utils.targets import predict
+
+torch.set_num_threads(1)
+model, images = load_model(), torch.randn(600, 3, 224, 224)
+with open("/proc/self/statm") as file:
+    before = int(file.read().split()[1]) * resource.getpagesize()
+{call}
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print((peak - before) / images.nbytes)
+"""
+CALLS = {
+    "answer": "predict(model, images)",
+    "vanilla": "vanilla_saliency(model, images, 3)",
+    "guided": "guided_backprop(model, images, 3)",
+    "SmoothGrad": "smooth_grad(model, images, 3, samples=1)",
+    "integrated gradients": "integrated_gradients(model, images, 3, steps=1)",
+    "Grad-CAM": "grad_cam(model, images, 3)",
+}
+
+
+@pytest.mark.nightly
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("call", CALLS)
+def test_six_hundred_pictures_take_at_most_twice_their_own_memory(call):
+    script = MEASURE.format(call=CALLS[call])
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) <= 2.0
