@@ -27,6 +27,7 @@ try:
         vanilla_saliency,
     )
     from .images import IMAGENET_MEAN, IMAGENET_STD, deprocess, load_image, preprocess
+    from .inputs import Inputs
     from .localization import GraphCut, Localization, averaged_saliency, iou, localize
     from .methods import METHODS, Method, compute_maps
     from .models import (
@@ -79,8 +80,8 @@ except ModuleNotFoundError as error:
 # fmt: off
 __all__ = [
     "IMAGENET_MEAN", "IMAGENET_STD", "METHODS", "Composite", "FolderRun",
-    "GraphCut", "Localization", "Method", "OcclusionMap", "PictureRecipe", "Planted",
-    "Recipe", "Samples", "Sheet", "Unit", "Visualization", "animal_share",
+    "GraphCut", "Inputs", "Localization", "Method", "OcclusionMap", "PictureRecipe",
+    "Planted", "Recipe", "Samples", "Sheet", "Unit", "Visualization", "animal_share",
     "averaged_saliency", "bootstrap_interval",
     "brightness_on", "centre_surround", "check_environment", "class_name",
     "class_names", "compare_methods", "composite", "compute_maps", "deconvnet",
