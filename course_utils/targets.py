@@ -92,7 +92,7 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
     with watch:
         outputs = run(model, images)
     is_table = isinstance(outputs, Tensor) and outputs.shape[:-1] == (len(images),)
-    table = outputs if is_table else None
+    table = outputs if is_table and outputs.is_floating_point() else None
     if isinstance(targets, Unit):
         if not units:
             words = f"must name a layer that the model uses, got {targets.layer!r}"
@@ -104,7 +104,8 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
         if table is None:
             words = f"must return scores of shape ({len(images)}, classes), got"
             hint = f"pass a function of the outputs, such as targets={_example(outputs)}"
-            raise ArgumentError("model", f"{words} {described(outputs)}; {hint}")
+            came = f"{described(outputs)}{f' of {outputs.dtype}' if is_table else ''}"
+            raise ArgumentError("model", f"{words} {came}; {hint}")
         if targets is None:
             classes = table.argmax(dim=1)
         else:
