@@ -280,6 +280,8 @@ def _fitted(source, inputs: Inputs) -> np.ndarray:
     if getattr(source, "ndim", 0) != 3 or source.shape[2] != channels:
         words = f"must be an array (H, W, {channels}), as mean has {channels} numbers, got"
         raise ArgumentError("source", f"{words} {described(source)}")
+    if str(source.dtype).endswith("uint16"):  # all channels have the same white
+        source = np.asarray(source) / 65535
     each = (load_image(source[..., k]).convert("L") for k in range(channels))
     fitted = [np.asarray(fit_image(one, inputs.size, inputs.fit)) for one in each]
     return np.stack(fitted, axis=2)
@@ -287,8 +289,9 @@ def _fitted(source, inputs: Inputs) -> np.ndarray:
 
 def prepare(model: torch.nn.Module, pictures, inputs: Inputs) -> torch.Tensor:
     """`preprocess`, on the network's device and in the type of its weights."""
-    floats = (p for p in model.parameters() if p.is_floating_point())
-    return preprocess(pictures, inputs=inputs).to(next(floats, torch.empty(0)))
+    floats = [p for p in model.parameters() if p.is_floating_point()]
+    like = max(floats, key=torch.Tensor.numel, default=torch.empty(0))
+    return preprocess(pictures, inputs=inputs).to(like.device, like.dtype)
 
 
 def deprocess(

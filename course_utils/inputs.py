@@ -25,6 +25,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 FITS = ("crop", "stretch")
 ENDING = ".inputs.json"
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".tar", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,10 @@ class Inputs:
             PosixPath('nets/my_net.inputs.json')
         """
         path = Path(path).expanduser()
-        return path if path.suffix == ".json" else path.with_suffix(ENDING)
+        if path.suffix == ".json":
+            return path
+        stem = path.stem if path.suffix.lower() in CHECKPOINTS else path.name
+        return path.with_name(stem + ENDING)
 
 
 def _row(name: str, values) -> tuple[float, ...]:

@@ -61,7 +61,8 @@ def last_map_layer(
         asked = class_indices(targets, len(images))[:1]
     pixels = few.detach().clone().requires_grad_()
     passed = _passed(model, pixels, asked)
-    modules = {each.path: model.get_submodule(each.path) for each in passed}
+    paths = {each.path for each in passed if each.output.ndim in (3, 4)}
+    modules = {path: model.get_submodule(path) for path in paths}
     probed = cache(lambda: probes(model, modules, pixels[:1].detach()))
     dead = not any(each.gradient.any() for each in passed)
     widths = [each.output.shape[2] for each in passed if each.output.ndim == 3]

@@ -26,7 +26,7 @@ import torchvision
 from torch import Tensor, nn
 
 from ._machinery import checkpoints
-from ._machinery.arguments import ArgumentError, described, number, numbers
+from ._machinery.arguments import ArgumentError, described, number, numbers, warn
 from ._machinery.data import DATA
 from ._machinery.hooks import watching
 from ._machinery.network import explaining, run
@@ -95,7 +95,12 @@ def load_model(
         model = checkpoints.fill(copy.deepcopy(name), _content(path), path)
     model = model.eval().requires_grad_(False).to(device)
     if isinstance(weights, (str, Path)) and Inputs.beside(weights).is_file():
-        model.inputs = Inputs.load(weights)
+        try:
+            model.inputs = Inputs.load(weights)
+        except (AttributeError, TypeError) as error:
+            if isinstance(error, ArgumentError):
+                raise
+            warn(f"{type(model).__name__} has other `inputs` of its own; pass inputs=")
     elif isinstance(name, str):
         thousand = len(list(model.parameters())[-1]) == len(class_names())
         model.inputs = Inputs(names=class_names() if thousand else None)
@@ -289,6 +294,9 @@ def fingerprint(model: nn.Module) -> str:
         raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
     digest = hashlib.sha256(type(model).__name__.encode())
     for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, Tensor):  # what a layer keeps beside its tensors
+            digest.update(f"{name} {tensor!r}".encode())
+            continue
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
         digest.update(values.flatten().view(torch.uint8).numpy().tobytes())
@@ -438,10 +446,9 @@ def summarize(
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     channels = known.channels if known else first.in_channels if first else 3
     sides = (known or Inputs()).but(size=size).sides
-    floats = (p for p in model.parameters() if p.is_floating_point())
-    image = next(floats, torch.empty(0)).new_zeros(1, channels, *sides)
     with explaining(model), watching(shown, see), torch.no_grad():
-        run(model, image)
+        floats = (p for p in model.parameters() if p.is_floating_point())
+        run(model, next(floats, torch.empty(0)).new_zeros(1, channels, *sides))
     shapes |= {path: None for path in shown if path not in shapes}
     rows = [(p, type(shown[p]).__name__, shapes[p], _count(shown[p])) for p in shapes]
     return Summary(type(model).__name__, tuple(map(Layer._make, rows)), _count(model))

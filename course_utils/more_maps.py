@@ -181,8 +181,8 @@ def grad_cam(
 
     `layer` is a path or a friendly name (see `layer_path`) of one that gives a map: rows
     and columns that follow the picture's. Of a transformer, the patches' tokens are laid
-    out as the grid that they were cut from, without the class token: row by row, in the
-    picture's proportions, and only if the grid's corners depend on the picture's corners.
+    out as the grid that they were cut from, without the class token: row by row, and only
+    if the grid's corners change where the picture's corners do.
     None takes the last such layer of more than one place on which the score depends. Where
     nothing speaks for the class, the map is zero, with a warning.
 

@@ -37,8 +37,12 @@ from .models import Unit, layer_path
 
 Targets = None | int | Sequence[int] | Tensor | Unit | Callable[[Tensor], Tensor]
 PIXELS_AT_ONCE = 4 * 224 * 224  # per pass: more take memory and save no time
-# Steps that change no number, by the names of their nodes in the graph.
-RESHAPES = ("View", "Reshape", "UnsafeView", "Squeeze", "Unsqueeze", "Clone", "ToCopy")
+# Steps that may follow a sigmoid or softmax, by the names of their nodes in the graph.
+PUT_TOGETHER = {
+    "View", "UnsafeView", "Squeeze", "Unsqueeze", "Clone", "ToCopy", "Cat", "Stack",
+    "Slice", "Select", "Index", "IndexSelect", "Gather", "T", "Transpose", "Permute",
+    "Expand", "Clamp", "ClampMin", "ClampMax", "Mean", "Rsub", "Sub", "Add", "Mul", "Div",
+}  # fmt: skip
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -91,8 +95,11 @@ def forward(model: nn.Module, images: Tensor, targets: Targets = None) -> Answer
         watch = watching(layers, lambda _, out: units.append(_read(out, targets, images)))
     with watch:
         outputs = run(model, images)
-    is_table = isinstance(outputs, Tensor) and outputs.shape[:-1] == (len(images),)
-    table = outputs if is_table and outputs.is_floating_point() else None
+    is_table = isinstance(outputs, Tensor) and outputs.layout == torch.strided
+    is_table = is_table and not outputs.is_nested and outputs.shape[:-1] == (len(images),)
+    table = (
+        outputs if is_table and outputs.is_floating_point() and outputs.numel() else None
+    )
     if isinstance(targets, Unit):
         if not units:
             words = f"must name a layer that the model uses, got {targets.layer!r}"
@@ -166,14 +173,30 @@ def probabilities(outputs: Tensor, given: bool = False) -> Tensor:
 
 
 def _ends_in_sigmoid(model: nn.Module, image: Tensor, outputs: Tensor) -> bool:
-    """Whether outputs between 0 and 1 come out of a sigmoid, as their graph tells."""
+    """Whether outputs between 0 and 1 are probabilities already, as their graph tells.
+
+    They are if they come out of sigmoids or softmaxes and have only been put together,
+    picked, cut off or averaged since. Where there is no graph, two or more of them are
+    taken for probabilities, and a warning says so.
+    """
     if not ((outputs >= 0) & (outputs <= 1)).all():
         return False
     with torch.enable_grad():
-        node = run(model, image.detach().clone().requires_grad_()).grad_fn
-    while node is not None and node.name().startswith(RESHAPES):
-        node = node.next_functions[0][0]
-    return node is not None and node.name().startswith("Sigmoid")
+        found = run(model, image.detach().clone().requires_grad_())
+    if found.grad_fn is None:
+        many = outputs.shape[1] > 1
+        taken = "probabilities" if many else "a logit"
+        warn(f"{type(model).__name__} gives numbers from 0 to 1, taken for {taken}")
+        return many
+    ends, todo = set(), {found.grad_fn}
+    while todo:
+        node = todo.pop()
+        step = node.name().partition("Backward")[0]
+        if step in PUT_TOGETHER:
+            todo |= {before for before, _ in node.next_functions if before is not None}
+        else:
+            ends.add(step)
+    return ends <= {"Sigmoid", "Softmax", "Hardsigmoid"}
 
 
 def groups(
@@ -207,8 +230,8 @@ def check_images(model: nn.Module, images: Tensor, targets: Targets = None) -> N
 
     And a `Unit` of a layer that gives no map of them.
     """
-    floats = (p for p in model.parameters() if p.is_floating_point())
-    words, weight = None, next(floats, images)
+    floats = [p for p in model.parameters() if p.is_floating_point()]
+    words, weight = None, max(floats, key=Tensor.numel, default=images)
     if not isinstance(images, Tensor):
         words = f"must be a float tensor of shape (N, C, H, W), got {described(images)}"
         words += "; preprocess() makes one"
@@ -221,7 +244,7 @@ def check_images(model: nn.Module, images: Tensor, targets: Targets = None) -> N
     elif weight.device != images.device:
         words = f"must be on the model's device, {weight.device}, got {images.device}; "
         words += f'images.to("{weight.device}") moves them'
-    elif weight.dtype != images.dtype:
+    elif images.dtype not in {weight.dtype, *(p.dtype for p in floats)}:
         words = f"must have the model's type, {weight.dtype}, got {images.dtype}; "
         words += f"images.to({weight.dtype}) converts them"
     # A cheap pre-check: if any value is not finite, neither is the sum.

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models import VGG, AlexNet, SqueezeNet
 from torchvision.models.squeezenet import Fire
@@ -228,7 +229,7 @@ def layers_of(model: nn.Module) -> Layers | None:
     other network, for one with hooks, which would not be called, and for one whose batch
     norm mixes the images of a batch.
     """
-    if mixes_images(model):
+    if mixes_images(model) or module_hooks._global_forward_hooks:
         return None
     for module in model.modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):

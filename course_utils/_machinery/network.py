@@ -3,15 +3,15 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
+from torch.nn.parameter import UninitializedTensorMixin
 
 from .arguments import ArgumentError, described
 
-_locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_lock = threading.RLock()  # one for all networks, as two may share their layers
 
 
 @contextmanager
@@ -23,25 +23,37 @@ def explaining(model: nn.Module) -> Iterator[None]:
     backward pass half of its work and leave every `.grad` alone. Autocast is off, and
     compiled parts run as they were written: hooks and the ReLU rules need that.
 
-    One thread at a time is inside for each network; others wait. The same thread may enter
-    again.
+    One thread at a time is inside, others wait; the same thread may enter again. Buffers
+    that a pass changes, as traced batch norm does, get their values back.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError("model", f"must be a torch.nn.Module, got {described(model)}")
-    plain, modules = getattr(model, "_orig_mod", model), [*model.modules()]
+    modules = [m for m in model.modules() if hasattr(m, "training")]
+    if any(isinstance(p, UninitializedTensorMixin) for p in model.parameters()):
+        words = f"must have weights; {type(model).__name__} is lazy: run it once first"
+        raise ArgumentError("model", words)
+    # A tensor that was made in inference mode can neither be changed nor take a gradient.
+    parameters = [p for p in model.parameters() if not p.is_inference()]
+    buffers = [buffer for buffer in model.buffers() if not buffer.is_inference()]
     undone = ExitStack()
     try:
         try:
-            undone.enter_context(_locks.setdefault(plain, threading.RLock()))
+            undone.enter_context(_lock)
+            for buffer in buffers:
+                both = buffer, buffer.clone()
+                undone.callback(lambda b, old: torch.equal(b, old) or b.copy_(old), *both)
             for module in modules:
                 undone.callback(setattr, module, "training", module.training)
+            for module in modules:
+                if type(module).train is not nn.Module.train:  # it has a mode of its own
+                    undone.callback(module.train, module.training)
+                    module.train(False)
                 module.training = False
-            for parameter in model.parameters():
+            for parameter in parameters:
                 undone.callback(parameter.requires_grad_, parameter.requires_grad)
                 parameter.requires_grad_(False)
-            for device in {parameter.device.type for parameter in model.parameters()}:
-                if torch.is_autocast_enabled(device):
-                    undone.enter_context(torch.autocast(device, enabled=False))
+            for device in filter(torch.is_autocast_enabled, ("cpu", "cuda", "mps", "xpu")):
+                undone.enter_context(torch.autocast(device, enabled=False))
             # By torch.compile(module), or by module.compile():
             if any(
                 isinstance(m, OptimizedModule) or m._compiled_call_impl for m in modules

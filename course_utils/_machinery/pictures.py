@@ -126,7 +126,7 @@ def to_rgb(image: Image.Image, name: str, deep: bool = False, bits: int = 0) -> 
         raise refused(name, "has no pixels")
     if image.mode.startswith("I") or image.mode == "F":
         upright = _to_8_bits(upright, name, getattr(image, "tag_v2", {}), bits)
-    if upright.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in upright.info:
+    if upright.mode in ("RGBA", "LA", "La", "PA", "RGBa") or "transparency" in upright.info:
         upright = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
     upright = upright.convert("RGB")

@@ -23,7 +23,7 @@ KINDS = (
 KEEP = {
     "Convolution", "MaxPool2DWithIndices", "AvgPool2D", "AdaptiveAvgPool2D",
     "AdaptiveMaxPool2D", "NativeBatchNorm", "CudnnBatchNorm", "NativeGroupNorm",
-    "UpsampleNearest2D", "UpsampleBilinear2D", "ConstantPadNd", "ReflectionPad2D",
+    "UpsampleNearest2D", "UpsampleBilinear2D", "ReflectionPad2D",
     "ReplicationPad2D", "Add", "Sub", "Mul", "Div", "Clone", "ToCopy", "Relu",
     "RuledReLU", "Hardtanh", "Clamp", "ClampMin", "Threshold", "LeakyRelu", "Elu", "Gelu",
     "Silu", "Mish", "Hardswish", "Hardsigmoid", "Sigmoid", "Tanh", "Softplus",
@@ -41,18 +41,21 @@ def arrangement(
     """How what a layer gives for `pixels`, (N, C, H, W), is laid out as a map; or None.
 
     As it is, (N, channels, rows, columns); with the channels last; or tokens (N, T, D)
-    without those that are no patches, if the rest fills a grid of the picture's
-    proportions. Unless the graph shows that every step from the pixels on kept values in
-    their places, `probe`, which gives what `probes` found for the layer, has to confirm it.
+    without those that are no patches, if the rest fills a grid. Unless
+    the graph shows that every step from the pixels on kept values in their places, `probe`,
+    which gives what `probes` found for the layer, has to confirm it.
     """
+    if output.shape[:1] != pixels.shape[:1]:
+        return None  # a network that joins or cuts its images on the way
     if output.ndim == 4 and _kept_in_place(output, pixels):
         return as_it_is
-    for arrange in _possible(output, pixels):
-        rows, columns = arrange(output).shape[2:]
+    best, most = None, 0.0
+    for arrange, changes in _possible(output, pixels, probe()):
+        rows, columns = changes.shape[1:]
         fits = rows <= pixels.shape[2] and columns <= pixels.shape[3]
-        if fits and _follows(arrange(probe())):
-            return arrange
-    return None
+        if fits and (agreement := _agreement(changes)) > most:
+            best, most = arrange, agreement
+    return best
 
 
 def as_it_is(maps: Tensor) -> Tensor:
@@ -91,25 +94,55 @@ def note(seen: dict, path: str, output) -> None:
         seen[path] = output.detach().clone()
 
 
-def _possible(output: Tensor, pixels: Tensor) -> Iterator[Arrangement]:
-    """In which ways an output could be laid out as a map."""
-    if output.ndim == 4:
-        yield as_it_is
-        yield lambda maps: maps.permute(0, 3, 1, 2)
-    if output.ndim != 3:
+def _possible(
+    output: Tensor, pixels: Tensor, probe: Tensor
+) -> Iterator[tuple[Arrangement, Tensor]]:
+    """In which ways an output could be a map, each with the probes' changes, (3, h, w)."""
+    if output.ndim not in (3, 4):
         return
+    changes = (probe[1:] - probe[:1]).double().square()
+    if output.ndim == 4:
+        yield as_it_is, changes.sum(1)
+        yield lambda maps: maps.permute(0, 3, 1, 2), changes.sum(3)
+        return
+    changes = changes.sum(2)  # of each token
+    for first, rows, columns in _grids(output, pixels):
+        some = slice(first, first + rows * columns)
+
+        def grid(tokens, some=some, rows=rows) -> Tensor:
+            return tokens[:, some].transpose(1, 2).unflatten(2, (rows, -1))
+
+        yield grid, changes[:, some].unflatten(1, (rows, -1))
+
+
+def _grids(tokens: Tensor, pixels: Tensor) -> Iterator[tuple[int, int, int]]:
+    """In which grids tokens (N, T, D) may lie: the first of them, rows and columns.
+
+    In that of a convolution on the way, the one that has cut the picture into patches; or
+    else in one of the picture's proportions.
+    """
+    cut = {tuple(node._input_metadata[0].shape[-2:]) for node in _convolutions(tokens)}
     proportion = pixels.shape[2] / pixels.shape[3]
+    known, square = [], []
     for extra in range(EXTRA + 1):
-        patches = output.shape[1] - extra
+        patches = tokens.shape[1] - extra
         rows = round(math.sqrt(max(patches, 0) * proportion))
-        if patches < 2 or rows == 0 or patches % rows:
-            continue
         for first in {extra: "the extra tokens come first", 0: "they come last"}:
+            known += [(first, r, c) for r, c in cut if r * c == patches > 1]
+            if rows and patches > 1 and patches % rows == 0:
+                square.append((first, rows, patches // rows))
+    yield from known or square
 
-            def grid(tokens, some=slice(first, first + patches), rows=rows) -> Tensor:
-                return tokens[:, some].transpose(1, 2).unflatten(2, (rows, -1))
 
-            yield grid
+def _convolutions(output: Tensor) -> list:
+    """The convolutions among the steps that lead to an output."""
+    seen, todo = set(), {output.grad_fn}
+    while todo:
+        node = todo.pop()
+        seen.add(node)
+        found = {before for before, _ in node.next_functions if before is not None}
+        todo |= found - seen
+    return [node for node in seen if node.name().startswith("Convolution")]
 
 
 def _kept_in_place(output: Tensor, pixels: Tensor) -> bool:
@@ -134,7 +167,12 @@ def _keeps(node) -> bool:
         return True
     last = [-2, -1]  # the axes of rows and columns
     if step in ("View", "UnsafeView", "Split", "SplitWithSizes", "Slice", "Index"):
-        return [*node._saved_self_sym_sizes][-2:] == [*node._input_metadata[0].shape][-2:]
+        sizes = [*node._saved_self_sym_sizes]
+        whole = sizes[-2:] == [*node._input_metadata[0].shape][-2:]
+        places = node._saved_indices[len(sizes) - 2 :] if step == "Index" else ()
+        return whole and not any(index is not None for index in places)
+    if step == "ConstantPadNd":  # a pixel or two at the border, or another picture
+        return 8 * max(map(abs, node._saved_pad)) <= min(node._input_metadata[0].shape[-2:])
     if step == "Permute":
         axes = node._saved_dims
         return [axis - len(axes) for axis in axes[-2:]] == last
@@ -149,16 +187,16 @@ def _keeps(node) -> bool:
     return False
 
 
-def _follows(maps: Tensor) -> bool:
-    """Whether `probes` (4, channels, rows, columns) change where the picture did."""
-    rows, columns = maps.shape[2:]
-    changes = (maps[1:] - maps[:1]).double().square().sum(1)
+def _agreement(changes: Tensor) -> float:
+    """How well changes (3, rows, columns) lie where the picture changed; 0: not at all."""
+    rows, columns = changes.shape[1:]
     totals = changes.sum((1, 2))
     if rows * columns < 2 or not (totals > 0).all() or not totals.isfinite().all():
-        return False
+        return 0.0
     ys, xs = (torch.linspace(0, 1, n).to(changes) for n in (rows, columns))
     y, x = changes.sum(2) @ ys / totals, changes.sum(1) @ xs / totals
-    right, across = x[1] - x[0], y[1] - y[0]
-    down, aside = y[2] - y[0], x[2] - x[0]
-    astray = 2 * max(across.abs(), aside.abs(), 0.02)
-    return bool((columns == 1 or right > astray) and (rows == 1 or down > astray))
+    astray = max(abs(y[1] - y[0]), abs(x[2] - x[0]))
+    steps = [x[1] - x[0]] * (columns > 1) + [y[2] - y[0]] * (rows > 1)
+    if min(steps) <= 2 * max(astray, 0.02):
+        return 0.0
+    return float(sum(steps) / len(steps) - astray)

@@ -126,7 +126,7 @@ def test_threads_on_one_network_in_training_mode():
     assert after == before
 
 
-def test_the_same_thread_may_enter_again_and_another_network_waits_for_nobody():
+def test_the_same_thread_may_enter_again_and_others_wait():
     model, images, order = toys.Busy(), toys.batch(1), []
     inside, leave = threading.Event(), threading.Event()
 
@@ -145,12 +145,22 @@ def test_the_same_thread_may_enter_again_and_another_network_waits_for_nobody():
     first.start()
     assert inside.wait(10)
     second.start()
-    vanilla_saliency(toys.Busy(), images, 1)
-    order.append("another")
     leave.set()
     first.join(10)
     second.join(10)
-    assert order == ["another", "held", "waited"]
+    assert order == ["held", "waited"]
+
+
+def test_a_network_and_its_wrapper_do_not_disturb_each_other():
+    model, images = toys.Busy().train(), toys.batch(2)
+    networks = [model, nn.Sequential(model), nn.DataParallel(model)]
+    right, before = vanilla_saliency(model, images, 1), toys.state(model)["flags"]
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(
+            lambda n: vanilla_saliency(networks[n % 3], images, 1), range(30)
+        ):
+            assert torch.allclose(found, right, atol=1e-6)
+    assert toys.state(model)["flags"] == before
 
 
 def test_a_pass_within_a_guided_pass_goes_by_its_own_rule():
@@ -278,6 +288,50 @@ def test_sigmoids_of_many_classes_stay():
     assert torch.equal(answer.shares, answer.outputs)
 
 
+class Then(nn.Module):
+    """A function as the last layer."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.cat([x[:, :2].sigmoid(), x[:, 2:].sigmoid()], 1),
+        lambda x: torch.stack([x[:, 0].sigmoid(), x[:, 1].sigmoid()], 1),
+        lambda x: x.sigmoid().clamp(0.01, 0.99),
+        lambda x: (x.sigmoid() + (2 * x).sigmoid()) / 2,
+        lambda x: 1 - x.sigmoid(),
+        lambda x: x.softmax(1)[:, 1:],
+        lambda x: x.sigmoid()[:, [0, 2]],
+        lambda x: x.sigmoid().t().contiguous().t(),
+        nn.functional.hardsigmoid,
+    ],
+)
+def test_probabilities_that_were_put_together_stay(function):
+    model, images = ended([Then(function)], 4), toys.batch(2)
+    answer = predict(model, images)
+    assert torch.equal(answer.shares, answer.outputs)
+
+
+def test_a_gate_makes_no_probabilities():
+    model, images = ended([Then(lambda x: x.sigmoid() * x.abs() / 9)], 4), toys.batch(2)
+    answer = predict(model, images)
+    assert torch.allclose(answer.shares, answer.outputs.softmax(1))
+
+
+def test_without_a_graph_what_is_taken_is_said():
+    model, images = ended([Then(lambda x: x.sigmoid().detach())], 4), toys.batch(2)
+    with pytest.warns(UserWarning, match="from 0 to 1, taken for probabilities"):
+        answer = predict(model, images)
+    assert torch.equal(answer.shares, answer.outputs)
+
+
 @pytest.mark.parametrize("last", [nn.Softmax(1), nn.LogSoftmax(1), nn.Identity()])
 def test_probabilities_are_the_same_however_a_network_ends(last):
     images = toys.batch(2)
@@ -319,3 +373,89 @@ def test_weights_that_are_not_numbers_are_said():
         ValueError, match="^score must be finite; the whole image scores nan"
     ):
         occlusion(model, toys.batch(1), 1, 4)
+
+
+# -- networks with habits of their own -----------------------------------------------------
+
+
+class OwnMode(nn.Module):
+    """Drops out by a flag that its own `train` sets."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc, self.random = nn.Conv2d(3, 8, 3), nn.Linear(8, 4), True
+
+    def train(self, mode=True):
+        self.random = mode
+        return super().train(mode)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x)).mean((2, 3))
+        return self.fc(nn.functional.dropout(x, 0.5, self.random))
+
+
+def test_a_mode_of_its_own_is_set_and_restored():
+    model, images = OwnMode().train(), toys.batch(2)
+    model.conv.eval()
+    first, second = (vanilla_saliency(model, images, 1) for _ in range(2))
+    assert torch.equal(first, second)
+    assert model.random and model.training and not model.conv.training
+    assert torch.equal(vanilla_saliency(model.eval(), images, 1), first)
+
+
+def test_buffers_that_a_pass_changes_get_their_values_back():
+    class Counts(nn.BatchNorm2d):
+        def forward(self, x):
+            return nn.functional.batch_norm(
+                x, self.running_mean, self.running_var, training=True
+            )
+
+    with torch.random.fork_rng():
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), Counts(4), nn.Flatten())
+    before = toys.state(model)["buffers"]
+    vanilla_saliency(model, toys.batch(2), 1)
+    assert toys.state(model)["buffers"] == before
+
+
+def test_lazy_networks_are_named():
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(3))
+    for method in (vanilla_saliency, grad_cam, lambda m, x: summarize(m, 8)):
+        with pytest.raises(
+            ValueError, match="^model must have weights; Sequential is lazy"
+        ):
+            method(model, toys.batch(1))
+
+
+def test_types_may_be_mixed():
+    class Tempered(toys.Busy):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Parameter(torch.ones((), dtype=torch.float64))
+
+    assert vanilla_saliency(Tempered().eval(), toys.batch(1), 1).any()
+
+
+@pytest.mark.parametrize("layer", [None, "0"])
+def test_a_batch_that_is_joined_inside_has_no_map(layer):
+    class Joined(nn.Sequential):
+        def forward(self, x):
+            both = super().forward(torch.cat([x, x.flip(3)]))
+            return both.unflatten(0, (2, -1)).mean(0)
+
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    model = Joined(nn.Conv2d(3, 4, 3), nn.ReLU(), *head)
+    with pytest.raises(ValueError, match="^layer must give a map"):
+        grad_cam(model, toys.batch(2), 1, layer)
+    assert vanilla_saliency(model, toys.batch(2), 1).any()
+
+
+def test_occlusion_knows_of_hooks_on_all_modules():
+    model, image = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()), toys.batch(1)
+    hook = nn.modules.module.register_module_forward_hook(lambda m, i, out: 2 * out)
+    try:
+        quick, whole = (
+            occlusion(model, image, 1, 4, incremental=i).drops for i in (True, False)
+        )
+    finally:
+        hook.remove()
+    assert torch.allclose(quick, whole)

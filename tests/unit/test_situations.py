@@ -139,10 +139,10 @@ FORMS = {
 class Attention(nn.Module):
     """Tokens of 4×4 pixels, a block of attention, and a class token or the mean."""
 
-    def __init__(self, extra=1, last=False, depth=2):
+    def __init__(self, extra=1, last=False, depth=2, patch=(4, 4)):
         super().__init__()
         self.extra, self.last = extra, last
-        self.cut = nn.Conv2d(3, 8, 4, 4)
+        self.cut = nn.Conv2d(3, 8, patch, patch)
         self.token = nn.Parameter(torch.randn(1, max(extra, 1), 8))
         self.blocks = nn.ModuleList(Block() for _ in range(depth))
         self.norm, self.fc = nn.LayerNorm(8), nn.Linear(8, CLASSES)
@@ -446,6 +446,15 @@ SITUATIONS = {
         *(lambda: seeded(lambda: Attention(extra=5)), 1, (2, 3, 16, 16)),
         *("blocks.1.norm1", grid(4, 4, 5)),
         refused=NO_RELU,
+    ),
+    "patches that are no squares": Situation(
+        *(lambda: seeded(lambda: Attention(extra=0, patch=(4, 1))), 1, (2, 3, 16, 16)),
+        *("norm", grid(4, 16)),
+        refused=NO_RELU,
+    ),
+    "mirrored by an index": Situation(
+        net(lambda x: x[:, :, :, torch.arange(x.shape[3] - 1, -1, -1)]),
+        refused={"grad_cam": "layer must give a map of more than one place"},
     ),
     "the mean of the tokens": Situation(
         *(
