@@ -78,12 +78,30 @@ def _module(function: Callable) -> str:
 
 
 def network_record(model: nn.Module) -> dict:
-    """A network's class, weights, layers with their settings, and code of the caller's."""
-    kinds = {type(layer) for layer in model.modules()}
-    own = [k for k in kinds if _module(k).partition(".")[0] not in KNOWN]
-    codes = sorted(f"{kind.__qualname__} {digest(kind.forward)}" for kind in own)
+    """A network's class, weights, layers with their settings, and code of the caller's.
+
+    Settings are the numbers, texts and functions that a layer keeps as attributes: one
+    that counts its passes there is another network after each of them.
+    """
+    plain = (bool, Number, str, tuple, type(None))
+    settings = [
+        f"{path}.{key} = {_word(value)}"
+        for path, layer in model.named_modules()
+        for key, value in sorted(vars(layer).items())
+        if key[0] != "_"
+        and key != "training"
+        and (isinstance(value, plain) or callable(value))
+    ]
+    kinds = {kind for layer in model.modules() for kind in type(layer).__mro__}
+    own = [k for k in kinds if _module(k).partition(".")[0] not in (*KNOWN, "builtins")]
+    codes = sorted(
+        f"{kind.__qualname__}.{name} {digest(function)}"
+        for kind in own
+        for name, function in vars(kind).items()
+        if isinstance(function, FunctionType)
+    )
     record = {"class": type(model).__name__, "weights": fingerprint(model)}
-    record |= {"layers": digest(repr(model))}
+    record |= {"layers": digest((repr(model), *settings))}
     return record | ({"code": digest(tuple(codes))} if own else {})
 
 

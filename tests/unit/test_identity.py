@@ -148,3 +148,37 @@ Changed.__qualname__ = Changed.__name__ = "Own"
 def test_networks_are_told_apart(one, two, key):
     assert network_record(one) == network_record(one)
     assert network_record(one)[key] != network_record(two)[key]
+
+
+class Edited(nn.Module):
+    """Its `forward` leaves the work to a method of its own."""
+
+    def __init__(self, power=1):
+        super().__init__()
+        self.power = power
+
+    def body(self, x):
+        return x.relu() ** self.power
+
+    def forward(self, x):
+        return self.body(x)
+
+
+def cubed(self, x):
+    return x.relu() ** 3
+
+
+def test_a_method_or_an_attribute_that_was_changed_makes_another_network():
+    body, edited = Edited(), type("Edited", (Edited,), {"body": cubed})()
+    records = [network_record(model) for model in (body, edited, Edited(3), Edited())]
+    assert records[0] == records[3]
+    assert records[0] != records[1]
+    assert records[0] != records[2]
+    layers = [
+        nn.TransformerEncoderLayer(8, 2, norm_first=first, activation=activation)
+        for first in (False, True)
+        for activation in ("relu", "gelu")
+    ]
+    for layer in layers[1:]:
+        layer.load_state_dict(layers[0].state_dict())
+    assert len({str(network_record(layer)) for layer in layers}) == 4
