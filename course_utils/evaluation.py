@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from ._machinery.arguments import ArgumentError, choice, function, naming, number, numbers
 from ._machinery.fills import Fill, fill_picture
+from ._machinery.hooks import watching
 from ._machinery.progress import Progress, goes_on
 from .figures import to_array
 from .gradients import vanilla_saliency
@@ -149,7 +150,7 @@ def randomization_test(
     answer = predict(model, images, targets)
     classes, outputs = answer.classes, answer.outputs
     targets = targets if classes is None else classes
-    layers = tuple(blocks_from_top(model) if layers is None else layers)
+    layers = tuple(blocks_from_top(model, images) if layers is None else layers)
     true = method(model, images, targets)
     others = agreement = None
     if classes is not None:
@@ -176,11 +177,23 @@ def _other_classes(classes: Tensor, count: int, seed: int) -> Tensor:
     return (classes.cpu() + away) % count
 
 
-def blocks_from_top(model: nn.Module) -> list[str]:
+def blocks_from_top(model: nn.Module, images: Tensor | None = None) -> list[str]:
     """The paths of a network's blocks that hold parameters, the last one first.
 
-    A block is whatever stands in a chain of `nn.Sequential`, such as a Fire module.
+    A block is whatever stands in a chain of `nn.Sequential`, such as a Fire module. With
+    `images` (N, C, H, W), only blocks that they pass count, in the order in which they do;
+    without, all of them in the order in which the network was written down.
     """
+    if images is not None:
+        modules, passed = (
+            {path: model.get_submodule(path) for path in blocks_from_top(model)},
+            {},
+        )
+        with watching(
+            modules, lambda path, _: passed.update({path: passed.pop(path, None)})
+        ):
+            predict(model, images[:1], lambda _: images.new_zeros(1))
+        return [*passed][::-1]
     blocks = []
     for name, child in [*model.named_children()][::-1]:
         if isinstance(child, nn.Sequential):

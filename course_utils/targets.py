@@ -148,6 +148,8 @@ def _example(outputs) -> str:
         return "lambda outputs: outputs.logits[:, 0]"
     if outputs.ndim < 2:
         return "lambda outputs: outputs"
+    if outputs.ndim == 3:
+        return "lambda outputs: outputs[:, 0, 0]"
     return "lambda outputs: outputs[:, 0].flatten(1).mean(1)"
 
 

@@ -409,3 +409,19 @@ def test_integrated_shares_order_a_linear_score_best():
     )
     assert good.deletion_area < bad.deletion_area
     assert good.insertion_area > bad.insertion_area
+
+
+def test_blocks_are_randomised_in_the_order_in_which_images_pass_them():
+    class Unordered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.unused = nn.Linear(4, 3), nn.Linear(4, 3)
+            self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            return self.head(self.second(self.first(x)).mean((2, 3)))
+
+    model, images = Unordered(), toys.batch(2)
+    assert blocks_from_top(model, images) == ["head", "second", "first"]
+    assert randomization_test(model, images, 1).layers == ("head", "second", "first")
+    assert blocks_from_top(load_model()) == blocks_from_top(load_model(), toys.batch(1, 64))
