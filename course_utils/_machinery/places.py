@@ -66,26 +66,27 @@ def as_it_is(maps: Tensor) -> Tensor:
 def probes(
     model: nn.Module, layers: Mapping[str, nn.Module], image: Tensor
 ) -> dict[str, Tensor]:
-    """Path → what that layer gives, (4, …), for an image (1, C, H, W) and three others.
+    """Path → what that layer gives, (10, …), for an image (1, C, H, W) and nine others.
 
-    These have noise in their upper left, upper right and lower left corner.
+    These have noise in their upper left, upper right and lower left corner, three times.
     """
     rows, columns = (max(side // 4, 1) for side in image.shape[2:])
-    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(0)).to(image)
-    changed = image + (1 + image.std(correction=0)) * noise
+    random = torch.Generator().manual_seed(0)
     corners = [(slice(rows), slice(columns)), (slice(rows), slice(-columns, None))]
     corners += [(slice(-rows, None), slice(columns))]
     gathered: dict[str, list[Tensor]] = {path: [] for path in layers}
     with explaining(model), torch.no_grad():
-        for corner in [None, *corners]:
+        for corner in [None, *3 * corners]:
             one, seen = image.clone(), {}
             if corner is not None:
+                noise = torch.randn(image.shape, generator=random).to(image)
+                changed = image + (1 + image.std(correction=0)) * noise
                 one[(..., *corner)] = changed[(..., *corner)]
             with watching(layers, lambda path, out, seen=seen: note(seen, path, out)):
                 run(model, one)
             for path, output in seen.items():
                 gathered[path].append(output)
-    return {path: torch.cat(found) for path, found in gathered.items() if len(found) == 4}
+    return {path: torch.cat(found) for path, found in gathered.items() if len(found) == 10}
 
 
 def note(seen: dict, path: str, output) -> None:
@@ -100,7 +101,7 @@ def _possible(
     """In which ways an output could be a map, each with the probes' changes, (3, h, w)."""
     if output.ndim not in (3, 4):
         return
-    changes = (probe[1:] - probe[:1]).double().square()
+    changes = (probe[1:] - probe[:1]).double().square().unflatten(0, (3, 3)).sum(0)
     if output.ndim == 4:
         yield as_it_is, changes.sum(1)
         yield lambda maps: maps.permute(0, 3, 1, 2), changes.sum(3)

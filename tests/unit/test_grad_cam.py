@@ -151,3 +151,25 @@ def test_bad_layers_are_named(layer, words):
 def test_a_network_without_places_is_refused():
     with pytest.raises(ValueError, match="layer must give a map of more than one place"):
         grad_cam(toys.TwoLayers(), torch.ones(1, 2, 1, 1), 0)
+
+
+class Decoder(nn.Module):
+    """Its map is made from a code of the whole picture, and lies nowhere in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.code, self.fc = nn.Linear(3 * 16 * 16, 32), nn.Linear(6, 4)
+        self.draw = nn.ConvTranspose2d(8, 6, 4, 2, 1)
+
+    def forward(self, x):
+        code = torch.relu(self.code(x.flatten(1))).unflatten(1, (8, 2, 2))
+        return self.fc(torch.relu(self.draw(code)).mean((2, 3)))
+
+
+def test_a_map_that_was_drawn_from_a_code_is_none():
+    for seed in range(20):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = Decoder().eval()
+        with pytest.raises(ValueError, match="^layer must give a map of more than one"):
+            grad_cam(model, toys.batch(1, 16), 1)
