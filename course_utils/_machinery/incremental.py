@@ -229,8 +229,9 @@ def layers_of(model: nn.Module) -> Layers | None:
     other network, for one with hooks, which would not be called, and for one whose batch
     norm mixes the images of a batch.
     """
-    if mixes_images(model) or module_hooks._global_forward_hooks:
-        return None
+    everywhere = module_hooks._global_forward_hooks.values()
+    if mixes_images(model) or any(hook.__module__[:6] != "torch." for hook in everywhere):
+        return None  # hooks of torch itself, on all modules, only count
     for module in model.modules():
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
             return None
