@@ -60,7 +60,7 @@ def integrate(answer) -> str:
         otherwise = "With the gradients at α = (k + ½) / steps the map sums to "
         otherwise += f"{wanted:.2f}; yours sums to {total:.2f}."
         if asked not in (0, steps):
-            otherwise = f"`steps` is {steps}; the gradients that you take: {asked}."
+            otherwise = f"`steps` is {steps}, and you take {asked} gradients: use `steps`."
         compare(result, right, mistakes, otherwise)
     with torch.no_grad():
         risen = (network(image) - network(start))[0, target].item()

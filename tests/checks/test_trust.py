@@ -293,7 +293,7 @@ def test_other_right_answers_pass_too(exercise, answer):
 
 def test_who_takes_another_number_of_gradients_hears_how_many():
     verdict = check.integrate(lambda m, x, b, c, n: right_path(m, x, b, c, 11))
-    assert "`steps` is 7; the gradients that you take: 11" in verdict.message
+    assert "`steps` is 7, and you take 11 gradients" in verdict.message
 
 
 def test_the_deletion_curve_falls():
