@@ -1,86 +1,115 @@
-"""The base of every interactive: controls, one picture, one status line.
+"""The base of every interactive: controls, a scene that can be touched, and an answer.
 
-A lab draws its picture as a PNG into an `ipywidgets.Image`. That needs no output area,
-works on ipywidgets 7 (Colab) and 8, and its callbacks can be called in a plain test by
-setting a control's `value`. An error in a callback would be invisible in JupyterLab and
-Colab, so a lab catches it, whatever it is, and shows it in its status line.
+A lab's scene is drawn by the browser (`touch.py`); the lab says what is in it, for what its
+controls are set to. Its callbacks can be called in a plain test by setting a control's
+`value` or moving a hand. An error in a callback would be invisible in JupyterLab and Colab,
+so a lab catches it, whatever it is, and says it in the answer line.
 """
 
+import asyncio
 import html
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import ipywidgets as widgets
 from IPython import get_ipython
-from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..figures import describe, in_words, to_png
-from .controls import LABEL, ClassPicker, Picker, button, row, said  # noqa: F401
+from .controls import ClassPicker, Picker, PicturePicker, button, folding, row, said
 from .still import display_lab, style
+from .touch import Scene, Touch
 
-COMPUTING = "Computing …"
-OLD = "course-lab-old"  # the class of a lab whose picture does not answer the controls
+SOON = 0.02  # seconds in which the kernel hears what else the learner has changed
 _computing: set["Lab"] = set()  # labs whose threads compute now
 
 
 class Lab:
-    """Controls above, a picture in the middle, a status line below.
+    """Controls above, a scene in the middle, below it an answer and its numbers.
 
-    A subclass makes its controls and hands them to `__init__` by name, and draws:
+    A subclass makes its controls and hands them to `__init__` by name; those not named in
+    `primary` are folded. It draws, and may say what a moved hand means:
 
     >>> class Square(Lab):
     ...     title = "The square of a number"
     ...     def __init__(self):
     ...         super().__init__(number=slider("number", 2, 0, 9))
     ...     def draw(self, number):
-    ...         figure = Figure()
-    ...         figure.subplots().bar(["n", "n²"], [number, number**2])
-    ...         return figure, f"{number}² = {number**2}"
+    ...         bars = [{"name": "n²", "value": number**2, "text": f"{number**2}"}]
+    ...         tool = {"kind": "cursor"}
+    ...         panel = Bars(key="bars", bars=bars, limits=(0, 81), tool=tool)
+    ...         return Scene([panel], answer=f"{number}² = {number**2}")
+    ...     def touched(self, key, hand):
+    ...         self.set(number=0)
     """
 
     title = "Lab"
+    primary: tuple[str, ...] | None = None  # names of the controls not folded; None: all
 
     def __init__(self, **controls: widgets.Widget):
         _close_predecessors(self)
         self.controls, self._drawn = controls, False
-        layout = {"max_width": "100%", "align_self": "flex-start"}
-        self.picture = widgets.Image(format="png", layout=layout)
-        self.status, self.alternative = widgets.HTML(), widgets.HTML()
-        self.failed, self.seconds = False, 0.0  # what the last picture took
-        self.words = self._sentence = ""
+        self._waiting, self._holding = [], False
+        self.touch, self.numbers = Touch(self._heard), widgets.HTML()
+        self.scene, self.failed, self.seconds = Scene([]), False, 0.0
         for control in controls.values():
-            control.observe(lambda change: self.guard(self.refresh), names="value")
+            control.observe(lambda change: self.soon(self.refresh), names="value")
             if isinstance(control, Picker):
                 control.observe(self._refused, names="error")
         for picker in (c for c in controls.values() if isinstance(c, ClassPicker)):
             picker.likely = self.likely
-            for control in {*controls.values()} - {picker}:  # which has drawn it by then
-                control.observe(lambda change, p=picker: self.guard(p.sort), names="value")
-        rows = [row(*controls.values()), self.picture, self.status, self.alternative]
-        self.widget = widgets.VBox([*rows, style()])
-        self.widget.add_class("course-lab")
+            for control in {*controls.values()} - {picker}:
+                control.observe(lambda change, p=picker: self.soon(p.sort), names="value")
+        self.folded = widgets.HBox(layout={"flex_flow": "row wrap"})
+        self.widget = widgets.VBox().add_class("course-lab")
+        self._arrange()
         self.refresh()
         self._drawn = True
 
-    def draw(self, **values) -> tuple[Figure, str]:
-        """The figure for the controls' `values`, and a sentence for the status line."""
+    def draw(self, **values) -> Scene:
+        """The scene for the controls' `values`."""
         raise NotImplementedError
+
+    def touched(self, key: str, hand: dict) -> None:
+        """The hand of the panel `key` has moved: usually, set the controls it stands for."""
+
+    def dropped(self, name: str, data: bytes) -> None:
+        """A file was dropped or pasted onto the scene."""
+        self.controls["photo"].take(name, data)
 
     @property
     def values(self) -> dict:
         """Name → value of each control."""
         return {name: control.value for name, control in self.controls.items()}
 
+    def set(self, **values) -> None:
+        """Set controls, by name, and draw once; what stays the same is not drawn again."""
+        before = self.values
+        with self.holding():
+            for name, value in values.items():
+                self.controls[name].value = value
+        if self.values != before:
+            self.refresh()
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Meanwhile a changed control draws nothing."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+
     def refresh(self) -> None:
-        """Draw again; the status line shows the sentence, or the error."""
+        """Draw again; the answer line shows the answer, or the error."""
         start = time.perf_counter()
-        if self.attempt(lambda: self.show(*self.draw(**self.values)), COMPUTING):
+        if self.attempt(lambda: self.show(self.draw(**self.values))):
             self.seconds = time.perf_counter() - start
         else:
-            self.dim()
+            self.touch.state = "old"
 
     def likely(self) -> Tensor | None:
         """The classes' scores on the picture that is shown; None if they are not known.
@@ -91,6 +120,32 @@ class Lab:
         return asked.scores(photo.value) if asked and photo else None
 
     # -- callbacks, none of which fails without a word -----------------------------------
+
+    def soon(self, action: Callable[[], object]) -> None:
+        """Do `action` once the kernel has heard what else has changed; then only once.
+
+        In a front end changes arrive as messages, which pile up while the kernel computes:
+        those that wait by then are heard first. Anywhere else it is done at once.
+        """
+        if self._holding or action in self._waiting:
+            return
+        if (loop := _loop_between_messages()) is None:
+            self.guard(action)
+            return
+        self.touch.state = "busy"
+        self._waiting.append(action)
+        if len(self._waiting) == 1:
+            loop.call_later(SOON, self._catch_up)
+
+    def _catch_up(self) -> None:
+        waiting = vars(self).get("_waiting", [])  # none if the lab has been closed
+        actions, waiting[:] = [*waiting], []
+        actions.sort(key=lambda action: action == self.refresh)  # lists are sorted before
+        with _interruptible():
+            for action in actions:
+                self.guard(action)
+        if vars(self).get("touch") and self.touch.state == "busy" and not _computing:
+            self.touch.state = ""
 
     def guard(self, action: Callable[[], object]) -> bool:
         """Call `action`; an error, of any kind, is shown, and gives False."""
@@ -103,16 +158,12 @@ class Lab:
                 raise  # the cell that makes the lab is interrupted
             return False
 
-    def attempt(self, action: Callable[[], str | None], doing: str = "") -> bool:
-        """Show the sentence that `action` returns, with its warnings; False if it fails.
+    def attempt(self, action: Callable[[], str | None]) -> bool:
+        """Say the sentence that `action` returns, with its warnings; False if it fails.
 
-        If `doing` says what goes on, it stands in the status line meanwhile, beside a
-        dimmed picture.
+        Meanwhile the scene is marked as busy.
         """
-        before = self._sentence, self.failed, self.is_dim
-        if doing:
-            self.say(doing)
-            self.dim()
+        before, self.touch.state = self.touch.state, "busy"
 
         def act() -> None:
             with ExitStack() as stack:
@@ -127,18 +178,15 @@ class Lab:
                 self.say(" ".join([sentence, *notes]))
 
         succeeded = self.guard(act)
-        nothing_came = succeeded and self._sentence == doing
-        if doing and (nothing_came or not succeeded):
-            self.dim(before[2])
-        if doing and nothing_came:
-            self.say(*before[:2])
+        if self.touch.state == "busy":  # nothing was shown
+            self.touch.state = "" if before == "busy" else before
         return succeeded
 
     def follow(self, control: widgets.Widget, action: Callable) -> None:
         """Call ``action(value)`` whenever a control changes; an error is shown."""
 
         def follow(change) -> None:
-            self.attempt(lambda: action(change.new), COMPUTING)
+            self.attempt(lambda: action(change.new))
 
         control.observe(follow, names="value")
 
@@ -148,39 +196,50 @@ class Lab:
 
     # -- what is on the screen -----------------------------------------------------------
 
-    def show(self, figure: Figure, sentence: str = "") -> str:
-        """Put a figure on the screen, its text alternative below; gives the sentence."""
-        png, self.words = to_png(figure), describe(figure)
-        self.picture.value, self.alternative.value = png, in_words(self.words)
-        self.dim(False)
-        return sentence
-
-    @property
-    def is_dim(self) -> bool:
-        """Whether the picture is marked as no answer to what the controls say."""
-        return OLD in self.widget._dom_classes
-
-    def dim(self, on: bool = True) -> None:
-        """Mark the picture as no answer to what the controls say, or unmark it."""
-        # Not of the picture itself, which the browser would load again.
-        (self.widget.add_class if on else self.widget.remove_class)(OLD)
+    def show(self, scene: Scene) -> str:
+        """Put a scene on the screen, with its numbers; gives its answer."""
+        self.scene, self.failed = scene, False
+        self.touch.failed = False
+        self.touch.show(scene)
+        self.numbers.value, self.touch.state = _table(scene.table), ""
+        return scene.answer
 
     def say(self, sentence: str, error: bool = False) -> None:
-        """Write into the status line, which a screen reader announces."""
-        self.failed, self._sentence = error, sentence
-        style = "color: #b00020; font-weight: bold" if error else ""
-        kind = "lab-error" if error else "lab-status"
-        self.status.value = (
-            f"<div class='{kind}' role='status' aria-live='polite' style='{style}'>"
-            f"{'⚠ ' if error else ''}{html.escape(sentence)}</div>"
-        )
+        """Write the answer line, which a screen reader announces."""
+        self.failed = self.touch.failed = error
+        self.touch.answer = sentence
 
-    def add_row(self, *parts: widgets.Widget, at: int = 1) -> widgets.HBox:
-        """Put a row of widgets at a place below the controls, which are row 0."""
+    @property
+    def said(self) -> str:
+        """The answer line, and the numbers below it, as text."""
+        rows = [": ".join(map(str, line)) for line in self.scene.table]
+        return "; ".join([self.touch.answer, *rows])
+
+    def add_row(self, *parts: widgets.Widget) -> widgets.HBox:
+        """Put a row of widgets above the scene."""
         added, rows = row(*parts), list(self.widget.children)
-        rows.insert(at, added)
+        rows.insert(rows.index(self.touch), added)
         self.widget.children = rows
         return added
+
+    def fold(self, *parts: widgets.Widget) -> None:
+        """Put widgets below the scene, where they are folded away."""
+        if parts and not self.folded.children:
+            self.widget.children = [*self.widget.children, folding("more", self.folded)]
+        self.folded.children = [*self.folded.children, *parts]
+
+    def _arrange(self) -> None:
+        """Photographs, controls, the scene with its answer and numbers; the rest folded."""
+        first = self.controls if self.primary is None else self.primary
+        shown = [self.controls[name] for name in first]
+        wide = [control for control in shown if isinstance(control, PicturePicker)]
+        others = row(*(control for control in shown if control not in wide))
+        self.widget.children = [*wide, others, self.touch, self.numbers, style()]
+        self.fold(*(c for name, c in self.controls.items() if name not in first))
+
+    def _heard(self, key: str, what: dict | bytes) -> None:
+        heard = self.touched if isinstance(what, dict) else self.dropped
+        self.guard(lambda: heard(key, what))
 
     def close(self) -> None:
         """Remove the lab's widgets, and free its pictures, maps and networks."""
@@ -201,6 +260,40 @@ class Lab:
     def _ipython_display_(self) -> None:
         """The live widget, and its still picture for when it no longer lives."""
         display_lab(self)
+
+
+def _table(rows) -> str:
+    """HTML of a small table; its first row is the head, its first column names."""
+    if not rows:
+        return ""
+    lines = []
+    for n, cells in enumerate(rows):
+        tags = ["th" if n == 0 or i == 0 else "td" for i in range(len(cells))]
+        cells = zip(tags, map(html.escape, map(str, cells)), strict=True)
+        lines.append("".join(f"<{tag}>{text}</{tag}>" for tag, text in cells))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table class='course-numbers'>{body}</table>"
+
+
+def _loop_between_messages() -> asyncio.AbstractEventLoop | None:
+    """The kernel's loop while it handles a message of a widget; None anywhere else."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    message = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
+    if message.get("header", {}).get("msg_type") != "comm_msg":
+        return None
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # in a thread of its own
+        return None
+
+
+def _interruptible() -> ExitStack:
+    """Let "Interrupt Kernel" end what is done between messages, as it ends a cell."""
+    stack = ExitStack()
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGINT, handler)
+    return stack
 
 
 # -- a lab that is opened again ----------------------------------------------------------

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from functools import partial
 
 import ipywidgets as widgets
-from matplotlib.figure import Figure
 
-from .base import COMPUTING, Lab, _computing
+from .base import Lab, _computing
 from .controls import said
+from .touch import Scene
 
 SHARE = 0.2  # of the time may go into drawing while it computes
-PAUSE = 0.3  # seconds between two pictures, at least
+PAUSE = 0.1  # seconds between two pictures, at least
 
 
 class LiveLab(Lab):
@@ -57,15 +57,15 @@ class LiveLab(Lab):
         """
         raise NotImplementedError
 
-    def draw_result(self, result, **values) -> tuple[Figure, str]:
-        """The figure of a result (also of one under way), and a sentence about it."""
+    def draw_result(self, result, **values) -> Scene:
+        """The scene of a result, also of one under way."""
         raise NotImplementedError
 
     def add_looks(self, *controls: widgets.Widget) -> None:
-        """Put controls that only look at the result below the buttons."""
+        """Fold away controls that only look at the result in another way."""
         for control in controls:
-            control.observe(lambda change: self.guard(self.look), names="value")
-        self.add_row(*controls, at=2)
+            control.observe(lambda change: self.soon(self.look), names="value")
+        self.fold(*controls)
 
     # -- running -----------------------------------------------------------------------
 
@@ -79,7 +79,7 @@ class LiveLab(Lab):
             self.start_button.disabled, self.stop_button.disabled = True, False
             self.bar.value, self.bar.bar_style, self.counter.value = 0, "", ""
             self.say("Running …")
-            self.dim()
+            self.touch.state = "old"
             thread = threading.Thread(target=partial(self._run, self.values), daemon=True)
             _computing.add(self)
             if not self.guard(thread.start):
@@ -155,7 +155,7 @@ class LiveLab(Lab):
     def _draw_so_far(self) -> str:
         """Put the result on the screen; drawing must not eat up the time to compute."""
         start = time.perf_counter()
-        sentence = self.show(*self.draw_result(self.result, **self.computed_with))
+        sentence = self.show(self.draw_result(self.result, **self.computed_with))
         self.seconds = time.perf_counter() - start
         self._pause = max(PAUSE, self.seconds / SHARE)
         return sentence
@@ -169,11 +169,8 @@ class LiveLab(Lab):
         elif self.values == self.computed_with:
             self.look()
         else:
-            self.say(
-                "The picture shows what was computed before the change. "
-                "Press start to compute with the changed controls."
-            )
-            self.dim()
+            self.say("This answers the former settings: press start for the new ones.")
+            self.touch.state = "old"
 
     def look(self) -> None:
         """Draw the result again, which is looked at in another way."""
@@ -182,6 +179,6 @@ class LiveLab(Lab):
             self.say("Press start first: there is nothing to look at yet.")
         elif not self.running:
             again = partial(self.draw_result, self.result, **values)
-            drawn = self.attempt(lambda: self.show(*again()), COMPUTING)
+            drawn = self.attempt(lambda: self.show(again()))
             if not drawn or self.values != values:
-                self.dim()
+                self.touch.state = "old"

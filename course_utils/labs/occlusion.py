@@ -1,123 +1,171 @@
-"""Lab of lesson 06: the map grows window by window, and each window can be looked at."""
+"""Lab of lesson 06: hide a window by hand, then let it slide over the whole picture."""
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import Tensor, nn
 
-from ..figures import map_limits
+from .._machinery.fills import fill_picture
 from ..inputs import Inputs
 from ..occlusion import OcclusionMap, occlusion
-from .controls import FILLS, Asked, PicturePicker, dropdown, slider
+from .asking import FILLS, PAIR, Asked, kept
+from .controls import PicturePicker, dropdown, finder, slider
 from .live import LiveLab
+from .scenes import class_bars, grey, map_words, photo_panel, veil
+from .touch import Pictures, Scene
 
-PANELS = {"left": 0.005, "right": 0.895, "bottom": 0.02, "top": 0.91, "wspace": 0.04}
-BAR = (0.91, 0.09, 0.013, 0.75)  # left, bottom, width, height; as shares of the figure
-NO_TICKS = {"xticks": [], "yticks": []}
 ALL_FILLS = FILLS | {"white": "white", "noise": "noise"}
 
 
 class OcclusionLab(LiveLab):
-    """Choose a photograph, a class and a window; start; then look at single windows."""
+    """Drag a window over the photograph; start, and it visits every place by itself."""
 
     title = "Hide a window"
+    primary = ("photo", "target", "window", "fill")
 
     def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
-        picker = PicturePicker()
+        picker = PicturePicker(value=PAIR)
         self.asked = Asked(model, picker.pictures, inputs)
-        step = max(min(self.asked.inputs.sides) // 28, 1)  # 8 of 224 pixels
+        self.sides = rows, columns = self.asked.inputs.sides
+        self.step = step = max(min(self.sides) // 28, 1)  # 8 of 224 pixels
         half = max(step // 2, 1)
-        # The window to look at, in per cent of the way from the first to the last:
-        self.row = slider("row (%)", 50, 0, 100, 5)
-        self.column = slider("column (%)", 50, 0, 100, 5)
+        self.crumbs = Crumbs(self.sides)
+        # The middle of the window that is hidden by hand:
+        self.row = slider("row", rows // 2, 0, rows - 1)
+        self.column = slider("column", columns // 2, 0, columns - 1)
         super().__init__(
             photo=picker,
-            target=self.asked.finder(),
+            target=finder(self.asked),
             window=slider("window (px)", 6 * step, 2 * step, 14 * step, step),
-            stride=slider("stride (px)", 2 * half, half, 14 * half, half),
             fill=dropdown("fill", [*ALL_FILLS]),
+            stride=slider("stride (px)", 2 * half, half, 14 * half, half),
             score=dropdown("score", ["logit", "probability"]),
         )
         self.add_looks(self.row, self.column)
 
-    def draw(self, **values) -> tuple[Figure, str]:
-        """The photograph, before the first window is measured."""
-        # Stopped after its first windows: the score of the whole picture, and the grid.
-        found = self._occlude(values, lambda *report: False, incremental=False)
-        said = f"{self.asked.name(found.target)}: {_value(found.score, values)}"
-        words = f"{said}. Press start to measure {found.drops.numel()} windows."
-        return self._figure(found, values, window=None), words
+    # -- a window hidden by hand ---------------------------------------------------------
+
+    def touched(self, key: str, hand: dict) -> None:
+        """The window was moved, or resized by keys, on the photograph."""
+        with self.holding():
+            self.row.value, self.column.value = round(hand["y"]), round(hand["x"])
+            if self.result is None:
+                self.controls["window"].value = round(hand["w"])
+        self.look()
+
+    def look(self) -> None:
+        """Answer for the window's new place; nothing has to be started for that."""
+        if self.result is None and not self.running:
+            self.refresh()
+        else:
+            super().look()
+
+    def _place(self, window: int) -> tuple[slice, slice]:
+        """Rows and columns of the window, as far as they lie in the picture."""
+        middles = zip((self.row.value, self.column.value), self.sides, strict=True)
+        starts = ((min(max(v - window // 2, 0), n - window), n) for v, n in middles)
+        return tuple(slice(max(start, 0), start + window) for start, _ in starts)
+
+    # -- the window that slides ------------------------------------------------------------
 
     def compute(self, report, **values) -> OcclusionMap:
         """Run `occlusion`, reporting each batch of windows."""
-        return self._occlude(values, report)
-
-    def draw_result(self, result: OcclusionMap, **values) -> tuple[Figure, str]:
-        """The picture with one window hidden, and the map so far."""
-        known = result.drops[~result.drops.isnan()]
-        strongest = known.max() if known.numel() else 0.0
-        window = self._chosen(result)
-        return self._figure(result, values, window), (
-            f"{self.asked.name(result.target)}: {_value(result.score, values)}; largest "
-            f"drop {_value(strongest, values)}. {self._looked_at(result, *window)}"
-        )
-
-    def _occlude(self, values: dict, progress, **options) -> OcclusionMap:
-        images, fill = self.asked.images(values["photo"]), ALL_FILLS[values["fill"]]
-        if fill == "noise":
-            fill = torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(0))
-        else:
-            fill = self.asked.fill(fill, values["photo"])
+        images = self.asked.images(values["photo"])
         target = self.asked.target(values["photo"], values["target"])
         place = target, values["window"], values["stride"]
-        options |= {"fill": fill, "score": values["score"], "progress": progress}
+        fill = self._filler(values["photo"], values["fill"])[0]
+        options = {"fill": fill, "score": values["score"], "progress": report}
         return occlusion(self.asked.model, images, *place, **options)
 
-    def _chosen(self, found: OcclusionMap) -> tuple[int, int]:
-        """Row and column, in the grid of windows, of the one nearest to the sliders."""
-        places = zip((self.row, self.column), found.drops.shape, strict=True)
-        return tuple(round(slider.value / 100 * (count - 1)) for slider, count in places)
+    @kept
+    def _filler(self, photo: str, fill: str) -> Tensor:
+        """(1, channels, height, width): what is seen in place of the hidden pixels."""
+        images, fill = self.asked.images(photo), ALL_FILLS[fill]
+        if fill == "noise":
+            seeded = torch.Generator().manual_seed(0)
+            return torch.randn(images.shape, generator=seeded)
+        return fill_picture(fill, images, self.asked.inputs)
 
-    def _looked_at(self, found: OcclusionMap, row: int, column: int) -> str:
-        """What the network says with the chosen window hidden."""
-        scores, shares = self.asked.ask(found.hidden(row, column))
-        top, target, name = int(scores.argmax()), found.target, self.asked.name
-        return (
-            f"Hidden at row {found.tops[row]}, column {found.lefts[column]}: "
-            f"{name(target)} has the score {scores[target]:.1f}, probability "
-            f"{shares[target]:.1%}; top class then: {name(top)} ({shares[top]:.1%})."
+    # -- what is on the screen -----------------------------------------------------------
+
+    def draw(self, **values) -> Scene:
+        """The photograph with a window hidden, what the network says, and the crumbs."""
+        return self._scene(values)
+
+    def draw_result(self, result: OcclusionMap, **values) -> Scene:
+        """The same, with the map so far."""
+        return self._scene(values, result)
+
+    def _scene(self, values: dict, found: OcclusionMap | None = None) -> Scene:
+        photo, target = values["photo"], self.asked.target(values["photo"], values["target"])
+        place, name = self._place(values["window"]), self.asked.name
+        hidden, filler = (t.clone() for t in (self.asked.images(photo), self._filler(photo, values["fill"])))
+        hidden[..., *place] = filler[..., *place]
+        whole = self.asked.scores(photo), self.asked.probabilities(photo)
+        scores, shares = self.asked.ask(hidden)
+        unit = ["logit", "probability"].index(values["score"])
+        drop = float(whole[unit][target] - (scores, shares)[unit][target])
+        self.crumbs.add((photo, target, values["fill"], unit), place, drop)
+        top = int(scores.argmax())
+        classes = dict.fromkeys([target, *whole[1].topk(4).indices.tolist(), top])
+        panels = [
+            self._picture(photo, values["window"], self.asked.seen(filler)),
+            class_bars(self.asked, shares, [*classes][:6], whole[1], [target]),
+        ]
+        if found is not None:
+            panels.insert(1, self._map(photo, found))
+        table = [("", "whole picture", "window hidden", "drop")]
+        table += [_row(f"score of {name(target)}", whole[0][target], scores[target])]
+        table += [_row("probability", whole[1][target], shares[target], "{:.1%}")]
+        answer = f"Hidden: {name(target)} {shares[target]:.1%}; top class {name(top)}."
+        return Scene(panels, answer, table)
+
+    def _picture(self, photo: str, window: int, filler) -> Pictures:
+        middle = {"x": self.column.value, "y": self.row.value}
+        sizes = [] if self.result is not None else {"sizes": [2 * self.step, 14 * self.step]}
+        tool = {"kind": "window", "step": self.step, "picture": filler, "through": True}
+        return photo_panel(
+            self.asked,
+            photo,
+            title="drag the window",
+            label="Photograph: drag the window or press arrow keys, + and −.",
+            layers=[veil(self.crumbs.drops, signed=True)],
+            tool=tool | dict(sizes),
+            hand=middle | {"w": window, "h": window},
+            words=f"mean drop by hand: {map_words(self.crumbs.drops)}",
         )
 
-    def _figure(self, found: OcclusionMap, values: dict, window) -> Figure:
-        """Three panels; with a `window` (row, column) hidden, or before the first one."""
-        # Placed by hand: a layout engine would draw every picture twice.
-        figure = Figure(figsize=(9.2, 3.15))
-        axes = figure.subplots(1, 3, gridspec_kw=PANELS, subplot_kw=NO_TICKS)
-        picture, drops = found.image, np.full(found.image.shape[2:], np.nan)
-        title = "photograph"
-        if window is not None:
-            picture, drops = found.hidden(*window), found.heatmap.float().numpy()
-            title = "with one window hidden"
-            row, column = window
-            corner = found.lefts[column] - 0.5, found.tops[row] - 0.5
-            for axis in axes[1:]:
-                look = {"fill": False, "ec": "black", "lw": 1.5}
-                axis.add_patch(Rectangle(corner, *found.window[::-1], **look))
-        known = drops[~np.isnan(drops)]
-        limit = map_limits([known])[0] if known.size else 1.0
-        colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-        axes[0].imshow(self.asked.seen(picture))
-        axes[1].imshow(self.asked.seen(found.image).convert("L"), cmap="gray")
-        axes[1].imshow(drops, alpha=0.6, **colours)
-        drawn = axes[2].imshow(drops, **colours)
-        figure.colorbar(drawn, figure.add_axes(BAR), label=f"drop in {values['score']}")
-        axes[0].set_title(title)
-        axes[1].set_title("laid over the photograph")
-        axes[2].set_title(f"mean drop, {self.asked.name(found.target)}")
-        return figure
+    def _map(self, photo: str, found: OcclusionMap) -> Pictures:
+        drops = found.heatmap.float()
+        return photo_panel(
+            self.asked,
+            photo,
+            "map",
+            title=f"mean drop, {self.asked.name(found.target)}",
+            base=grey(self.asked.looks(photo)),
+            layers=[veil(drops, signed=True)],
+            words=map_words(drops),
+        )
 
 
-def _value(value: float | Tensor, values: dict) -> str:
-    share = values["score"] == "probability"
-    return f"{float(value):.1%}" if share else f"{float(value):.1f}"
+class Crumbs:
+    """The mean drop at each pixel over the windows that were hidden by hand."""
+
+    def __init__(self, sides: tuple[int, int]):
+        self.sum, self.count, self.of = np.zeros(sides), np.zeros(sides), None
+
+    def add(self, of: tuple, place: tuple[slice, slice], drop: float) -> None:
+        """Count a window; where the question is another, `of`, begin again."""
+        if of != self.of:
+            self.sum[:], self.count[:], self.of = 0, 0, of
+        self.sum[place] += drop
+        self.count[place] += 1
+
+    @property
+    def drops(self) -> np.ndarray:
+        """(height, width): the mean drop; 0 where nothing was hidden yet."""
+        return self.sum / np.maximum(self.count, 1)
+
+
+def _row(name: str, before, after, form: str = "{:.1f}") -> tuple[str, ...]:
+    before, after = float(before), float(after)
+    return name, *map(form.format, (before, after, before - after))

@@ -6,11 +6,17 @@ JupyterLab writes in the widget's place ("Error displaying widget: model not fou
 """
 
 import base64
+import io
 
 import ipywidgets as widgets
+import numpy as np
 from IPython.display import display
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
+from PIL import Image
 
-from ..figures import lighten
+from ..figures import describe
+from .touch import Bars, Curves, Pictures, Scene, to_picture
 
 CLOSED = "This lab is closed: run its cell again."
 
@@ -20,7 +26,20 @@ NOTE = f"{OUTPUT}:has(.course-lab-note)"
 LIVING = f"""<style>
 {OUTPUT}:has(.course-lab) + {NOTE},
 {OUTPUT}:has(.course-lab) + {NOTE} + {OUTPUT} {{ display: none; }}
-.course-lab-old :is(img, details) {{ opacity: 0.35; transition: opacity 0.1s 0.2s; }}
+.course-lab .course-strip {{ flex: 1 1 300px; min-width: 0; height: auto; width: auto; }}
+.course-strip .widget-label {{ display: none; }}
+.course-strip .widget-radio-box {{ display: flex; flex-direction: row; flex-wrap: nowrap; gap: 4px;
+  overflow-x: auto; padding: 3px; margin: 0; height: auto; scrollbar-width: thin; }}
+.course-strip label {{ flex: none; width: 56px; height: 56px; margin: 0; overflow: hidden;
+  background-size: cover; border-radius: 4px; cursor: pointer; color: transparent;
+  font-size: 1px; line-height: 1px; position: relative; }}
+.course-strip input {{ position: absolute; opacity: 0; inset: 0; margin: 0; width: 100%; height: 100%; cursor: pointer; }}
+.course-strip label:has(input:checked) {{ outline: 3px solid #c1440e; }}
+.course-strip label:has(input:focus-visible) {{ outline: 3px dashed #c1440e; }}
+.course-numbers {{ border-collapse: collapse; font: 13px/1.4 system-ui, sans-serif;
+  font-variant-numeric: tabular-nums; margin: 0 0 6px; }}
+.course-numbers :is(td, th) {{ padding: 1px 14px 1px 0; text-align: right; }}
+.course-numbers :is(td, th):first-child {{ text-align: left; font-weight: normal; }}
 </style>"""
 # What has no elements inside is a text: that the widget is loaded, or was not found.
 STILL = """<style>
@@ -42,11 +61,116 @@ def display_lab(lab) -> None:
         return
     if hasattr(lab.widget, "_handle_displayed"):  # ipywidgets 7
         lab.widget._handle_displayed()
-    words = f"Interactive: {lab.title}. {lab._sentence} {lab.words}"
     view = {"model_id": lab.widget.model_id, "version_major": 2, "version_minor": 0}
     display({"application/vnd.jupyter.widget-view+json": view}, raw=True)
     display({"text/html": STILL}, raw=True)
+    words = f"Interactive: {lab.title}. {lab.said}"
     still = {"text/plain": words}
-    if lab.picture.value:
-        still["image/png"] = base64.b64encode(lighten(lab.picture.value)).decode()
-    display(still, metadata={"image/png": {"alt": words}}, raw=True)
+    if lab.scene.panels:
+        figure = draw_scene(lab.scene)
+        still["text/plain"] = words = f"{words}. {describe(figure)}"
+        still["image/jpeg"] = base64.b64encode(to_jpeg(figure)).decode()
+    display(still, metadata={"image/jpeg": {"alt": words}}, raw=True)
+
+
+def to_jpeg(figure: Figure) -> bytes:
+    """A figure as the bytes of a JPEG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    picture, file = Image.open(file).convert("RGB"), io.BytesIO()
+    picture.save(file, "JPEG", quality=88, subsampling=0)
+    return file.getvalue()
+
+
+# -- a scene as a figure -------------------------------------------------------------------
+
+
+def draw_scene(scene: Scene) -> Figure:
+    """A scene as the browser shows it, with its hands, in a figure of matplotlib."""
+    columns = scene.columns or len(scene.panels)
+    rows = [scene.panels[i : i + columns] for i in range(0, len(scene.panels), columns)]
+    widths = [panel.weight for panel in rows[0]]
+    figure = Figure(figsize=(9.4, 0.4 + 9.4 / max(sum(widths), 2) * len(rows)))
+    grid = figure.add_gridspec(len(rows), columns, width_ratios=widths, wspace=0.08)
+    for r, line in enumerate(rows):
+        for c, panel in enumerate(line):
+            axis = figure.add_subplot(grid[r, c])
+            axis.set_title(panel.title, fontsize=10, loc="left")
+            draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
+            draw(axis, panel)
+    figure.subplots_adjust(0.01, 0.02, 0.99, 0.93)
+    return figure
+
+
+def _pictures(axis, panel: Pictures) -> None:
+    """Layers one over the other, then marks and the hand, in the panel's pixels."""
+    width, height = panel.size
+    extent = (0, width, height, 0)
+    for number, layer in enumerate(panel.layers):
+        picture = np.asarray(to_picture(layer.picture))
+        drawn = axis.imshow(picture, extent=extent, alpha=layer.opacity)
+        if panel.words and number == 0:
+            drawn.set_label(panel.words)
+        _clip(drawn, axis, layer, panel)
+    for mark in panel.marks:
+        _mark(axis, mark)
+    hand, tool = panel.hand or {}, panel.tool or {}
+    if tool.get("kind") == "window":
+        corner = hand["x"] - hand["w"] / 2, hand["y"] - hand["h"] / 2
+        look = {"fc": tool.get("fill", "none"), "ec": tool.get("colour", "white"), "lw": 1.5}
+        angle = {"angle": hand.get("angle", 0), "rotation_point": "center"}
+        axis.add_patch(Rectangle(corner, hand["w"], hand["h"], **look, **angle))
+    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def _clip(drawn, axis, layer, panel: Pictures) -> None:
+    """Show a layer where it is seen: beside a divider, or under a lens."""
+    hand, (width, height) = panel.hand or {"x": 0, "y": 0}, panel.size
+    if layer.lens:
+        radius = (panel.tool or {}).get("lens", 0)
+        shape = Circle((hand["x"], hand["y"]), radius, transform=axis.transData)
+    elif layer.side:
+        x0, x1 = (0, hand["x"]) if layer.side == "left" else (hand["x"], width)
+        shape = Rectangle((x0, 0), x1 - x0, height, transform=axis.transData)
+    else:
+        return
+    drawn.set_clip_path(shape)
+
+
+def _mark(axis, mark: dict) -> None:
+    colour = mark.get("colour", "white")
+    look = {"ec": colour, "fc": mark.get("fill", "none"), "lw": 2}
+    look["ls"] = "--" if mark.get("dash") else "-"
+    if "rect" in mark:
+        x0, y0, x1, y1 = mark["rect"]
+        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **look))
+    if "circle" in mark:
+        axis.add_patch(Circle(mark["circle"][:2], mark["circle"][2], **look))
+    if "text" in mark:
+        x, y = mark["at"]
+        box = {"fc": "#000a", "ec": "none", "pad": 2}
+        axis.text(x, y, mark["text"], color=colour, va="top", fontsize=8, bbox=box)
+
+
+def _bars(axis, panel: Bars) -> None:
+    places = range(len(panel.bars))
+    colours = [bar.get("colour", "#c1440e") for bar in panel.bars]
+    axis.barh(places, [bar["value"] for bar in panel.bars], height=0.4, color=colours)
+    for place, bar in zip(places, panel.bars, strict=True):
+        axis.text(0.01, place - 0.25, f"{bar['name']}  {bar['text']}", va="bottom",
+                  fontsize=9, transform=axis.get_yaxis_transform())  # fmt: skip
+    axis.set(xlim=panel.limits, ylim=(len(panel.bars) - 0.4, -0.8), yticks=[], xticks=[])
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+
+
+def _curves(axis, panel: Curves) -> None:
+    for line in panel.lines:
+        dash = "--" if line.get("dash") else "-"
+        axis.plot(line["x"], line["y"], color=line["colour"], ls=dash, label=line.get("name"))
+    if panel.hand:
+        axis.axvline(panel.lines[0]["x"][panel.hand["i"]], color="grey", lw=1)
+    axis.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel)
+    axis.set_box_aspect(0.86)
+    axis.tick_params(labelsize=8)
+    axis.spines[["top", "right"]].set_visible(False)

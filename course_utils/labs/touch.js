@@ -1,0 +1,349 @@
+// Pictures that answer to the hand; `touch.py` says what a scene is made of.
+//
+// Windows, brushes, lenses and cursors are drawn here, at once; the kernel is asked what
+// follows from them. At most one question is under way, and while it is, only the newest
+// hand is remembered. On a page without a kernel, `recorded` answers from a table.
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const GROW = { "+": 1, "=": 1, "-": -1 };
+const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
+
+function make(kind, parent, className = "") {
+  const node = document.createElement(kind);
+  node.className = className;
+  parent?.append(node);
+  return node;
+}
+
+// A line that shows on dark and on light pictures; `px` is one pixel of the page.
+function stroke(c, px, colour = "white", width = 2, dash = []) {
+  c.setLineDash(dash.map(d => d * px));
+  for (const [w, style] of [[width + 1.5, "rgba(0,0,0,.55)"], [width, colour]]) {
+    c.lineWidth = w * px; c.strokeStyle = style; c.stroke();
+  }
+  c.setLineDash([]);
+}
+
+function knob(c, px, x, y, colour = "white", radius = 6) {
+  c.beginPath(); c.arc(x, y, radius * px, 0, 7); c.fillStyle = colour; c.fill();
+  c.lineWidth = px; c.strokeStyle = "rgba(0,0,0,.6)"; c.stroke();
+}
+
+// -- tools: each draws its hand, and says by true that the kernel is to be asked -----------
+// `p` is the place of the pointer in the picture's pixels, `panel` where it is; a key that
+// means nothing to a tool gives null, and goes on to the notebook.
+
+const TOOLS = {
+  // A rectangle or picture that is moved. Its grip turns it, or moves its lower right corner.
+  window: {
+    grip({ x, y, w, h, angle = 0 }, { grip }, px) {
+      const a = angle * Math.PI / 180, arm = w / 2 + 14 * px;
+      return grip === "turn" ? [x + arm * Math.cos(a), y + arm * Math.sin(a)] : [x + w / 2, y + h / 2];
+    },
+    draw(c, hand, tool, px, panel) {
+      const { x, y, w, h, angle = 0 } = hand, picture = panel.stage.images.get(tool.picture);
+      c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180);
+      c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
+      if (picture && tool.through) {  // the picture lies behind, as large as the panel
+        c.save(); c.clip(); c.drawImage(picture, -x, -y, ...panel.spec.size); c.restore();
+      } else if (picture) c.drawImage(picture, -w / 2, -h / 2, w, h);
+      else if (tool.fill) { c.fillStyle = tool.fill; c.fill(); }
+      stroke(c, px, tool.colour); c.restore();
+      if (tool.grip) knob(c, px, ...this.grip(hand, tool, px), tool.colour);
+    },
+    press(hand, tool, p, event, px) {
+      const [gx, gy] = this.grip(hand, tool, px), near = Math.hypot(p.x - gx, p.y - gy) < 16 * px;
+      const inside = Math.abs(p.x - hand.x) < hand.w / 2 && Math.abs(p.y - hand.y) < hand.h / 2;
+      tool.held = tool.grip && near ? tool.grip : "all";
+      tool.offset = inside ? [hand.x - p.x, hand.y - p.y] : [0, 0];
+      return !inside && tool.held === "all" ? this.drag(hand, tool, p) : false;
+    },
+    drag(hand, tool, p) {
+      const left = hand.x - hand.w / 2, top = hand.y - hand.h / 2;
+      if (tool.held === "turn") hand.angle = 5 * Math.round(Math.atan2(p.y - hand.y, p.x - hand.x) * 36 / Math.PI);
+      else if (tool.held === "corner") {
+        hand.w = Math.max(8, p.x - left); hand.h = Math.max(8, p.y - top);
+        hand.x = left + hand.w / 2; hand.y = top + hand.h / 2;
+      } else { hand.x = p.x + tool.offset[0]; hand.y = p.y + tool.offset[1]; }
+      return true;
+    },
+    key(hand, tool, { key, shiftKey }) {
+      const { step = 8, sizes: [low, high] = [8, 8], grip } = tool, [u, v] = ARROWS[key] || [0, 0];
+      const turn = { "[": -5, "]": 5 }[key], size = clamp(hand.w + step * (GROW[key] || 0), low, high);
+      if (turn && grip === "turn") hand.angle = (hand.angle || 0) + turn;
+      else if (GROW[key] && high > low) { hand.h *= size / hand.w; hand.w = size; }
+      else if (shiftKey && grip === "corner" && (u || v)) {
+        hand.w += u * step; hand.h += v * step; hand.x += u * step / 2; hand.y += v * step / 2;
+      } else if (u || v) { hand.x += u * step; hand.y += v * step; }
+      else return null;
+      return true;
+    },
+  },
+  // A place: a crosshair; a lens, under which layers show; a divider between two layers.
+  point: {
+    draw(c, { x, y }, tool, px, { spec }) {
+      c.beginPath();
+      if (tool.divider) { c.moveTo(x, 0); c.lineTo(x, spec.size[1]); }
+      else c.arc(x, y, tool.lens || 9 * px, 0, 7);
+      stroke(c, px);
+      if (tool.divider) knob(c, px, x, spec.size[1] / 2, "white", 9);
+      else knob(c, px, x, y, "white", 2);
+    },
+    press: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
+    drag: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
+    key(hand, { step = 4, divider }, { key }) {
+      if (!ARROWS[key]) return null;
+      hand.x += step * ARROWS[key][0]; hand.y += step * ARROWS[key][1];
+      return !divider;
+    },
+  },
+  // Paint in the first colour; with shift, the right button or `tool.second`, in the other.
+  brush: {
+    draw(c, { x, y, radius, second, points = [] }, { colours }, px) {
+      const colour = colours[second ? 1 : 0];
+      c.globalAlpha = .5; c.fillStyle = colour; c.beginPath();
+      for (const [u, v] of points) { c.moveTo(u, v); c.arc(u, v, radius, 0, 7); }
+      c.fill(); c.globalAlpha = 1;
+      c.beginPath(); c.arc(x, y, radius, 0, 7); stroke(c, px, colour, 2, [4, 3]);
+    },
+    begin(hand, tool, second) { hand.second = Boolean(tool.second) !== second; hand.points = []; },
+    press(hand, tool, p, event) { this.begin(hand, tool, event.shiftKey || event.button === 2); this.drag(hand, tool, p); },
+    drag(hand, tool, p) { Object.assign(hand, p); hand.points.push([Math.round(p.x), Math.round(p.y)]); },
+    hover: (hand, tool, p) => void Object.assign(hand, p),
+    release: () => true,
+    key(hand, { step = 6, ...tool }, { key, shiftKey }) {
+      if (ARROWS[key]) { hand.x += step * ARROWS[key][0]; hand.y += step * ARROWS[key][1]; return false; }
+      if (GROW[key]) { hand.radius = clamp(hand.radius + 2 * GROW[key], 2, 60); return false; }
+      if (key !== "Enter" && key !== " ") return null;
+      this.begin(hand, tool, shiftKey); this.drag(hand, tool, hand);
+      return true;
+    },
+  },
+  // A step along curves, or one of several bars: `hand.i`.
+  cursor: {
+    draw(c, { i }, tool, px, panel) {
+      const { X, Y } = panel.scale(px), { lines, ylim } = panel.spec;
+      c.beginPath(); c.moveTo(X(lines[0].x[i]), Y(ylim[0])); c.lineTo(X(lines[0].x[i]), Y(ylim[1])); stroke(c, px, "#ccc", 1);
+      for (const { x, y, dash, colour } of lines) if (!dash && y[i] != null) knob(c, px, X(x[i]), Y(y[i]), colour);
+    },
+    press(hand, tool, p, event, px, panel) { return this.drag(hand, tool, p, event, px, panel); },
+    drag(hand, tool, p, event, px, panel) {
+      const { X } = panel.scale(px), away = panel.spec.lines[0].x.map(v => Math.abs(X(v) - p.x));
+      return hand.i !== (hand.i = away.indexOf(Math.min(...away)));
+    },
+    key(hand, tool, { key }, panel) {
+      const { lines, bars } = panel.spec, last = (bars || lines[0].x).length - 1;
+      const to = { Home: 0, End: last }[key] ?? hand.i + (ARROWS[key] || [0, 0])[bars ? 1 : 0];
+      return Number.isNaN(to) || to === hand.i ? null : (hand.i = clamp(to, 0, last), true);
+    },
+  },
+};
+
+// -- panels --------------------------------------------------------------------------------
+
+class Panel {  // bars; or a canvas with layers and marks, or with curves
+  constructor(stage, { bars }) {
+    this.stage = stage;
+    this.node = make("figure", null, "course-panel");
+    this.title = make("figcaption", this.node);
+    this.face = make(bars ? "div" : "canvas", this.node);
+    for (const kind of ["pointerdown", "pointermove", "pointerup", "keydown", "contextmenu"])
+      this.face.addEventListener(kind, event => this.tool && this[kind](event));
+    stage.observer.observe(this.face);
+  }
+  get hand() { return this.stage.hands[this.spec.key] ||= {}; }
+  get tool() { return this.spec.tool && TOOLS[this.spec.tool.kind]; }
+  show(spec) {
+    const { face } = this, { title, label, tool, size, bars } = this.spec = spec;
+    this.title.textContent = title || "\u00a0";
+    face.className = tool ? "course-touch" : "";
+    face.setAttribute("role", tool ? "application" : bars ? "group" : "img");
+    face.setAttribute("aria-label", label || title || "picture");
+    if (tool) face.tabIndex = 0; else face.removeAttribute("tabindex");
+    if (bars) bars.forEach((bar, i) => this.bar(i, bar)); else face.style.aspectRatio = size.join("/");
+    while (bars && face.children.length > bars.length) face.lastChild.remove();
+  }
+  bar(i, { name, value, before, text, colour = "" }) {  // `before`: a tick to compare with
+    const row = this.face.children[i] || make("div", this.face, "course-bar");
+    const [low, high] = this.spec.limits || [0, 1], at = v => 100 * clamp((v - low) / (high - low), 0, 1);
+    if (!row.firstChild) for (const kind of ["span", "i", "em"]) make(kind, row);
+    const [words, track, number] = row.children, zero = at(0);
+    if (!track.firstChild) { make("b", track); make("u", track); }
+    words.textContent = words.title = name; number.textContent = text;
+    Object.assign(track.children[0].style, { left: `${Math.min(zero, at(value))}%`, width: `${Math.abs(at(value) - zero)}%`, background: colour });
+    Object.assign(track.children[1].style, { left: `${at(before)}%`, display: before == null ? "none" : "" });
+  }
+  draw() {
+    const { face, spec } = this, from = this.stage.panels.get(spec.follow) || this;
+    if (spec.bars) return [...face.children].forEach((row, i) => row.classList.toggle("is-chosen", Boolean(this.tool) && i === this.hand.i));
+    const c = face.getContext("2d"), k = face.width / spec.size[0], px = devicePixelRatio / k;
+    c.setTransform(k, 0, 0, k, 0, 0); c.clearRect(0, 0, ...spec.size);
+    for (const layer of spec.layers || []) this.layer(c, layer, from);
+    if (spec.lines) this.curves(c, px);
+    for (const mark of spec.marks || []) this.mark(c, mark, px);
+    if (from.tool) from.tool.draw(c, from.hand, from.spec.tool, px, from);
+  }
+  layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
+    const image = this.stage.images.get(picture), [W, H] = this.spec.size;
+    if (!image) return;
+    c.save(); c.beginPath();
+    if (side) c.rect(side === "left" ? 0 : hand.x, 0, side === "left" ? hand.x : W, H);
+    if (lens) c.arc(hand.x, hand.y, spec.tool.lens, 0, 7);
+    if (side || lens) c.clip();
+    c.globalAlpha = opacity; c.imageSmoothingEnabled = smooth; c.imageSmoothingQuality = "high";
+    c.drawImage(image, 0, 0, W, H); c.restore();
+  }
+  mark(c, { rect, circle, text, at, colour = "white", fill, dash }, px) {
+    c.beginPath();
+    if (rect) c.rect(rect[0], rect[1], rect[2] - rect[0], rect[3] - rect[1]);
+    if (circle) c.arc(...circle, 0, 7);
+    if (fill) { c.fillStyle = fill; c.fill(); } else if (!text) stroke(c, px, colour, 2, dash ? [6, 4] : []);
+    if (!text) return;
+    c.font = `600 ${13 * px}px system-ui, sans-serif`;
+    c.fillStyle = "rgba(0,0,0,.6)"; c.fillRect(...at, c.measureText(text).width + 10 * px, 20 * px);
+    c.fillStyle = colour; c.fillText(text, at[0] + 5 * px, at[1] + 15 * px);
+  }
+  scale(px) {  // from the numbers of curves to places in the panel
+    const { size: [W, H], xlim: [x0, x1], ylim: [y0, y1] } = this.spec;
+    const [left, right, top, bottom] = [46, 12, 10, 40].map(v => v * px);
+    return {
+      X: v => left + (v - x0) / (x1 - x0) * (W - left - right),
+      Y: v => H - bottom - (v - y0) / (y1 - y0) * (H - top - bottom),
+    };
+  }
+  curves(c, px) {
+    const { xlim: [x0, x1], ylim: [y0, y1], lines, xlabel = "" } = this.spec, { X, Y } = this.scale(px);
+    const write = (text, x, y, align) => { c.textAlign = align; c.fillText(text, x, y); }, short = v => +v.toPrecision(3);
+    c.font = `${12 * px}px system-ui, sans-serif`; c.fillStyle = c.strokeStyle = getComputedStyle(this.face).color;
+    for (const v of [y0, (y0 + y1) / 2, y1]) {
+      c.globalAlpha = .25; c.fillRect(X(x0), Y(v), X(x1) - X(x0), px); c.globalAlpha = 1;
+      write(short(v), X(x0) - 6 * px, Y(v) + 4 * px, "right");
+    }
+    write(short(x0), X(x0), Y(y0) + 16 * px, "center"); write(short(x1), X(x1), Y(y0) + 16 * px, "right");
+    write(xlabel, X((x0 + x1) / 2), Y(y0) + 32 * px, "center"); c.textAlign = "left";
+    for (const { x, y, colour, dash } of lines) {
+      c.beginPath(); c.setLineDash(dash ? [5 * px, 4 * px] : []); c.lineWidth = 2 * px; c.strokeStyle = colour;
+      y.forEach((v, i) => v != null && c.lineTo(X(x[i]), Y(v))); c.stroke();
+    }
+    c.setLineDash([]);
+  }
+  follow(what, event) {  // the pointer, or a key
+    const { face, hand, stage, spec: { tool, size, bars } } = this, box = face.getBoundingClientRect();
+    const [W, H] = size || [1, 1], px = W / box.width, inside = (v, length) => clamp(v, 0, length - 1e-3);
+    const p = { x: inside((event.clientX - box.left) * px, W), y: inside((event.clientY - box.top) / box.height * H, H) };
+    let ask;
+    if (what === "key") ask = this.tool.key(hand, tool, event, this);
+    else if (bars) {
+      const i = [...face.children].indexOf(event.target.closest(".course-bar"));
+      ask = i >= 0 && i !== hand.i; if (ask) hand.i = i;
+    } else ask = this.tool[what]?.(hand, tool, p, event, px, this);
+    const half = v => tool.kind === "window" ? Math.min(v / 2, W / 2, H / 2) : 0;  // stays inside
+    if ("x" in hand) { hand.x = clamp(hand.x, half(hand.w), W - half(hand.w)); hand.y = clamp(hand.y, half(hand.h), H - half(hand.h)); }
+    stage.paint(); if (ask) stage.ask(this);
+    return ask;
+  }
+  pointerdown(event) {
+    this.face.setPointerCapture?.(event.pointerId); this.face.focus({ preventScroll: true });
+    this.pressed = true; this.follow("press", event); event.preventDefault();
+  }
+  pointermove(event) { this.follow(this.pressed ? "drag" : this.spec.tool.hover ? "press" : "hover", event); }
+  pointerup(event) { if (this.pressed) { this.pressed = false; this.follow("release", event); } }
+  contextmenu(event) { event.preventDefault(); }
+  keydown(event) {
+    if (event.ctrlKey || event.metaKey || this.follow("key", event) === null) return;
+    event.preventDefault(); event.stopPropagation();
+  }
+}
+
+// -- the stage: all panels, the answer above them, and the questions to the kernel ---------
+
+class Stage {
+  constructor({ model, el }) {
+    Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, last: 0 });
+    this.root = make("div", el, "course-stage"); this.root.dataset.lmSuppressShortcuts = true;
+    this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
+    this.grid = make("div", this.root, "course-panels");
+    this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
+    model.on("change:scene", () => this.update()); model.on("change:hands", () => this.take());
+    for (const name of ["answer", "failed", "state"]) model.on(`change:${name}`, () => this.say());
+    model.on("msg:custom", ({ done }) => done && this.answered());
+    for (const kind of ["dragover", "drop", "paste"]) this.root.addEventListener(kind, event => this.file(event));
+    this.take(); this.say(); this.update();
+  }
+  async update() {  // a scene appears whole, once its pictures are decoded
+    const scene = this.model.get("scene"), given = this.model.get("pictures"), names = Object.keys(given), mine = ++this.last;
+    const wanted = await Promise.all(names.map(n => this.images.get(n) || createImageBitmap(new Blob([given[n]]))));
+    if (mine !== this.last) return;
+    this.scene = scene; this.images = new Map(names.map((n, i) => [n, wanted[i]]));
+    const keys = scene.panels.map(({ key }) => key);
+    for (const [key, { node }] of this.panels) if (!keys.includes(key)) { node.remove(); this.panels.delete(key); }
+    scene.panels.forEach((spec, i) => {
+      if (!this.panels.has(spec.key)) this.panels.set(spec.key, new Panel(this, spec));
+      const panel = this.panels.get(spec.key); panel.show(spec);
+      if (this.grid.children[i] !== panel.node) this.grid.insertBefore(panel.node, this.grid.children[i] || null);
+    });
+    this.fit();
+  }
+  fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
+    if (!this.scene) return;
+    const { panels } = this.scene, wide = this.root.clientWidth;
+    let n = this.scene.columns || panels.length; while (n > 1 && wide / n < 200) n = Math.ceil(n / 2);
+    this.grid.style.gridTemplateColumns = panels.slice(0, n).map(({ weight = 1 }) => `minmax(0, ${weight}fr)`).join(" ");
+    this.grid.style.maxWidth = `${panels.slice(0, n).reduce((sum, { weight = 1 }) => sum + 400 * weight, 0)}px`;
+    for (const { face } of this.panels.values()) {
+      const [w, h] = [face.clientWidth, face.clientHeight].map(v => Math.round(v * devicePixelRatio));
+      if (face.getContext && (face.width !== w || face.height !== h)) { face.width = w; face.height = h; }
+    }
+    this.draw();
+  }
+  paint() { this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.draw(); }); }
+  draw() { for (const panel of this.panels.values()) panel.draw(); }
+  take() { for (const [key, hand] of Object.entries(this.model.get("hands"))) this.hands[key] = { ...hand }; this.paint(); }
+  say() {
+    const { answer, root, model } = this, busy = this.late || model.get("state") === "busy";
+    if (answer.textContent !== model.get("answer")) answer.textContent = model.get("answer");
+    root.classList.toggle("is-busy", Boolean(busy)); root.setAttribute("aria-busy", Boolean(busy));
+    root.classList.toggle("is-old", model.get("state") === "old"); root.classList.toggle("is-failed", model.get("failed"));
+  }
+  ask(panel) {
+    if (this.asking) { this.next = panel; return; }
+    this.asking = true; this.next = null;
+    this.timer = setTimeout(() => { this.late = true; this.say(); }, 200);
+    this.model.send({ ask: panel.spec.key, hand: { ...panel.hand } });
+  }
+  answered() {
+    clearTimeout(this.timer); this.asking = this.late = false; this.say();
+    if (this.next) this.ask(this.next);
+  }
+  async file(event) {  // a picture that is dropped or pasted onto the stage
+    const { files } = event.dataTransfer || event.clipboardData, accepts = this.scene?.drop;
+    if (!accepts || (event.type === "paste" && !files.length)) return;
+    event.preventDefault(); event.stopPropagation();
+    if (files[0] && event.type !== "dragover") this.model.send({ file: files[0].name }, null, [await files[0].arrayBuffer()]);
+  }
+}
+
+// A model without a kernel: `data.answers` are, for one panel, the axes of a grid of hands,
+// [name, first, step, count], and for each of its points what changes in the scene.
+function recorded(data) {
+  const heard = {}, emit = name => (heard[name] || []).forEach(f => f(name === "msg:custom" ? { done: 1 } : undefined));
+  data.pictures = Object.fromEntries(Object.entries(data.pictures).map(([name, text]) => [name, Uint8Array.from(atob(text), s => s.charCodeAt(0))]));
+  return {
+    get: name => data[name], on: (name, f) => (heard[name] ||= []).push(f),
+    send({ ask, hand }) {
+      const { axes, rows } = data.answers[ask];
+      const at = axes.reduce((n, [name, first, step, count]) => n * count + clamp(Math.round((hand[name] - first) / step), 0, count - 1), 0);
+      const panels = data.scene.panels.map(panel => {
+        const change = { ...rows[at][panel.key] }, { values, mark } = change;
+        if (values) change.bars = panel.bars.map((bar, i) => ({ ...bar, value: values[i], text: `${Math.round(100 * values[i])} %` }));
+        if (mark) change.marks = [...(panel.marks || []), mark];
+        return { ...panel, ...change };
+      });
+      data.scene = { ...data.scene, panels }; data.answer = rows[at].answer;
+      ["change:scene", "change:answer", "msg:custom"].forEach(emit);
+    },
+  };
+}
+
+function render(context) { new Stage(context); }
+export default { render };
