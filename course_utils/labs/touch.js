@@ -51,20 +51,19 @@ const TOOLS = {
       stroke(c, px, tool.colour); c.restore();
       if (tool.grip) knob(c, px, ...this.grip(hand, tool, px), tool.colour);
     },
-    press(hand, tool, p, event, px) {
+    press(hand, tool, p, event, px, panel) {  // where it is held stays with the panel
       const [gx, gy] = this.grip(hand, tool, px), near = Math.hypot(p.x - gx, p.y - gy) < 16 * px;
       const inside = Math.abs(p.x - hand.x) < hand.w / 2 && Math.abs(p.y - hand.y) < hand.h / 2;
-      tool.held = tool.grip && near ? tool.grip : "all";
-      tool.offset = inside ? [hand.x - p.x, hand.y - p.y] : [0, 0];
-      return !inside && tool.held === "all" ? this.drag(hand, tool, p) : false;
+      panel.held = tool.grip && near ? tool.grip : inside ? [hand.x - p.x, hand.y - p.y] : [0, 0];
+      return inside || panel.held === tool.grip ? false : this.drag(hand, tool, p, event, px, panel);
     },
-    drag(hand, tool, p) {
+    drag(hand, tool, p, event, px, { held }) {
       const left = hand.x - hand.w / 2, top = hand.y - hand.h / 2;
-      if (tool.held === "turn") hand.angle = 5 * Math.round(Math.atan2(p.y - hand.y, p.x - hand.x) * 36 / Math.PI);
-      else if (tool.held === "corner") {
+      if (held === "turn") hand.angle = 5 * Math.round(Math.atan2(p.y - hand.y, p.x - hand.x) * 36 / Math.PI);
+      else if (held === "corner") {
         hand.w = Math.max(8, p.x - left); hand.h = Math.max(8, p.y - top);
         hand.x = left + hand.w / 2; hand.y = top + hand.h / 2;
-      } else { hand.x = p.x + tool.offset[0]; hand.y = p.y + tool.offset[1]; }
+      } else { hand.x = p.x + held[0]; hand.y = p.y + held[1]; }
       return true;
     },
     key(hand, tool, { key, shiftKey }) {
