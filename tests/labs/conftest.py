@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import json
 
 import pytest
 from PIL import Image
@@ -41,23 +42,34 @@ def start():
     def run(lab, seconds=60):
         assert lab.start()
         assert lab.wait(seconds)
-        assert not lab.failed, lab.status.value
+        assert not lab.failed, lab.said
         return lab.result
 
     return run
 
 
+def what_is_shown(lab) -> tuple:
+    """A lab's scene; its pictures go by names that are made of their pixels."""
+    return json.dumps(lab.touch.scene), tuple(lab.touch.pictures)
+
+
+@pytest.fixture
+def shown():
+    """What a lab shows, to be compared."""
+    return what_is_shown
+
+
 @pytest.fixture
 def draws_each():
-    """Each entry of a list draws a picture of its own; the first choice comes back."""
+    """Each entry of a list draws a scene of its own; the first choice comes back."""
 
     def check(lab, choice, entries=None):
         before, seen = choice.index, set()
         entries = range(len(choice.options)) if entries is None else entries
         for index in entries:
             choice.index = index
-            assert not lab.failed, (choice.label, lab.status.value)
-            seen.add(lab.picture.value)
+            assert not lab.failed, (choice.label, lab.said)
+            seen.add(what_is_shown(lab))
         assert len(seen) == len(entries)
         choice.index = before
 
@@ -66,17 +78,17 @@ def draws_each():
 
 @pytest.fixture
 def redraws():
-    """Another value draws another picture, the old value the old one again."""
+    """Another value draws another scene, the old value the old one again."""
 
     def check(lab, control, value):
-        before, old = lab.picture.value, control.value
+        before, old = what_is_shown(lab), control.value
         control.value = value
-        assert not lab.failed, lab.status.value
-        assert lab.picture.value != before
-        words = lab.words
+        assert not lab.failed, lab.said
+        assert what_is_shown(lab) != before
+        said = lab.said
         control.value = old
-        assert lab.picture.value == before
-        return words
+        assert what_is_shown(lab) == before
+        return said
 
     return check
 
