@@ -225,7 +225,8 @@ class Lab:
     def fold(self, *parts: widgets.Widget) -> None:
         """Put widgets below the scene, where they are folded away."""
         if parts and not self.folded.children:
-            self.widget.children = [*self.widget.children, folding("more", self.folded)]
+            *above, look = self.widget.children
+            self.widget.children = [*above, folding("more", self.folded), look]
         self.folded.children = [*self.folded.children, *parts]
 
     def _arrange(self) -> None:
@@ -244,7 +245,7 @@ class Lab:
     def close(self) -> None:
         """Remove the lab's widgets, and free its pictures, maps and networks."""
         if self.is_open:
-            for part in list(_parts(self.widget)):
+            for part in {*_parts(self.widget), *_parts(self.folded)}:
                 part.close()
             vars(self).clear()  # IPython's `Out` may hold the lab itself for ever
 
