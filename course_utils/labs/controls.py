@@ -138,12 +138,11 @@ class ClassPicker(Picker):
 
     def sort(self) -> None:
         """Sort the offered names by their scores on the picture that is shown."""
-        found, scores = list(enumerate(self._names)), None
+        order = list(range(len(self._names)))
         with suppress(Exception):  # no scores: the lab says why when it draws
-            scores = self.likely()
-        if scores is not None:
-            found.sort(key=lambda match: -float(scores[match[0]]))
-        self.field.options = [*self._fixed, *(self._entry(index) for index, _ in found)]
+            scores = self.likely().tolist()
+            order = sorted(order, key=lambda index: -scores[index])
+        self.field.options = [*self._fixed, *map(self._entry, order)]
 
     def choose(self, index: int | None) -> None:
         """Choose a class by its index, or the fixed entry of value None."""
