@@ -62,7 +62,7 @@ class Lab:
         for picker in (c for c in controls.values() if isinstance(c, ClassPicker)):
             picker.likely = self.likely
             for control in {*controls.values()} - {picker}:
-                control.observe(lambda change, p=picker: self.soon(p.sort), names="value")
+                control.observe(lambda _, p=picker: self.soon(p.sort), names="value")
         self.folded = widgets.HBox(layout={"flex_flow": "row wrap"})
         self.widget = widgets.VBox().add_class("course-lab")
         self._arrange()

@@ -113,7 +113,10 @@ class ClassPicker(Picker):
         self._fixed = dict(fixed)
         self._names = class_names() if names is None else names
         self.likely: Callable[[], Tensor | None] = lambda: None
-        look = {"placeholder": "a word, such as cat, then Enter", "layout": {"width": "340px"}}
+        look = {
+            "placeholder": "a word, such as cat, then Enter",
+            "layout": {"width": "340px"},
+        }
         look |= {"continuous_update": False, "style": LABEL}
         self.field = widgets.Combobox(description=label, **look)
         super().__init__([self.field])
@@ -138,12 +141,11 @@ class ClassPicker(Picker):
 
     def sort(self) -> None:
         """Sort the offered names by their scores on the picture that is shown."""
-        found, scores = list(enumerate(self._names)), None
+        order = list(range(len(self._names)))
         with suppress(Exception):  # no scores: the lab says why when it draws
-            scores = self.likely()
-        if scores is not None:
-            found.sort(key=lambda match: -float(scores[match[0]]))
-        self.field.options = [*self._fixed, *(self._entry(index) for index, _ in found)]
+            scores = self.likely().tolist()
+            order = sorted(order, key=lambda index: -scores[index])
+        self.field.options = [*self._fixed, *map(self._entry, order)]
 
     def choose(self, index: int | None) -> None:
         """Choose a class by its index, or the fixed entry of value None."""
@@ -172,7 +174,11 @@ class ClassPicker(Picker):
         if not word:
             return next(iter(self._fixed.values()), self.value)
         entry = re.fullmatch(r"(.*) \((\d+)\)", word)
-        if entry and int(entry[2]) < len(self._names) and self._entry(int(entry[2])) == word:
+        if (
+            entry
+            and int(entry[2]) < len(self._names)
+            and self._entry(int(entry[2])) == word
+        ):
             return int(entry[2])
         with naming(word="The word"):
             found = find_classes(word, self._names)

@@ -51,8 +51,10 @@ def veil(values, limit: float | None = None, signed: bool = False, **look) -> La
     known = np.nan_to_num(values)
     limit = limit or map_limits([known])[0]
     share = (known / limit).clip(-1, 1)
-    colours = matplotlib.colormaps["RdBu_r"](0.5 + share / 2) if signed else (
-        matplotlib.colormaps["inferno"](share.clip(0, 1))
+    colours = (
+        matplotlib.colormaps["RdBu_r"](0.5 + share / 2)
+        if signed
+        else (matplotlib.colormaps["inferno"](share.clip(0, 1)))
     )
     colours[..., 3] = 0.85 * np.abs(share)
     return Layer(colours, **look)

@@ -1,9 +1,9 @@
 """Pictures that answer to the hand: one small widget, which all labs share.
 
-A *scene* is a few panels beside one another: pictures in layers with marks on them, curves
-or bars. A panel may hold a *tool*, which the learner moves by pointer, finger or keys; where
-it is now is the panel's *hand*. The browser draws all of this by itself (`touch.js`), and
-asks the kernel, one question at a time, what follows from a new hand.
+A *scene* is a few panels beside one another: pictures in layers with marks on them,
+curves or bars. A panel may hold a *tool*, which the learner moves by pointer, finger or
+keys; where it is now is the panel's *hand*. The browser draws all of this by itself
+(`touch.js`), and asks the kernel, one question at a time, what follows from a new hand.
 
 Lengths and places are in the pixels of a panel's picture, x to the right and y downwards.
 """
@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from importlib.resources import files
 
 import anywidget
@@ -21,8 +21,10 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-SCRIPT = files(__package__).joinpath("touch.js").read_text(encoding="utf-8")
-STYLE = files(__package__).joinpath("touch.css").read_text(encoding="utf-8")
+SCRIPT, STYLE, RECORDED = (
+    files(__package__).joinpath(name).read_text(encoding="utf-8")
+    for name in ("touch.js", "touch.css", "recorded.js")
+)
 
 
 # -- what a scene is made of ---------------------------------------------------------------
@@ -65,9 +67,10 @@ class Pictures(Panel):
     """Layers, the lowest first and as large as the panel, with marks on them.
 
     `size` is the width and height in which places are counted: usually those of the
-    network's input, whatever the layers have. A mark is ``{"rect": [x0, y0, x1, y1]}``, ``{"circle": [x, y, radius]}`` or ``{"text",
-    "at"}``, with ``"colour"``, ``"dash"`` or ``"fill"``. `follow` names the panel whose hand
-    is drawn here too. `words` describe the data that are shown, for the saved notebook.
+    network's input, whatever the layers have. A mark is ``{"rect": [x0, y0, x1, y1]}``,
+    ``{"circle": [x, y, radius]}`` or ``{"text", "at"}``, with ``"colour"``, ``"dash"`` or
+    ``"fill"``. `follow` names the panel whose hand is drawn here too. `words` describe the
+    data that are shown, for the saved notebook.
     """
 
     layers: Sequence[Layer]
@@ -211,33 +214,32 @@ class Touch(anywidget.AnyWidget):
         try:
             self._asked(key, hand)
         finally:
-            self.send({"done": True})
+            self.send({"done": key, "hand": self.hands[key]})
 
 
-def page(scene: Scene, answers: Mapping[str, tuple] | None = None, title: str = "") -> str:
+def page(scene: Scene, answers: Mapping[str, tuple] | None = None) -> str:
     """HTML of a scene that lives without a kernel: script, data and answers are inside.
 
     `answers` are, for the key of a panel, ``(axes, rows)``: the axes of a grid of hands,
-    ``(name, first, step, count)`` each, and for each point of it what changes: a mapping of
-    ``"answer"`` to a sentence, and of panels' keys to ``{"values": …}`` of bars,
-    ``{"mark": …}`` to add, or anything else that a panel of the scene has.
+    ``(name, first, step, count)`` each, and for each point of the grid, the last axis
+    fastest, what changes: ``"answer"``, a sentence, and by the keys of panels
+    ``{"values": …}`` of bars, ``{"mark": …}`` to add, or whatever else a panel has.
     """
     seen, pictures = encode_scene(scene)
-    given = {k: {"axes": axes, "rows": rows} for k, (axes, rows) in (answers or {}).items()}
+    given = (answers or {}).items()
     data = {
         "scene": seen,
-        "pictures": {name: base64.b64encode(data).decode() for name, data in pictures.items()},
-        "hands": {p.key: p.hand for p in scene.panels if p.hand is not None},
+        "pictures": {key: base64.b64encode(one).decode() for key, one in pictures.items()},
+        "hands": {panel.key: panel.hand for panel in scene.panels if panel.hand},
+        "answers": {key: {"axes": axes, "rows": rows} for key, (axes, rows) in given},
         "answer": scene.answer,
-        "answers": given,
         "failed": False,
         "state": "",
     }
     text = json.dumps(data).replace("</", "<\\/")
-    script = SCRIPT.replace("export default { render };", "")
-    el = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
-    return (
-        f"<style>{STYLE}</style><div id='touch-{el}' aria-label='{title}'></div>\n<script>(() => {{\n"
-        f"{script}\nrender({{ model: recorded({text}), "
-        f"el: document.getElementById('touch-{el}') }});\n}})()</script>"
-    )
+    name = "touch-" + hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
+    script = SCRIPT.replace("export default { render };", "") + RECORDED
+    return f"""<style>{STYLE}</style><div id="{name}"></div><script>(() => {{
+{script}
+render({{ model: recorded({text}), el: document.getElementById("{name}") }});
+}})()</script>"""

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 import torch
 from address import ROOT
-from matplotlib.figure import Figure
 
 from course_utils.labs import base
 from course_utils.labs.base import Lab
 from course_utils.labs.controls import ClassPicker
 from course_utils.labs.live import LiveLab
+from course_utils.labs.still import draw_scene, to_jpeg
+from course_utils.labs.touch import Scene
 
 MODULES = sorted(path.stem for path in (ROOT / "course_utils" / "labs").glob("*.py"))
 FOUND = {
@@ -53,20 +54,20 @@ def dropdowns(lab):
 
 
 def assert_none_is_blank(lab, after):
-    assert not lab.failed, lab.status.value
+    assert not lab.failed, lab.said
     for one in dropdowns(lab):
         assert one.index is not None, f"the list {one.description!r} is blank after {after}"
         assert None not in [value for _, value in one._options_full], one.description
 
 
 def test_no_list_goes_blank_whatever_is_chosen(kind, monkeypatch):
-    monkeypatch.setattr(kind, "draw", lambda *a, **k: (Figure(figsize=(0.1, 0.1)), "drawn"))
+    monkeypatch.setattr(kind, "draw", lambda *a, **k: Scene([], "drawn"))
     lab = kind()
     assert_none_is_blank(lab, "opening")
     dice = random.Random(0)
     for picker in (c for c in lab.controls.values() if isinstance(c, ClassPicker)):
         for word in ("dog", "xqzw", "panda", ""):
-            picker.search.value = word
+            picker.field.value = word
             assert_none_is_blank(lab, f"the word {word!r}")
     for step in range(60):
         lists = dropdowns(lab)
@@ -158,13 +159,44 @@ def test_it_leaves_the_process_as_it_was(kind):
 def test_the_class_finder_begins_with_what_is_likely_on_the_picture(kind, monkeypatch):
     lab = kind()
     photo = lab.controls.get("photo", lab.controls.get("picture"))
-    monkeypatch.setattr(kind, "draw", lambda *a, **k: (Figure(figsize=(0.1, 0.1)), "drawn"))
+    monkeypatch.setattr(kind, "draw", lambda *a, **k: Scene([], "drawn"))
     finder = lab.controls["target"]
     getattr(photo, "choice", photo).value = "tabby_cat_chelsea"
-    finder.search.value = "cat"
-    assert finder.value in (281, 282, 285), "a tabby, a tiger cat, an Egyptian cat"
-    assert finder.choice.index == 0
-    chosen = finder.value
+    tabbies = 281, 282, 285  # a tabby, a tiger cat, an Egyptian cat
+    first = [option for option in finder.field.options if option.endswith(")")][0]
+    assert int(first.split("(")[-1][:-1]) in tabbies
+    finder.field.value = "cat"
+    assert (chosen := finder.value) in tabbies
     getattr(photo, "choice", photo).value = "golden_retriever"
     assert finder.value == chosen
-    assert not lab.failed, lab.status.value
+    assert not lab.failed, lab.said
+
+
+# -- what a lab says and shows -------------------------------------------------------------
+
+
+def test_it_answers_in_twelve_words_at_most(kind):
+    lab = kind()
+    assert not lab.failed
+    assert 3 <= len(lab.touch.answer.split()) <= 12, lab.touch.answer
+
+
+def test_three_to_five_controls_are_primary(kind):
+    primary = kind.primary
+    assert primary is not None
+    assert 3 <= len(primary) <= 5
+
+
+def test_each_panel_that_can_be_touched_says_how(kind):
+    lab = kind()
+    touched = [panel for panel in lab.scene.panels if panel.tool]
+    for panel in touched:
+        assert len(panel.label.split()) >= 5, panel
+        assert panel.hand is not None
+    if not isinstance(lab, LiveLab):
+        assert touched
+
+
+def test_what_it_shows_can_be_kept_as_a_picture(kind):
+    figure = draw_scene(kind().scene)
+    assert len(to_jpeg(figure)) < 200_000

@@ -100,7 +100,7 @@ def ask(lab, key, hand):
 
 def test_a_moved_hand_sets_controls_and_is_answered_once():
     toy = Toy()
-    assert ask(toy, "bars", {"i": 6}) == [{"done": True}]
+    assert ask(toy, "bars", {"i": 6}) == [{"done": "bars", "hand": {"i": 0}}]
     assert toy.values == {"number": 6, "word": "bars"}
     assert toy.drawn[1:] == [(6, "bars")]
     assert toy.touch.answer == "bars: 6"
@@ -108,7 +108,7 @@ def test_a_moved_hand_sets_controls_and_is_answered_once():
 
 def test_an_error_is_answered_too_so_that_the_next_question_comes():
     toy = Toy()
-    assert ask(toy, "bars", {"i": 9}) == [{"done": True}]
+    assert ask(toy, "bars", {"i": 9}) == [{"done": "bars", "hand": {"i": 9}}]
     assert toy.touch.answer == "there is no bar 9"
     assert toy.failed
 

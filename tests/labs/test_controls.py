@@ -6,24 +6,22 @@ import weakref
 import ipywidgets as widgets
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from course_utils import load_model, vanilla_saliency
-from course_utils.labs import controls
+from course_utils.labs import asking
+from course_utils.labs.asking import PAIR, Asked, kept, photographs
 from course_utils.labs.base import Lab
 from course_utils.labs.controls import (
-    PAIR,
-    Asked,
     ClassPicker,
     PicturePicker,
     button,
     dropdown,
-    kept,
+    finder,
     path_field,
-    photographs,
     slider,
 )
+from course_utils.labs.touch import Scene
 
 NAMES = ["cat", "tiger cat", "dog", "hot_dog", "<i>"]
 
@@ -101,7 +99,7 @@ def test_no_answer_is_computed_twice_and_old_ones_are_dropped():
     assert one.computed == [3, 4]
     other.square(3)
     assert other.computed == [3], "each object keeps its own answers"
-    for number in range(100, 100 + controls.ANSWERS):
+    for number in range(100, 100 + asking.ANSWERS):
         one.square(number)
     one.square(3)
     assert one.computed[-1] == 3, "the oldest answer was dropped"
@@ -140,6 +138,14 @@ def test_a_picture_is_chosen_and_another_added_under_a_free_name():
     assert list(given) == ["a", "b"]
 
 
+def test_the_pictures_are_named_in_words_and_shown_small():
+    picker = PicturePicker({"red_panda": Image.new("RGB", (9, 9), "red")})
+    assert picker.choice.options == (("red panda", "red_panda"),)
+    picker.add("blue", Image.new("RGB", (9, 9), "blue"))
+    assert picker._look.value.count("data:image/jpeg;base64,") == 2
+    assert "label:nth-of-type(2)" in picker._look.value
+
+
 # -- picking a class ---------------------------------------------------------------------
 
 
@@ -150,45 +156,59 @@ def seen(picker):
     return values
 
 
-def test_fixed_entries_alone_without_a_word():
+def type_in(picker, word):
+    """Type a word and press Enter."""
+    picker.field.value = word
+
+
+def test_without_a_word_it_begins_with_the_fixed_entry():
     picker = ClassPicker(names=NAMES)
     assert picker.value is None
-    assert picker.choice.options == (("top class", -1),)
+    assert picker.field.value == "top class"
+    assert picker.field.options == (
+        "top class", "cat (0)", "tiger cat (1)", "dog (2)", "hot_dog (3)", "<i> (4)"
+    )  # fmt: skip
 
 
-def test_a_word_lists_its_classes_and_takes_the_first():
+def test_nothing_is_chosen_while_one_types():
+    assert not ClassPicker(names=NAMES).field.continuous_update
+
+
+def test_a_word_takes_its_first_class_whose_name_then_stands_in_the_field():
     picker = ClassPicker(names=NAMES)
     values = seen(picker)
-    picker.search.value = "cat"
-    assert [value for _, value in picker.choice.options] == [0, 1, -1]
-    assert picker.value == 0
+    type_in(picker, "cat")
     assert values == [0]
+    assert picker.field.value == "cat (0)"
 
 
-def test_choosing_from_the_list():
+def test_an_entry_of_the_list_is_taken_as_it_is():
     picker = ClassPicker("cat", names=NAMES)
     values = seen(picker)
-    picker.choice.value = 1
-    picker.choice.value = -1
-    assert values == [1, None]
+    type_in(picker, "hot_dog (3)")
+    type_in(picker, "top class")
+    assert values == [3, None]
 
 
 def test_a_word_that_fits_nothing_keeps_the_choice_and_is_named():
     picker = ClassPicker("dog", names=NAMES)
     values = seen(picker)
-    picker.search.value = "dgo<"
-    assert picker.value == 2
+    type_in(picker, "dgo<")
     assert values == []
-    assert "dgo&lt;" in picker.note.value
-    picker.search.value = "cat"
-    assert picker.note.value == ""
+    assert "dgo<" in picker.error
+    assert picker.field.value == "dog (2)"
+    type_in(picker, "cat")
+    assert picker.error == ""
     assert picker.value == 0
 
 
-def test_clearing_the_word_returns_to_the_fixed_entry():
-    picker = ClassPicker("dog", names=NAMES)
-    picker.search.value = " "
+def test_an_empty_field_returns_to_the_fixed_entry_or_changes_nothing():
+    picker, plain = ClassPicker("dog", names=NAMES), ClassPicker("dog", (), NAMES)
+    type_in(picker, " ")
+    type_in(plain, "")
     assert picker.value is None
+    assert plain.value == 2
+    assert plain.field.value == "dog (2)"
 
 
 def test_no_fixed_entry():
@@ -196,24 +216,44 @@ def test_no_fixed_entry():
     assert ClassPicker("", fixed=(), names=NAMES).value == 0
 
 
-def test_the_first_word_may_fit_nothing():
-    picker = ClassPicker("xqzw", names=NAMES)
-    assert "xqzw" in picker.note.value
+def test_a_class_can_be_chosen_by_its_index():
+    picker = ClassPicker(names=NAMES)
+    picker.choose(3)
+    assert (picker.value, picker.field.value) == (3, "hot_dog (3)")
+    picker.choose(None)
+    assert (picker.value, picker.field.value) == (None, "top class")
+
+
+def test_other_names_begin_with_the_first_choice():
+    picker = ClassPicker("dog", names=NAMES)
+    picker.offer(list(NAMES))
+    assert picker.value == 2, "the same names change nothing"
+    picker.offer(["a", "b"])
     assert picker.value is None
+    assert picker.field.options == ("top class", "a (0)", "b (1)")
+
+
+def test_a_finder_begins_with_its_word_if_a_class_has_it():
+    asked = Asked(load_model(), {"red": Image.new("RGB", (9, 9), "red")})
+    assert finder(asked, "castle", ()).value == 483
+    assert finder(asked, "xqzw", ()).value == 0
 
 
 def test_a_picker_is_a_control():
     class Picking(Lab):
         def draw(self, target):
-            return Figure(figsize=(1, 1)), f"class {target}"
+            return Scene([], f"class {target}")
 
         def __init__(self):
             super().__init__(target=ClassPicker("dog", names=NAMES))
 
     lab = Picking()
-    assert "class 2" in lab.status.value
-    lab.controls["target"].search.value = "tiger"
-    assert "class 1" in lab.status.value
+    assert lab.said == "class 2"
+    type_in(lab.controls["target"], "tiger")
+    assert lab.said == "class 1"
+    type_in(lab.controls["target"], "dgo")
+    assert lab.failed
+    assert "The picture is unchanged" in lab.said
 
 
 def test_imagenets_classes_by_default():
@@ -236,52 +276,43 @@ def likely(picker, *scores):
     picker.likely = lambda: torch.tensor(scores)
 
 
-def listed(picker):
-    return [value for _, value in picker.choice.options]
+def chosen(picker, word):
+    type_in(picker, word)
+    return picker.value
 
 
-def test_among_equal_matches_the_likelier_comes_first_and_the_fixed_entry_last():
+def test_among_equal_matches_the_likelier_is_taken():
     picker = ClassPicker(names=ANIMALS)
     likely(picker, 9.0, 1.0, 3.0, 2.0, 8.0, 7.0)
-    picker.search.value = "CAT"
-    assert listed(picker) == [2, 3, 1, 4, 0, 5, -1]
-    assert picker.value == 2
+    assert chosen(picker, "CAT") == 2, "a whole word before a longer one, if it is likely"
+    assert chosen(picker, "catama") == 4
+    likely(picker, 9.0, 4.0, 3.0, 2.0, 8.0, 7.0)
+    assert chosen(picker, "cat") == 1
 
 
-def test_another_picture_sorts_the_list_and_keeps_the_choice():
+def test_the_list_begins_with_what_is_likely_and_the_choice_stays():
     picker = ClassPicker(names=ANIMALS)
-    likely(picker, 9.0, 1.0, 3.0, 2.0, 8.0, 7.0)
-    picker.search.value = "cat"
-    picker.choice.value = 3
+    type_in(picker, "Egyptian")
     values = seen(picker)
     likely(picker, 0.0, 5.0, 3.0, 2.0, 8.0, 9.0)
     picker.sort()
-    assert listed(picker) == [1, 2, 3, 4, 5, 0, -1]
-    assert picker.value == picker.choice.value == 3
+    assert picker.field.options[:3] == ("top class", "concatenated (5)", "catamaran (4)")
+    assert len(picker.field.options) == 1 + len(ANIMALS)
     assert values == []
-    picker.choice.value = 1
-    assert values == [1]
-
-
-def test_a_word_that_fits_nothing_leaves_list_and_choice_when_the_picture_changes():
-    picker = ClassPicker("dog", names=NAMES)
-    picker.search.value = "xqzw"
-    likely(picker, 1.0, 2.0, 3.0, 4.0, 5.0)
-    picker.sort()
-    assert picker.value == 2
+    assert picker.field.value == "Egyptian cat (3)"
 
 
 @pytest.mark.parametrize("scores", [None, torch.tensor([1.0])])
-def test_without_scores_the_list_is_as_it_is_found(scores):
+def test_without_scores_the_first_that_is_found_is_taken(scores):
     picker, plain = (ClassPicker(names=NAMES) for _ in range(2))
     picker.likely = lambda: scores
-    picker.search.value = plain.search.value = "cat"
-    assert listed(picker) == listed(plain)
+    picker.sort()
+    assert chosen(picker, "cat") == chosen(plain, "cat") == 0
+    assert picker.field.options == plain.field.options
 
 
 def test_scores_that_fail_change_nothing():
     picker = ClassPicker(names=NAMES)
     picker.likely = lambda: 1 / 0
-    picker.search.value = "dog"
-    assert picker.value == 2
+    assert chosen(picker, "dog") == 2
     assert picker.error == ""

@@ -4,10 +4,10 @@ import threading
 
 import ipywidgets as widgets
 import pytest
-from matplotlib.figure import Figure
 
 from course_utils.labs import live
 from course_utils.labs.live import LiveLab
+from course_utils.labs.touch import Bars, Scene
 
 
 class Count(LiveLab):
@@ -23,7 +23,8 @@ class Count(LiveLab):
         self.add_looks(self.factor)
 
     def draw(self, top):
-        return self.draw_result(0, top=top)[0], f"ready to count to {top}"
+        panels = self.draw_result(0, top=top).panels
+        return Scene(panels, f"ready to count to {top}")
 
     def compute(self, report, top):
         for number in range(1, top + 1):
@@ -37,9 +38,10 @@ class Count(LiveLab):
         return number
 
     def draw_result(self, result, top):
-        figure = Figure()
-        figure.subplots().bar(["n", "top"], [result * self.factor.value, top])
-        return figure, f"counted to {result} of {top}"
+        values = {"n": result * self.factor.value, "top": top}
+        bars = [{"name": n, "value": v, "text": str(v)} for n, v in values.items()]
+        panel = Bars(key="bars", bars=bars, limits=(0, 900))
+        return Scene([panel], f"counted to {result} of {top}")
 
 
 @pytest.fixture
@@ -60,13 +62,13 @@ def begin(lab):
 
 
 def test_at_rest_it_shows_what_its_controls_say(lab):
-    before = lab.picture.value
+    before = lab.touch.scene
     assert not lab.running
     assert lab.result is None
     assert lab.stop_button.disabled
     lab.controls["top"].value = 8
-    assert lab.picture.value != before
-    assert "ready to count to 8" in lab.status.value
+    assert lab.touch.scene != before
+    assert "ready to count to 8" in lab.said
 
 
 def test_it_runs_to_the_end(lab):
@@ -76,25 +78,25 @@ def test_it_runs_to_the_end(lab):
     assert lab.result == 5
     assert lab.bar.value == 1
     assert "5 of 5 steps" in lab.counter.value
-    assert "Done" in lab.status.value
-    assert "counted to 5" in lab.status.value
+    assert "Done" in lab.said
+    assert "counted to 5" in lab.said
     assert not lab.start_button.disabled
     assert lab.stop_button.disabled
 
 
 def test_the_picture_grows_while_it_computes(lab):
-    before = lab.picture.value
+    before = lab.touch.scene
     begin(lab)
     assert lab.running
     assert lab.result == 2
-    assert lab.picture.value != before
+    assert lab.touch.scene != before
     assert 0 < lab.bar.value < 1
     assert "2 of 5 steps" in lab.counter.value
     assert "now at 2" in lab.counter.value
-    growing = lab.picture.value
+    growing = lab.touch.scene
     lab.gate.set()
     lab.wait(30)
-    assert lab.picture.value != growing
+    assert lab.touch.scene != growing
 
 
 def test_a_second_start_while_it_runs_does_nothing(lab):
@@ -125,7 +127,7 @@ def test_stop_keeps_what_there_is(lab):
     lab.gate.set()
     assert lab.wait(30)
     assert lab.result == 3
-    assert "Stopped after 3 of 50" in lab.status.value
+    assert "Stopped after 3 of 50" in lab.said
     assert not lab.failed
     assert not lab.start_button.disabled
 
@@ -134,10 +136,10 @@ def test_a_result_stays_until_the_next_start(lab):
     lab.gate.set()
     lab.start()
     lab.wait(30)
-    picture = lab.picture.value
+    picture = lab.touch.scene
     lab.controls["top"].value = 9
-    assert lab.picture.value == picture
-    assert "Press start" in lab.status.value
+    assert lab.touch.scene == picture
+    assert "press start" in lab.said
     lab.start_button.click()
     lab.wait(30)
     assert lab.result == 9
@@ -145,9 +147,9 @@ def test_a_result_stays_until_the_next_start(lab):
 
 def test_a_control_changed_while_it_runs_changes_nothing(lab):
     begin(lab)
-    picture = lab.picture.value
+    picture = lab.touch.scene
     lab.controls["top"].value = 9
-    assert lab.picture.value == picture
+    assert lab.touch.scene == picture
     lab.gate.set()
     lab.wait(30)
     assert lab.result == 5, "a run keeps the values it was started with"
@@ -159,7 +161,7 @@ def test_an_error_is_shown_and_what_there_was_is_kept(lab):
     lab.gate.set()
     assert lab.wait(30)
     assert lab.failed
-    assert "out of &lt;paper&gt;" in lab.status.value
+    assert "out of <paper>" in lab.said
     assert lab.result == 2
     assert not lab.start_button.disabled
     lab.error = None
@@ -175,7 +177,7 @@ def test_not_even_an_exit_ends_without_a_word(lab, error):
     begin(lab)
     lab.gate.set()
     assert lab.wait(30)
-    assert type(error).__name__ in lab.status.value
+    assert type(error).__name__ in lab.said
     assert not lab.start_button.disabled
 
 
@@ -186,7 +188,7 @@ def test_a_thread_that_cannot_start_is_said_and_nothing_seems_to_run(lab, monkey
     monkeypatch.setattr(threading.Thread, "start", fail)
     assert not lab.start()
     assert not lab.running
-    assert "can&#x27;t start new thread" in lab.status.value
+    assert "can't start new thread" in lab.said
     assert not lab.start_button.disabled
     assert lab.wait(1)
 
@@ -196,22 +198,22 @@ def test_memory_that_runs_out_is_said_by_name(lab):
     begin(lab)
     lab.gate.set()
     assert lab.wait(30)
-    assert "MemoryError" in lab.status.value
-    assert "Running" not in lab.status.value
+    assert "MemoryError" in lab.said
+    assert "Running" not in lab.said
 
 
 def test_an_old_result_is_dimmed_where_the_controls_have_changed(lab):
     lab.gate.set()
     lab.start()
     lab.wait(30)
-    assert not lab.is_dim
+    assert lab.touch.state == ""
     lab.controls["top"].value = 9
-    assert lab.is_dim
+    assert lab.touch.state == "old"
     lab.factor.value = 2
-    assert lab.is_dim, "another look at an old result makes it no new one"
+    assert lab.touch.state == "old", "another look at an old result makes it no new one"
     lab.controls["top"].value = 5
-    assert not lab.is_dim
-    assert "counted to 5 of 5" in lab.status.value
+    assert lab.touch.state == ""
+    assert "counted to 5 of 5" in lab.said
 
 
 def test_another_look_is_said_while_it_is_drawn(lab):
@@ -222,31 +224,32 @@ def test_another_look_is_said_while_it_is_drawn(lab):
     draw = lab.draw_result
 
     def watched(result, **values):
-        seen.append((lab._sentence, lab.is_dim))
+        seen.append(lab.touch.state)
         return draw(result, **values)
 
     lab.draw_result = watched
     lab.factor.value = 2
-    assert seen == [(live.COMPUTING, True)]
-    assert not lab.is_dim
+    assert seen == ["busy"]
+    assert lab.touch.state == ""
 
 
-def test_a_run_dims_what_it_does_not_answer(lab):
-    lab.start()
-    assert lab.is_dim
+def test_a_run_dims_what_it_does_not_answer(lab, monkeypatch):
+    monkeypatch.setattr(live, "PAUSE", 1e9)  # nothing is drawn before the end
+    begin(lab)
+    assert lab.touch.state == "old"
     lab.gate.set()
     lab.wait(30)
-    assert not lab.is_dim
+    assert lab.touch.state == ""
 
 
 def test_a_control_changed_while_it_runs_is_said_at_its_end(lab):
     begin(lab)
     lab.controls["top"].value = 9
-    assert "Running with the settings it was started with" in lab.status.value
+    assert "Running with the settings it was started with" in lab.said
     lab.gate.set()
     lab.wait(30)
-    assert "Press start to compute with the changed controls" in lab.status.value
-    assert lab.is_dim
+    assert "press start for the new ones" in lab.said
+    assert lab.touch.state == "old"
 
 
 def test_a_lab_that_does_not_stop_in_time_is_closed_when_it_has(lab):
@@ -262,15 +265,15 @@ def test_a_lab_that_does_not_stop_in_time_is_closed_when_it_has(lab):
 
 def test_a_control_that_only_looks_draws_the_result_again(lab):
     lab.factor.value = 2
-    assert "Press start first" in lab.status.value
+    assert "Press start first" in lab.said
     lab.gate.set()
     lab.start()
     lab.wait(30)
-    before = lab.picture.value
+    before = lab.touch.scene
     lab.controls["top"].value = 9
     lab.factor.value = 3
-    assert lab.picture.value != before
-    assert "counted to 5 of 5" in lab.status.value
+    assert lab.touch.scene != before
+    assert "counted to 5 of 5" in lab.said
     assert lab.result == 5
 
 
