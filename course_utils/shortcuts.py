@@ -100,7 +100,7 @@ class PictureRecipe:
         return self.with_part(part, 1 - owner)
 
     def behind(self, scene: Image.Image | None = None, side: int = SIZE) -> Image.Image:
-        """The scene alone, `side` pixels wide: a square of it, 80 to 100 % as high as it is.
+        """The scene alone, `side` pixels wide: a square of it, 80 to 100 % of its height.
 
         That is the recipe's scene, or another picture.
         """

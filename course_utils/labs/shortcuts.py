@@ -1,4 +1,4 @@
-"""Lab of lesson 10: plant a shortcut, train a probe, and drag an animal across scenes."""
+"""Lab of lesson 09: plant a shortcut, train a probe, and drag an animal across scenes."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,9 +16,17 @@ from ..images import preprocess
 from ..more_maps import grad_cam
 from ..occlusion import occlusion
 from ..samples import Composite, load_samples
-from ..shortcuts import CLASSES, GROUNDS, PARTS, SIZE, PictureRecipe, Planted, plant_shortcut
+from ..shortcuts import (
+    CLASSES,
+    GROUNDS,
+    PARTS,
+    SIZE,
+    PictureRecipe,
+    Planted,
+    plant_shortcut,
+)
 from ..targets import predict
-from .asking import bundled
+from .asking import bundled, kept
 from .base import _loop_between_messages
 from .controls import PicturePicker, dropdown, slider
 from .live import LiveLab
@@ -28,7 +36,7 @@ from .touch import Bars, Layer, Pictures, Scene
 TRAINING, TESTS, SHOWN = 160, 40, 5  # pictures
 KNOWN = 10_000  # pictures whose features are kept, 2 kB each
 REST = 0.4  # seconds for which the hand is still before the maps are computed
-SMALL, LARGE = 0.15, 0.6  # longer side of the animal, as a share of the picture's
+SMALL, LARGE = 0.1, 0.7  # longer side of the animal, as a share of the picture's
 COLOURS = (OTHER, EXPLAINED)  # of bear and dog
 ANSWER = "what it says"
 MAPS = ("gradient", "Grad-CAM", "occlusion")
@@ -52,7 +60,6 @@ class Stood:
     """A picture that was put together by hand, and what the probe says to it."""
 
     recipe: PictureRecipe
-    scene: Image.Image
     made: Composite
     images: Tensor  # (1, 3, SIZE, SIZE)
     evidence: float
@@ -87,7 +94,7 @@ class ShortcutLab(LiveLab):
         super().__init__(
             scene=slider("scene tied", 1.0, 0.5, 1.0, 0.05),
             sign=slider("sign tied", 0.5, 0.5, 1.0, 0.05),
-            size=slider("animal's size", 0.3, SMALL, LARGE, 0.05),
+            size=slider("animal's size", 0.3, 0.15, 0.6, 0.05),
         )
         self.number.observe(self._stand, names="value")  # before it is drawn
         shown = (self.ground, self.animal, self.marked)
@@ -145,11 +152,13 @@ class ShortcutLab(LiveLab):
 
     def touched(self, key: str, hand: dict) -> None:
         """The animal was moved, or resized by keys: the needle answers, later the maps."""
-        height, width = self._sides()
-        share = self.share.value * hand["w"] / width
+        share = round(self.share.value * hand["w"] / self._sides()[1], 2)
         with self.holding():
-            self.row.value, self.column.value = round(hand["y"]), round(hand["x"])
-            self.share.value = min(max(round(share, 2), SMALL), LARGE)
+            if share != round(self.share.value, 2):
+                self.share.value = min(max(share, SMALL), LARGE)
+            height, width = self._sides()
+            self.row.value = round(hand["y"] - height / 2) + height // 2
+            self.column.value = round(hand["x"] - width / 2) + width // 2
         self.moving = True
         self.look()
         if self._resting is not None:
@@ -174,35 +183,43 @@ class ShortcutLab(LiveLab):
         with self.holding():
             self.animal.index, self.marked.value = recipe.animal, bool(recipe.sign)
             self.ground.choice.value, self.share.value = recipe.scene, recipe.share
-            middles = _middle(recipe, self._sides(recipe))
-            self.row.value, self.column.value = map(round, middles)
+            sides = self._sides()
+            places = zip(recipe.place[::-1], sides, strict=True)
+            middles = (round(p * (SIZE - side)) + side // 2 for p, side in places)
+            self.row.value, self.column.value = middles
 
-    def _sides(self, recipe: PictureRecipe | None = None) -> tuple[int, int]:
+    def _sides(self) -> tuple[int, int]:
         """Height and width of the animal, in the picture's pixels."""
-        animal, share = self.animal.index, self.share.value
-        if recipe is not None:
-            animal, share = recipe.animal, recipe.share
-        picture = shortcuts.cutout(animal)
-        scale = share * SIZE / max(picture.size)
+        picture = shortcuts.cutout(self.animal.index)
+        scale = self.share.value * SIZE / max(picture.size)
         return tuple(max(1, round(side * scale)) for side in picture.size[::-1])
+
+    def _corner(self) -> tuple[int, int]:
+        """Row and column of the animal's upper left corner: all of it is in the picture."""
+        middles = zip((self.row.value, self.column.value), self._sides(), strict=True)
+        return tuple(min(max(v - s // 2, 0), SIZE - s) for v, s in middles)
+
+    def _scene(self, name: str, recipe: PictureRecipe) -> Image.Image:
+        """The scene behind the animal, twice as fine as the network sees it."""
+        return self._seen(name, recipe.view, recipe.mirror)
+
+    @kept
+    def _seen(self, name: str, view: tuple, mirror: bool) -> Image.Image:
+        seen = PictureRecipe(0, 0, view=view, mirror=mirror)
+        return seen.behind(self.ground.pictures[name], 2 * SIZE)
 
     def _stood(self, result: Trained) -> Stood:
         """The picture as the controls say, and the evidence in it: one forward pass."""
-        recipe = result.tests.recipes[self.number.value - 1]
-        name, (height, width) = self.ground.value, self._sides()
-        corner = self.column.value - width / 2, self.row.value - height / 2
-        room = SIZE - width, SIZE - height
-        place = (min(max(c / r, 0), 1) for c, r in zip(corner, room, strict=True))
+        (top, left), (height, width) = self._corner(), self._sides()
         recipe = replace(
-            recipe,
+            result.tests.recipes[self.number.value - 1],
             animal=self.animal.index,
             sign=int(self.marked.value),
             share=self.share.value,
-            place=tuple(place),
+            place=(left / (SIZE - width), top / (SIZE - height)),
         )
-        scene = self.ground.pictures[name]
-        made = recipe.make(scene)
-        return Stood(recipe, scene, made, *_asked(result.probe, made.image))
+        made = recipe.make(self.ground.pictures[self.ground.value])
+        return Stood(recipe, made, *_asked(result.probe, made.image))
 
     # -- what is on the screen -----------------------------------------------------------
 
@@ -219,14 +236,14 @@ class ShortcutLab(LiveLab):
         stood = self._stood(result)
         chosen = self.target.value
         asked = stood.answer if chosen == ANSWER else CLASSES.index(chosen)
-        first = result.tests.recipes[self.number.value - 1].make().image
-        before = _asked(result.probe, first)[1]
+        first = result.tests[self.number.value - 1 : self.number.value]
+        before = shortcuts.evidence(result.probe, first, self.known).item()
         words = "right" if stood.answer == stood.recipe.animal else "wrong"
         answer = f"Says {CLASSES[stood.answer]}, {words}: evidence {stood.evidence:+.1f}."
         panels = [self._picture(stood), _needle(stood.evidence, before, result.reach)]
         if self.moving:
-            maps, times = [grey(_scene(stood))] * len(MAPS), {}
-            panels += _map_panels([[layer] for layer in maps], follow="picture")
+            times, scene = {}, grey(self._scene(self.ground.value, stood.recipe))
+            panels += _map_panels([[scene]] * len(MAPS), follow="picture")
         else:
             maps, times = _maps(result.probe, stood, asked)
             panels += _map_panels(maps)
@@ -234,22 +251,21 @@ class ShortcutLab(LiveLab):
         return Scene(panels, answer, [HEAD, *result.table, line])
 
     def _picture(self, stood: Stood) -> Pictures:
-        recipe = stood.recipe
-        height, width = self._sides()
-        row, column = _middle(recipe, (height, width))
-        picture = shortcuts.cutout(recipe.animal)
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if recipe.flip else picture
-        longest = round(width / self.share.value), round(width / self.share.value * LARGE)
-        sizes = [max(8, round(longest[0] * SMALL)), longest[1]]
+        """The scene, and the animal that is moved over it."""
+        recipe, (top, left), (height, width) = stood.recipe, self._corner(), self._sides()
+        animal = shortcuts.cutout(recipe.animal)
+        if recipe.flip:
+            animal = animal.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        sizes = [round(width / self.share.value * share) for share in (SMALL, LARGE)]
         stripes = shortcuts.sign_stripes() if recipe.sign else ()
         return Pictures(
             key="picture",
             title="drag the animal",
             label="A picture: drag the animal or press arrow keys; + and − resize it.",
-            layers=[Layer(_scene(stood))],
+            layers=[Layer(self._scene(self.ground.value, recipe))],
             marks=[{"rect": box, "fill": colour, "over": True} for box, colour in stripes],
-            tool={"kind": "window", "picture": picture, "step": 8, "sizes": sizes},
-            hand={"x": column, "y": row, "w": width, "h": height},
+            tool={"kind": "window", "picture": animal, "step": 8, "sizes": sizes},
+            hand={"x": left + width / 2, "y": top + height / 2, "w": width, "h": height},
             size=(SIZE, SIZE),
             weight=1.5,
         )
@@ -259,18 +275,6 @@ def _scenes() -> dict[str, Image.Image]:
     """Name → picture: the two training grounds first, then those that no probe has seen."""
     names = list(chain.from_iterable(GROUNDS))
     return dict(zip(names, load_samples(kind="scenes", names=names).images, strict=True))
-
-
-def _middle(recipe: PictureRecipe, sides: tuple[int, int]) -> tuple[float, float]:
-    """Row and column of the middle of the animal, whose height and width are `sides`."""
-    places = zip(recipe.place[::-1], sides, strict=True)
-    row, column = (round(p * (SIZE - side)) + side / 2 for p, side in places)
-    return row, column
-
-
-def _scene(stood: Stood) -> Image.Image:
-    """The scene behind the animal, twice as fine as the network sees it."""
-    return stood.recipe.behind(stood.scene, 2 * SIZE)
 
 
 def _asked(probe: nn.Module, picture: Image.Image) -> tuple[Tensor, float]:
@@ -306,7 +310,9 @@ def _maps(probe: nn.Module, stood: Stood, asked: int) -> tuple[list, dict]:
     ]
     masks = torch.from_numpy(stood.made.mask)[None]
     maps = {"gradient": gradient} | ({"Grad-CAM": cam} if speaks else {})
-    times = {n: f"{n} {shortcuts.brightness_on(m, masks).item():.1f}" for n, m in maps.items()}
+    times = {
+        n: f"{n} {shortcuts.brightness_on(m, masks).item():.1f}" for n, m in maps.items()
+    }
     for panel, values in zip(layers, (gradient[0], cam[0], drops), strict=True):
         panel.append(map_words(values))
     return layers, times if speaks else times | {"Grad-CAM": "Grad-CAM is zero"}
@@ -335,5 +341,7 @@ def _contact_sheet(planted: Planted) -> list[Pictures]:
     titles = [CLASSES[label] for label in planted.labels.tolist()]
     return [
         Pictures(key=f"{number}", title=title, layers=[Layer(picture)], size=picture.size)
-        for number, (picture, title) in enumerate(zip(planted.pictures, titles, strict=True))
+        for number, (picture, title) in enumerate(
+            zip(planted.pictures, titles, strict=True)
+        )
     ]

@@ -84,7 +84,7 @@ def draw_scene(scene: Scene) -> Figure:
             axis.set_title(panel.title, fontsize=10, loc="left")
             draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
             draw(axis, panel)
-    figure.subplots_adjust(0.01, 0.02, 0.99, 0.93)
+    figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.27 / figure.get_figheight())
     return figure
 
 
@@ -100,18 +100,23 @@ def _pictures(axis, panel: Pictures) -> None:
         _clip(drawn, axis, layer, panel)
     for mark in panel.marks:
         _mark(axis, mark)
-    hand, tool = panel.hand or {}, panel.tool or {}
-    if tool.get("kind") == "window":
-        corner = hand["x"] - hand["w"] / 2, hand["y"] - hand["h"] / 2
-        look = {
-            "fc": tool.get("fill", "none"),
-            "ec": tool.get("colour", "white"),
-            "lw": 1.5,
-        }
-        angle = {"angle": hand.get("angle", 0), "rotation_point": "center"}
-        axis.add_patch(Rectangle(corner, hand["w"], hand["h"], **look, **angle))
+    if (panel.tool or {}).get("kind") == "window":
+        _window(axis, panel, extent)
     axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
+
+
+def _window(axis, panel: Pictures, extent: tuple) -> None:
+    """The window of a tool: in it its picture, or what of it lies there, or its colour."""
+    hand, tool = panel.hand, panel.tool
+    x0, y0 = hand["x"] - hand["w"] / 2, hand["y"] - hand["h"] / 2
+    look = {"fc": tool.get("fill", "none"), "ec": tool.get("colour", "white"), "lw": 1.5}
+    angle = {"angle": hand.get("angle", 0), "rotation_point": "center"}
+    frame = axis.add_patch(Rectangle((x0, y0), hand["w"], hand["h"], **look, **angle))
+    if "picture" in tool:
+        own = extent if tool.get("through") else (x0, x0 + hand["w"], y0 + hand["h"], y0)
+        drawn = axis.imshow(to_picture(tool["picture"]), extent=own)
+        drawn.set_clip_path(frame)
 
 
 def _clip(drawn, axis, layer, panel: Pictures) -> None:
@@ -130,7 +135,9 @@ def _clip(drawn, axis, layer, panel: Pictures) -> None:
 
 def _mark(axis, mark: dict) -> None:
     colour = mark.get("colour", "white")
-    look = {"ec": colour, "fc": mark.get("fill", "none"), "lw": 2}
+    look = {"ec": colour, "fc": "none", "lw": 2}
+    if "fill" in mark:
+        look = {"ec": "none", "fc": mark["fill"]}
     look["ls"] = "--" if mark.get("dash") else "-"
     if "rect" in mark:
         x0, y0, x1, y1 = mark["rect"]
@@ -150,7 +157,9 @@ def _bars(axis, panel: Bars) -> None:
     for place, bar in zip(places, panel.bars, strict=True):
         axis.text(0.01, place - 0.25, f"{bar['name']}  {bar['text']}", va="bottom",
                   fontsize=9, transform=axis.get_yaxis_transform())  # fmt: skip
-    axis.set(xlim=panel.limits, ylim=(len(panel.bars) - 0.4, -0.8), yticks=[], xticks=[])
+        if "before" in bar:
+            axis.plot([bar["before"]] * 2, [place - 0.24, place + 0.24], "k", lw=1.5)
+    axis.set(xlim=panel.limits, ylim=(max(len(panel.bars), 4) - 0.4, -0.8), yticks=[], xticks=[])
     axis.spines[["top", "right", "bottom"]].set_visible(False)
 
 

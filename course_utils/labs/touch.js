@@ -166,8 +166,8 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     c.setTransform(k, 0, 0, k, 0, 0); c.clearRect(0, 0, ...spec.size);
     for (const layer of spec.layers || []) this.layer(c, layer, from);
     if (spec.lines) this.curves(c, px);
-    for (const mark of spec.marks || []) this.mark(c, mark, px);
-    if (from.tool) from.tool.draw(c, from.hand, from.spec.tool, px, from);
+    const marks = over => (spec.marks || []).forEach(mark => !mark.over === !over && this.mark(c, mark, px));
+    marks(false); if (from.tool) from.tool.draw(c, from.hand, from.spec.tool, px, from); marks(true);
   }
   layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
     const image = this.stage.images.get(picture), [W, H] = this.spec.size;

@@ -68,8 +68,8 @@ class Pictures(Panel):
 
     `size` is the width and height in which places are counted: usually those of the
     network's input, whatever the layers have. A mark is ``{"rect": [x0, y0, x1, y1]}``,
-    ``{"circle": [x, y, radius]}`` or ``{"text", "at"}``, with ``"colour"``, ``"dash"`` or
-    ``"fill"``. `follow` names the panel whose hand is drawn here too. `words` describe the
+    ``{"circle": [x, y, radius]}`` or ``{"text", "at"}``, with ``"colour"``, ``"dash"``,
+    ``"fill"`` or ``"over"`` the hand. `follow` names the panel whose hand is drawn here too. `words` describe the
     data that are shown, for the saved notebook.
     """
 
