@@ -40,6 +40,7 @@ SMALL, LARGE = 0.1, 0.7  # longer side of the animal, as a share of the picture'
 COLOURS = (OTHER, EXPLAINED)  # of bear and dog
 ANSWER = "what it says"
 MAPS = ("gradient", "Grad-CAM", "occlusion")
+SMALLER = 0.65  # width of a map, as a share of the picture's
 HEAD = ("", "nothing", *PARTS)
 
 
@@ -171,13 +172,14 @@ class ShortcutLab(LiveLab):
     def rest(self) -> None:
         """The hand is still: compute the maps of the picture."""
         if self.is_open and self.moving:
-            self.moving = False
-            self.look()
+            self.moving, self._resting = False, None
+            if self.result is not None:  # no dial has been turned meanwhile
+                self.look()
 
     def _stand(self, change=None, result: Trained | None = None) -> None:
         """Put the animal, the scene and the sign as they are in the test picture."""
         result = result or self.result
-        if result is None or (result.probe is None):
+        if result is None or result.probe is None:
             return
         recipe = result.tests.recipes[self.number.value - 1]
         with self.holding():
@@ -239,7 +241,9 @@ class ShortcutLab(LiveLab):
         first = result.tests[self.number.value - 1 : self.number.value]
         before = shortcuts.evidence(result.probe, first, self.known).item()
         words = "right" if stood.answer == stood.recipe.animal else "wrong"
-        answer = f"Says {CLASSES[stood.answer]}, {words}: evidence {stood.evidence:+.1f}."
+        answer = (
+            f"Says {CLASSES[stood.answer]}, {words}: evidence {_signed(stood.evidence)}."
+        )
         panels = [self._picture(stood), _needle(stood.evidence, before, result.reach)]
         if self.moving:
             times, scene = {}, grey(self._scene(self.ground.value, stood.recipe))
@@ -247,8 +251,8 @@ class ShortcutLab(LiveLab):
         else:
             maps, times = _maps(result.probe, stood, asked)
             panels += _map_panels(maps)
-        line = ("map on the animal, times its mean", *(times.get(n, "…") for n in MAPS[:2]))
-        return Scene(panels, answer, [HEAD, *result.table, line])
+        line = ("times as bright on the animal", *(times.get(n, "…") for n in MAPS[:2]))
+        return Scene(panels, answer, [HEAD, *result.table, line], columns=1 + len(MAPS))
 
     def _picture(self, stood: Stood) -> Pictures:
         """The scene, and the animal that is moved over it."""
@@ -267,7 +271,7 @@ class ShortcutLab(LiveLab):
             tool={"kind": "window", "picture": animal, "step": 8, "sizes": sizes},
             hand={"x": left + width / 2, "y": top + height / 2, "w": width, "h": height},
             size=(SIZE, SIZE),
-            weight=1.5,
+            span=(1, 2),
         )
 
 
@@ -287,10 +291,15 @@ def _asked(probe: nn.Module, picture: Image.Image) -> tuple[Tensor, float]:
 def _needle(value: float, before: float, reach: float) -> Bars:
     """The evidence, with a tick where it was in the test picture."""
     bar = {"name": f"says {CLASSES[int(value < 0)]}", "value": round(value, 2)}
-    bar |= {"text": f"{value:+.1f}", "before": round(before, 2)}
+    bar |= {"text": _signed(value), "before": round(before, 2)}
     bar |= {"colour": COLOURS[int(value < 0)]}
     title = "evidence: dog ← 0 → bear"
-    return Bars(key="needle", title=title, bars=[bar], limits=(-reach, reach), weight=1.3)
+    look = {"weight": SMALLER, "span": (len(MAPS), 1)}
+    return Bars(key="needle", title=title, bars=[bar], limits=(-reach, reach), **look)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "−")
 
 
 def _maps(probe: nn.Module, stood: Stood, asked: int) -> tuple[list, dict]:
@@ -324,7 +333,7 @@ def _map_panels(maps: list[list], **more) -> list[Pictures]:
     for name, layers in zip(MAPS, maps, strict=True):
         words = "".join(part for part in layers if isinstance(part, str))
         layers = [part for part in layers if not isinstance(part, str)]
-        look = {"title": name, "words": words, "size": (SIZE, SIZE), "weight": 0.8}
+        look = {"title": name, "words": words, "size": (SIZE, SIZE), "weight": SMALLER}
         panels.append(Pictures(key=name, layers=layers, **look, **more))
     return panels
 
@@ -334,7 +343,7 @@ def _tested(probe: nn.Module, sets: list[Planted], known: dict) -> tuple:
     right = [f"{shortcuts.accuracy(probe, one, known):.2f}" for one in sets]
     swap = partial(shortcuts.swap_effect, probe, sets[0], known=known)
     moves = [f"{abs(swap(part)):.1f}" for part in PARTS]
-    return ("accuracy, swapped", *right), ("evidence moved by it", "0", *moves)
+    return ("accuracy, this swapped", *right), ("evidence moves by", "0", *moves)
 
 
 def _contact_sheet(planted: Planted) -> list[Pictures]:

@@ -7,6 +7,8 @@ JupyterLab writes in the widget's place ("Error displaying widget: model not fou
 
 import base64
 import io
+from collections.abc import Sequence
+from itertools import product
 
 import ipywidgets as widgets
 import numpy as np
@@ -16,7 +18,7 @@ from matplotlib.patches import Circle, Rectangle
 from PIL import Image
 
 from ..figures import describe
-from .touch import Bars, Curves, Pictures, Scene, to_picture
+from .touch import Bars, Curves, Panel, Pictures, Scene, to_picture
 
 CLOSED = "This lab is closed: run its cell again."
 
@@ -74,18 +76,35 @@ def to_jpeg(figure: Figure) -> bytes:
 def draw_scene(scene: Scene) -> Figure:
     """A scene as the browser shows it, with its hands, in a figure of matplotlib."""
     columns = scene.columns or len(scene.panels)
-    rows = [scene.panels[i : i + columns] for i in range(0, len(scene.panels), columns)]
-    widths = [panel.weight for panel in rows[0]]
-    figure = Figure(figsize=(9.4, 0.4 + 9.4 / max(sum(widths), 2) * len(rows)))
-    grid = figure.add_gridspec(len(rows), columns, width_ratios=widths, wspace=0.08)
-    for r, line in enumerate(rows):
-        for c, panel in enumerate(line):
-            axis = figure.add_subplot(grid[r, c])
-            axis.set_title(panel.title, fontsize=10, loc="left")
-            draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
-            draw(axis, panel)
+    places = _places(scene.panels, columns)
+    rows = max(down.stop for down, _ in places)
+    high = rows / max(panel.span[1] for panel in scene.panels)
+    widths = [panel.weight for panel in scene.panels[:columns]]
+    figure = Figure(figsize=(9.4, 0.4 + 9.4 / max(sum(widths), 2) * high))
+    grid = figure.add_gridspec(rows, columns, width_ratios=widths, wspace=0.08)
+    for panel, place in zip(scene.panels, places, strict=True):
+        axis = figure.add_subplot(grid[place])
+        axis.set_title(panel.title, fontsize=10, loc="left")
+        draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
+        draw(axis, panel)
     figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.27 / figure.get_figheight())
     return figure
+
+
+def _places(panels: Sequence[Panel], columns: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of each panel: one after the other, where there is room."""
+    taken, places, cell = set(), [], 0
+    for panel in panels:
+        across, down = panel.span
+        while True:
+            row, column = divmod(cell, columns)
+            cells = set(product(range(row, row + down), range(column, column + across)))
+            if column + across <= columns and not cells & taken:
+                break
+            cell += 1
+        taken |= cells
+        places.append((slice(row, row + down), slice(column, column + across)))
+    return places
 
 
 def _pictures(axis, panel: Pictures) -> None:
@@ -159,7 +178,11 @@ def _bars(axis, panel: Bars) -> None:
                   fontsize=9, transform=axis.get_yaxis_transform())  # fmt: skip
         if "before" in bar:
             axis.plot([bar["before"]] * 2, [place - 0.24, place + 0.24], "k", lw=1.5)
-    axis.set(xlim=panel.limits, ylim=(max(len(panel.bars), 4) - 0.4, -0.8), yticks=[], xticks=[])
+    if panel.limits[0] < 0:
+        axis.axvline(0, color="gray", lw=0.8)
+    axis.set(
+        xlim=panel.limits, ylim=(max(len(panel.bars), 4) - 0.4, -0.8), yticks=[], xticks=[]
+    )
     axis.spines[["top", "right", "bottom"]].set_visible(False)
 
 

@@ -155,7 +155,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     const [low, high] = this.spec.limits || [0, 1], at = v => 100 * clamp((v - low) / (high - low), 0, 1);
     if (!row.firstChild) row.innerHTML = "<span></span><i><b></b><u></u></i><em></em>";
     const [words, track, number] = row.children, [bar, tick] = track.children, zero = at(0);
-    words.textContent = words.title = name; number.textContent = text;
+    words.textContent = words.title = name; number.textContent = text; track.style.setProperty("--zero", `${zero}%`);
     bar.style.cssText = `left:${Math.min(zero, at(value))}%;width:${Math.abs(at(value) - zero)}%;background:${colour}`;
     tick.style.cssText = before == null ? "display:none" : `left:${at(before)}%`;
   }
@@ -272,9 +272,11 @@ class Stage {
     });
     this.fit();
   }
-  fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
+  fit() {  // as many columns as leave each panel enough pixels; canvases as fine as the screen
     if (!this.scene) return;
-    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < 200) n = Math.ceil(n / 2);
+    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < (this.scene.columns ? 160 : 200)) n = Math.ceil(n / 2);
+    const whole = n === (this.scene.columns || this.panels.size);  // no panel spans others where the page is narrow
+    for (const { node, spec: { span: [columns, rows] = [1, 1] } } of this.panels.values()) node.style.gridArea = whole ? `span ${rows} / span ${columns}` : "";
     const weights = this.scene.panels.slice(0, n).map(({ weight = 1 }) => weight);
     this.grid.style.gridTemplateColumns = weights.map(weight => `minmax(0, ${weight}fr)`).join(" ");
     this.grid.style.maxWidth = `${400 * weights.reduce((a, b) => a + b, 0)}px`;

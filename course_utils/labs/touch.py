@@ -51,7 +51,8 @@ class Panel:
 
     `label` says in one sentence what is seen and what the hand can do. `tool` is
     ``{"kind": …}`` with what `touch.js` lists for that kind; `hand` is where it is now, as
-    the controls say. `weight` is the panel's share of the row's width.
+    the controls say. `weight` is the panel's share of the row's width; `span` says how many
+    columns and rows it takes.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Panel:
     tool: dict | None = None
     hand: dict | None = None
     weight: float = 1.0
+    span: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
