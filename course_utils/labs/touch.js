@@ -271,6 +271,8 @@ class Stage {
       panels.set(spec.key, panel); panel.show(spec);
       if (grid.children[i] !== panel.node) grid.insertBefore(panel.node, grid.children[i] || null);
     });
+    const home = scene.panels.at(-1)?.bars ? panels.get(scene.panels.at(-1).key).node : this.root;
+    if (this.numbers.parentNode !== home) home.append(this.numbers);  // below bars, where there is room
     this.fit();
   }
   fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
