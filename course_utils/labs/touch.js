@@ -167,7 +167,8 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     for (const layer of spec.layers || []) this.layer(c, layer, from);
     if (spec.lines) this.curves(c, px);
     for (const mark of spec.marks || []) this.mark(c, mark, px);
-    if (from.tool) from.tool.draw(c, from.hand, from.spec.tool, px, from);
+    const plain = from === this ? {} : { picture: null, fill: null, grip: null };  // there, an outline only
+    if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from);
   }
   layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
     const image = this.stage.images.get(picture), [W, H] = this.spec.size;
