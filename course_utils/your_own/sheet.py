@@ -169,7 +169,7 @@ class Sheet:
         limit = max(map_limits([_strength(map_) for map_ in finite]))
         if scale == "rank":
             panel = map_panel(ranks(method.importance(values[None])[0]), method.label, 1)
-            panel[2]["below"] = "rank, 0 to 1"
+            panel[2]["label"] = "rank, 0 to 1"
         elif self.settings["signed"] and (values.ndim == 2 or len(values) in (1, 3)):
             panel = method.panel(values[0] if len(values) == 1 else values, limit=limit)
         else:
@@ -178,7 +178,8 @@ class Sheet:
             panel[2]["below"] = "zero everywhere"
         if times:
             took = self.seconds[key]
-            panel[2]["below"] += f"\n{took:.{2 if took < 10 else 0}f} s"
+            zero = f"{panel[2]['below']}\n" if "below" in panel[2] else ""
+            panel[2]["below"] = f"{zero}{took:.{2 if took < 10 else 0}f} s"
         return panel
 
 
