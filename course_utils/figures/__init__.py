@@ -11,7 +11,7 @@ and the words give the range of each panel. `style` holds how all of it looks.
 
 # ruff: noqa: F401, I001 - every public name is imported from here
 
-from .display import DPI, draw, in_words, lighten, show, show_file, to_png, to_webp
+from .display import draw, in_words, lighten, show, show_file, to_png, to_webp
 from .maps import (
     SCALES, map_limits, map_panel, map_picture, map_style, overlay, overlay_panel,
     range_text, save_map, signed_panel, signed_picture, signed_style, smooth, to_array,
@@ -22,5 +22,5 @@ from .plots import (
     plot_rows, plot_saliency, plot_signed, plot_table, plot_tables, plot_top_classes,
 )  # fmt: skip
 from .sentences import sentence
-from .style import METHOD_COLOURS, colour_of
+from .style import CSS, DPI, METHOD_COLOURS, colour_of
 from .words import SIGNED, describe, describe_map

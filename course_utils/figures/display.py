@@ -71,11 +71,14 @@ def draw(figure: Figure) -> bytes:
     """`figure` as the bytes of a file: WebP if it shows photographs or maps, else PNG."""
     images = [image for axis in figure.axes for image in axis.images]
     large = any(np.prod(image.get_array().shape[:2]) >= PHOTOGRAPH for image in images)
-    return to_webp(figure) if large else lighten(to_png(figure))
+    return to_webp(figure) if large else lighten(to_png(figure, DPI))
 
 
-def to_png(figure: Figure, dpi: int = DPI) -> bytes:
-    """`figure` as the bytes of a PNG file, compressed fast rather than well."""
+def to_png(figure: Figure, dpi: int = CSS) -> bytes:
+    """`figure` as the bytes of a PNG file, compressed fast rather than well.
+
+    With `CSS` dots an inch it has one pixel for each of the page; with `DPI`, two.
+    """
     file = io.BytesIO()
     _pixels(figure, dpi).save(file, "PNG", compress_level=1)
     return file.getvalue()

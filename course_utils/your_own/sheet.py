@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .._machinery.arguments import ArgumentError, choice, described, naming, warn
 from .._machinery.files import write_whole
 from .._machinery.progress import Progress, goes_on
-from ..figures import describe, map_limits, map_panel, plot_panels, to_array, to_png
+from ..figures import DPI, describe, map_limits, map_panel, plot_panels, to_array, to_png
 from ..images import deprocess, preprocess
 from ..inputs import Inputs, inputs_for, own_inputs
 from ..methods import METHODS, find_method
@@ -142,7 +142,7 @@ class Sheet:
             results[index]["seconds"][method] = seconds
         record = {"methods": self.methods, "names": self.inputs.names, "results": results}
         record["calls"] = [function_name(METHODS[method]) for method in self.methods]
-        png, path = to_png(self.figure()), folder / f"{name}.json"
+        png, path = to_png(self.figure(), DPI), folder / f"{name}.json"
         with writing(f"folder {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             for count, picture in enumerate(self.pictures, 1):
