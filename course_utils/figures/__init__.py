@@ -12,13 +12,16 @@ and the words give the range of each panel. `style` holds how all of it looks.
 # ruff: noqa: F401, I001 - every public name is imported from here
 
 from .display import draw, in_words, lighten, show, show_file, to_png, to_webp
+from .lessons import (
+    chart, plot_answers, plot_boxes, plot_close_ups, plot_flow, plot_places, write_in,
+)  # fmt: skip
 from .maps import (
     SCALES, map_limits, map_panel, map_picture, map_style, overlay, overlay_panel,
     range_text, save_map, signed_panel, signed_picture, signed_style, smooth, to_array,
 )  # fmt: skip
 from .panels import PANEL, plot_panels
 from .plots import (
-    draw_top_classes, photo_panel, plot_flow, plot_images, plot_intervals, plot_maps,
+    draw_top_classes, photo_panel, plot_images, plot_intervals, plot_maps, plot_overlays,
     plot_rows, plot_saliency, plot_signed, plot_table, plot_tables, plot_top_classes,
 )  # fmt: skip
 from .sentences import sentence

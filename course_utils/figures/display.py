@@ -44,7 +44,7 @@ def _display(picture: bytes, width: int, words: str, alt: str) -> None:
     from IPython.display import display
 
     # JupyterLab gives a bare picture no `alt`, whatever its metadata say: hence HTML.
-    page = picture_html(picture, width, alt) + in_words(words)
+    page = picture_html(picture, width, alt) + in_words(words, f"{width}px")
     display({"text/html": page, "text/plain": words}, raw=True)
 
 
@@ -59,9 +59,9 @@ def picture_html(picture: bytes, width: int, alt: str) -> str:
     )
 
 
-def in_words(words: str) -> str:
-    """HTML that unfolds to `words`."""
-    look = "color: gray; font-size: 11px; text-align: right"
+def in_words(words: str, width: str = "auto") -> str:
+    """HTML that unfolds to `words`, small and at the right of its width."""
+    look = f"color: gray; font-size: 11px; text-align: right; max-width: {width}"
     text = f"<div style='text-align: left'>{html.escape(words)}</div>"
     summary = "<summary>the figure in words</summary>"
     return f"<details style='{look}'>{summary}{text}</details>"

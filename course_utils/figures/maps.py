@@ -5,6 +5,7 @@ A map is an array or a tensor, `limit` the value drawn in the strongest colour (
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,17 @@ from ..images import fit_image, load_image
 from .words import SIGNED, describe_map
 
 SCALES = ("each", "shared")
+DIVERGING = ("RdBu_r",)  # colour maps with zero in the middle
+
+
+class Scale(NamedTuple):
+    """What colours stand for: a colour map, and the values of its first and last colour."""
+
+    cmap: str
+    low: float
+    high: float
+    open: bool = True  # there may be values beyond
+    laid_over: bool = False  # over a grey photograph
 
 
 def to_array(values) -> np.ndarray:
@@ -92,7 +104,7 @@ def signed_panel(gradient, title: str = "", limit: float | None = None) -> tuple
     if values.ndim == 2:
         return values, title, style
     words = f"{signed_text(limit)}; {SIGNED}{describe_map(np.abs(values).max(axis=0))}"
-    style = {"label": words, "scale": ("gray", -limit, limit)}
+    style = {"label": words, "scale": Scale("gray", -limit, limit)}
     return signed_picture(values, limit), title, style
 
 
@@ -117,20 +129,24 @@ def overlay(
     """(H, W, 3) in [0, 1]: a map over its picture in grey, seen where the map is small.
 
     The map is (H, W) with H = W, the picture is scaled and cropped to it. The larger a
-    value, the more it covers; without `cmap`, a map without negative values is drawn in
-    ``inferno``, another one in red and blue. Single bright pixels cannot be made out on a
-    photograph: `smooth` the map first.
+    value, the more it covers. Without `cmap` a map is drawn in ``inferno``, one with
+    negative values in ``RdBu_r``: blue below zero, red above. Single bright pixels cannot
+    be made out on a photograph: `smooth` the map first.
     """
     values = square(saliency)
-    signed = values.min() < 0
-    values = (values / limit_of(values, limit)).clip(-1, 1)
-    size = np.abs(values)
-    # Pale colours would lie on the photograph like a veil: start with a strong one.
-    shade = 0.5 + np.sign(values) * (0.3 + 0.2 * size) if signed else size
-    colour = matplotlib.colormaps[cmap or _colours(signed)](shade)[..., :3]
     grey = np.asarray(fit_image(load_image(image), len(values)).convert("L")) / 255
+    cmap = cmap or _colours(values)
+    return lay_over(grey, (values / limit_of(values, limit)).clip(-1, 1), cmap)
+
+
+def lay_over(grey, values: np.ndarray, cmap: str) -> np.ndarray:
+    """Colours of values in [-1, 1] over a grey picture, the more opaque the larger."""
+    size = np.abs(values)
+    # Pale colours would lie on the photograph like a veil, dark ones would hide it.
+    signed = 0.5 + np.sign(values) * (0.3 + 0.12 * size)
+    colour = matplotlib.colormaps[cmap](signed if cmap in DIVERGING else size)[..., :3]
     opacity = 0.85 * size[..., None]
-    return grey[..., None] * (1 - opacity) + colour * opacity
+    return np.asarray(grey)[..., None] * (1 - opacity) + colour * opacity
 
 
 def overlay_panel(
@@ -138,15 +154,16 @@ def overlay_panel(
 ) -> tuple:
     """An `overlay` as a panel of `plot_panels`."""
     values, limit = square(saliency), limit_of(saliency, limit)
-    signed = values.min() < 0
-    low, words = (-limit, signed_text(limit)) if signed else (0.0, range_text(limit))
-    label = f"{words}; {describe_map(values)}"
-    style = {"label": label, "scale": (cmap or _colours(signed), low, limit)}
+    cmap = cmap or _colours(values)
+    signed = cmap in DIVERGING
+    words = signed_text(limit) if signed else range_text(limit)
+    colours = Scale(cmap, -limit if signed else 0.0, limit, laid_over=True)
+    style = {"label": f"{words}; {describe_map(values)}", "scale": colours}
     return overlay(image, values, cmap, limit), title, style
 
 
-def _colours(signed: bool) -> str:
-    return "RdBu_r" if signed else "inferno"
+def _colours(values: np.ndarray) -> str:
+    return "RdBu_r" if values.min() < 0 else "inferno"
 
 
 def smooth(saliency, sigma: float = 3.0) -> np.ndarray:

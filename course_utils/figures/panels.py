@@ -17,6 +17,7 @@ from matplotlib.transforms import Bbox, TransformedBbox
 from PIL import Image
 
 from .._machinery.arguments import ArgumentError
+from .maps import Scale, lay_over
 from .style import FULL, ONE, QUIET, SMALL, TWO, styled
 
 PANEL = 1.8  # inches: the side of a panel in labs
@@ -97,43 +98,42 @@ def draw_panel(axis, values, title: str, style: dict) -> AxesImage | None:
 # -- what the colours mean -------------------------------------------------------------
 
 
-def scale_of(style: dict) -> tuple[str, float, float] | None:
-    """The colour map of a panel, and the values of its first and its last colour."""
+def scale_of(style: dict) -> Scale | None:
+    """What the colours of a panel stand for, if they stand for numbers."""
     if "scale" in style or "cmap" not in style:
         return style.get("scale")
     norm = style.get("norm") or Normalize(style.get("vmin"), style.get("vmax"))
     if norm.vmin is None or norm.vmax is None:
         return None
-    return str(style["cmap"]), float(norm.vmin), float(norm.vmax)
+    return Scale(str(style["cmap"]), float(norm.vmin), float(norm.vmax), "label" in style)
 
 
 def _legends(scales: list[list]):
-    """For each colour map: its name, and words for its first and its last colour."""
+    """For each colour map: one of its scales, and words for its first and last colour."""
     found = dict.fromkeys(scale for row in scales for scale in row if scale)
-    for cmap in dict.fromkeys(scale[0] for scale in found):
-        alike = [scale for scale in found if scale[0] == cmap]
-        per_row = [{s for s in row if s and s[0] == cmap} for row in scales]
-        if len(alike) == 1:
-            low, high = alike[0][1:]
+    for cmap in dict.fromkeys(scale.cmap for scale in found):
+        alike = [scale for scale in found if scale.cmap == cmap]
+        low, high = alike[-1].low, alike[-1].high
+        if len({(scale.low, scale.high) for scale in alike}) == 1:
             end = " and beyond" if low == -high else " and above" if low == 0 else ""
-            yield cmap, _short(low), _short(high) + end
+            yield alike[-1], _short(low), _short(high) + (end if alike[-1].open else "")
         else:
+            per_row = [{s for s in row if s and s.cmap == cmap} for row in scales]
             own = "row" if max(map(len, per_row)) == 1 else "map"
-            first = "−" if alike[0][1] < 0 else "0"
-            yield cmap, first, f"{'+, ' if first != '0' else ''}each {own} on its own scale"
+            words = f"each {own} on its own scale"
+            yield alike[-1], *(("−", f"+  {words}") if low < 0 else ("0", words))
 
 
-def _draw_legend(
-    figure: Figure, x: float, y: float, cmap: str, low: str, high: str
-) -> None:
+def _draw_legend(figure: Figure, x: float, y: float, scale: Scale, low, high) -> None:
     """A thin colour bar with its two ends in words, at a place in inches."""
     width, height = figure.get_size_inches()
     text = {"fontsize": SMALL, "color": QUIET, "va": "center_baseline"}
     start = x + 0.02 + 0.085 * len(low) + 0.06
     figure.text((x + 0.02) / width, y / height, low, **text)
     place = Bbox.from_bounds(start / width, (y - 0.03) / height, 1 / width, 0.06 / height)
-    bar = BboxImage(TransformedBbox(place, figure.transFigure), cmap=cmap)
-    bar.set_data(np.linspace(0, 1, 256)[None])
+    bar = BboxImage(TransformedBbox(place, figure.transFigure), cmap=scale.cmap)
+    values = np.linspace(-1 if scale.low < 0 else 0, 1, 256)[None]
+    bar.set_data(lay_over(0.6, values, scale.cmap) if scale.laid_over else values)
     figure.add_artist(bar)
     figure.text((start + 1.07) / width, y / height, high, **text)
 
@@ -160,6 +160,6 @@ def _lines(texts) -> int:
 
 def _wrapped(title: str, size: float) -> str:
     """A title broken where it would run into the next panel."""
-    letters = max(8, int(size / 0.105))
+    letters = max(8, int(size / 0.098))
     lines = [textwrap.wrap(line, letters) or [""] for line in title.split("\n")]
     return "\n".join(sum(lines, []))

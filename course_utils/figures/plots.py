@@ -21,12 +21,10 @@ from ..inputs import Inputs
 from ..models import class_names
 from ..targets import probabilities
 from .maps import (
-    limit_of,
     map_limits,
     map_panel,
     overlay_panel,
     signed_panel,
-    signed_picture,
     signed_style,
     smooth,
     square,
@@ -81,6 +79,30 @@ def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Fi
             overlay_panel(image, smoothed, "smoothed, laid over it", cmap=cmap),
         ]
     )
+
+
+@styled
+def plot_overlays(
+    image, maps: Sequence, titles: Sequence[str], scale="each", size=None, columns=None
+) -> Figure:
+    """A photograph, and each map (H, W) laid over it in grey; signed ones in red and blue.
+
+    `titles` are those of the photograph and of the maps.
+    """
+    photo = photo_panel(image, np.shape(maps[0])[-1], titles[0])
+    cmap = "RdBu_r" if min(to_array(values).min() for values in maps) < 0 else "inferno"
+    panels = [
+        overlay_panel(image, values, title, limit, cmap)
+        for values, title, limit in zip(
+            maps, titles[1:], map_limits(maps, scale), strict=True
+        )
+    ]
+    figure = plot_panels([photo, *panels], size, columns)
+    laid = count_of(len(maps), "map")
+    figure.set_label(
+        f"{titles[0]}: a photograph, and {laid} over it: {', '.join(titles[1:])}."
+    )
+    return figure
 
 
 def photo_panel(
@@ -296,47 +318,6 @@ def draw_shares(axis, shares, name: Callable[[int], str], count: int = 5) -> Non
     for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
         axis.text(0.0, row + 0.01, f"{name(index)}  {share:.1%}", va="bottom")
     axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
-
-
-@styled
-def plot_flow(steps: Sequence[tuple[str, object]], columns: int = 5) -> Figure:
-    """What happens to one picture, step by step: each tensor drawn, its shape below it.
-
-    A step is ``(name, value)``, with a picture or a tensor. Three colours are drawn as a
-    picture (with negative values, 0 is middle grey), a map (H, W) in ``hot``, a vector as a
-    curve, a number in digits. Leading axes of length 1 change only the shape stated.
-    """
-    panels = [
-        (partial(_draw_step, value=value), f"{number}  {name}", {"below": _shape(value)})
-        for number, (name, value) in enumerate(steps, 1)
-    ]
-    return plot_panels(panels, columns=columns)
-
-
-def _shape(value) -> str:
-    if isinstance(value, Image.Image):
-        return f"{value.width}×{value.height} {value.mode}"
-    return str(tuple(value.shape))
-
-
-def _draw_step(axis, value) -> None:
-    if isinstance(value, Image.Image):
-        axis.imshow(value, interpolation="bicubic")
-        return
-    values = to_array(value)
-    while values.ndim > 1 and len(values) == 1:
-        values = values[0]
-    if values.ndim == 3 and values.min() < 0:
-        axis.imshow(signed_picture(values))
-    elif values.ndim == 3:
-        axis.imshow((values / limit_of(values)).transpose(1, 2, 0).clip(0, 1))
-    elif values.ndim == 2:
-        axis.imshow(values, cmap="hot", vmin=0, vmax=limit_of(values))
-    elif values.size > 1:
-        axis.plot(values.ravel(), lw=0.6, color=BLUE)
-    else:
-        axis.set(xlim=(-1, 1), ylim=(-1, 1))
-        axis.text(0, 0, f"{values.item():.1f}", ha="center", va="center", size=18)
 
 
 def _is_picture(item) -> bool:

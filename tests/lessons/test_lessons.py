@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import nbformat
 import pytest
 from address import ROOT, colab_link, read_address
-from lessons import WIDGET, is_named, lesson_paths, read_lesson, setup_cell
+from lessons import FOLDED, WIDGET, is_named, lesson_paths, read_lesson, setup_cell
 
 CODE_LINES, CODE_WIDTH = 15, 88
 WORDS = range(700, 2501)
@@ -106,7 +106,8 @@ def test_saved_by_make_lessons(lesson):
     assert nbformat.writes(lesson.notebook) + "\n" == lesson.text, message
     assert lesson.notebook.metadata.kernelspec.name == "python3"
     assert lesson.notebook.metadata.keys() == {"kernelspec", "language_info"}, message
-    extra = [c.id for c in lesson.cells if c.metadata.keys() - {"tags"}]
+    others = [cell for cell in lesson.cells if cell.id != "setup"]
+    extra = [c.id for c in others if c.metadata.keys() - {"tags"}]
     assert extra == [], message
 
 
@@ -124,6 +125,8 @@ def test_run_from_top_to_bottom(lesson):
 def test_setup_cell_comes_first(lesson):
     assert lesson.code[0].id == "setup"
     assert lesson.code[0].source == setup_cell(), "make lessons writes the setup cell"
+    assert lesson.code[0].metadata == FOLDED, "make lessons folds the setup cell"
+    assert lesson.code[0].source.startswith("# @title "), "what Colab shows of it"
     assert lesson.code[0].outputs == []
 
 

@@ -416,7 +416,7 @@ def test_show_displays_one_picture_with_a_sentence_and_its_words(shown):
     assert page.count("<img") == 1
     assert 'alt="A picture: grey."' in page
     assert 'width="312"' in page
-    assert page.endswith(in_words(describe(figure)))
+    assert page.endswith(in_words(describe(figure), "312px"))
 
 
 def test_a_picture_on_the_page_has_two_pixels_for_each_of_the_page(shown):
