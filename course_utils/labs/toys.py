@@ -69,3 +69,58 @@ class Toy:
         display({"text/html": self.html, "text/plain": self.words}, raw=True)
 
 
+def hide_and_see(
+    picture: Image.Image | None = None,
+    target: int | None = None,
+    others: Sequence[int] = (),
+    window: int = 48,
+    *,
+    model: nn.Module | None = None,
+    inputs: Inputs | None = None,
+) -> "HideAndSee":
+    """A photograph with a grey square to drag: the bars of a few classes swing at once.
+
+    The square was hidden at every eighth pixel before. Where it has been, crumbs stay: red
+    where it took probability from the `target`, blue where it gave some.
+
+    Args:
+        picture: parrot and dog, side by side, if None.
+        target: a class, the most probable one if None.
+        others: classes whose bars are shown too; the three next probable ones join them.
+        window: the square's side in pixels.
+        model, inputs: the bundled SqueezeNet; see `inputs_for`.
+
+    Example:
+        >>> hide_and_see(others=[235])  # in a notebook
+    """
+    pictures = None if picture is None else {"picture": picture}
+    asked = Asked(model, pictures, inputs)
+    return HideAndSee(asked, PAIR if picture is None else "picture", target, others, window)
+
+
+class HideAndSee(Toy):
+    """What `hide_and_see` makes; `shares` are (rows, columns, classes), windows hidden."""
+
+    def __init__(self, asked: Asked, photo: str, target, others: Sequence[int], window: int):
+        self.asked, self.photo, self.window = asked, photo, window
+        self.whole = asked.probabilities(photo)  # (classes,)
+        likely = self.whole.topk(min(len(self.whole), 5)).indices.tolist()
+        self.target = likely[0] if target is None else target
+        chosen = dict.fromkeys([self.target, *others])
+        self.classes = [*dict.fromkeys([*chosen, *likely])][: len(chosen) + 3]
+        self.shares: Tensor | None = None
+
+    def measure(self, progress: Progress | None = None) -> None:
+        """Hide the square at every place of the grid, once."""
+        if self.shares is None:
+            images, found = self.asked.images(self.photo), []
+
+            def note(outputs: Tensor) -> Tensor:
+                """Keep all classes; each window's score is where its answer lies."""
+                found.extend(probabilities(outputs).float().cpu())
+                return torch.arange(len(found) - len(outputs), len(found)).to(outputs)
+
+            keep = {"window": self.window, "stride": STEP, "score": note}
+            places = occlusion(self.asked.model, images, progress=progress, **keep).scores
+            self.tops = self.top_lefts(places)
+            self.shares = torch.stack(found)[places.long()]
