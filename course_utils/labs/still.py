@@ -5,8 +5,6 @@ widget lives, its style hides the other two; without a kernel the note's style h
 JupyterLab writes in the widget's place ("Error displaying widget: model not found").
 """
 
-import base64
-import io
 from collections.abc import Sequence
 from itertools import product
 
@@ -15,9 +13,10 @@ import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
-from PIL import Image
 
 from ..figures import describe
+from ..figures.display import picture_html, to_webp
+from ..figures.style import CSS, FULL, ORANGE, styled
 from .touch import Bars, Curves, Panel, Pictures, Scene, to_picture
 
 CLOSED = "This lab is closed: run its cell again."
@@ -56,23 +55,16 @@ def display_lab(lab) -> None:
     still = {"text/plain": words}
     if lab.scene.panels:
         figure = draw_scene(lab.scene)
-        still["text/plain"] = words = f"{words}. {describe(figure)}"
-        still["image/jpeg"] = base64.b64encode(to_jpeg(figure)).decode()
-    display(still, metadata={"image/jpeg": {"alt": words}}, raw=True)
-
-
-def to_jpeg(figure: Figure) -> bytes:
-    """A figure as the bytes of a JPEG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    picture, file = Image.open(file).convert("RGB"), io.BytesIO()
-    picture.save(file, "JPEG", quality=88, subsampling=0)
-    return file.getvalue()
+        alt, width = f"{lab.title}: {lab.touch.answer}", round(figure.get_figwidth() * CSS)
+        still["text/html"] = picture_html(to_webp(figure), width, alt)
+        still["text/plain"] = f"{words}. {describe(figure)}"
+    display(still, raw=True)
 
 
 # -- a scene as a figure -------------------------------------------------------------------
 
 
+@styled
 def draw_scene(scene: Scene) -> Figure:
     """A scene as the browser shows it, with its hands, in a figure of matplotlib."""
     columns = scene.columns or len(scene.panels)
@@ -80,11 +72,11 @@ def draw_scene(scene: Scene) -> Figure:
     rows = max(down.stop for down, _ in places)
     high = rows / max(panel.span[1] for panel in scene.panels)
     widths = [panel.weight for panel in scene.panels[:columns]]
-    figure = Figure(figsize=(9.4, 0.4 + 9.4 / max(sum(widths), 2) * high))
+    figure = Figure(figsize=(FULL, 0.4 + FULL / max(sum(widths), 2) * high))
     grid = figure.add_gridspec(rows, columns, width_ratios=widths, wspace=0.08)
     for panel, place in zip(scene.panels, places, strict=True):
         axis = figure.add_subplot(grid[place])
-        axis.set_title(panel.title, fontsize=10, loc="left")
+        axis.set_title(panel.title)
         draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
         draw(axis, panel)
     figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.27 / figure.get_figheight())
@@ -166,16 +158,16 @@ def _mark(axis, mark: dict) -> None:
     if "text" in mark:
         x, y = mark["at"]
         box = {"fc": "#000a", "ec": "none", "pad": 2}
-        axis.text(x, y, mark["text"], color=colour, va="top", fontsize=8, bbox=box)
+        axis.text(x, y, mark["text"], color=colour, va="top", bbox=box)
 
 
 def _bars(axis, panel: Bars) -> None:
     places = range(len(panel.bars))
-    colours = [bar.get("colour", "#c1440e") for bar in panel.bars]
+    colours = [bar.get("colour", ORANGE) for bar in panel.bars]
     axis.barh(places, [bar["value"] for bar in panel.bars], height=0.4, color=colours)
     for place, bar in zip(places, panel.bars, strict=True):
         axis.text(0.01, place - 0.25, f"{bar['name']}  {bar['text']}", va="bottom",
-                  fontsize=9, transform=axis.get_yaxis_transform())  # fmt: skip
+                  transform=axis.get_yaxis_transform())  # fmt: skip
         if "before" in bar:
             axis.plot([bar["before"]] * 2, [place - 0.24, place + 0.24], "k", lw=1.5)
     if panel.limits[0] < 0:
