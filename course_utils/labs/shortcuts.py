@@ -142,14 +142,14 @@ class ShortcutLab(LiveLab):
         probe = shortcuts.train_probe(self.model, planted, known=self.known)
         computed = max(len(pictures) - begun, 1)
         report(computed, computed)
-        evidence = [shortcuts.evidence(probe, t, self.known) for t in (tests, *swapped)]
-        reach = torch.cat(evidence).abs().max().item()
+        strengths = [shortcuts.evidence(probe, s, self.known) for s in (tests, *swapped)]
+        reach = torch.cat(strengths).abs().max().item()
         table = _tested(probe, [tests, *swapped], self.known)
         done = Trained(planted, tests, len(pictures), probe, reach, table)
         self._stand(result=done)
         return done
 
-    # -- an animal that is moved -------------------------------------------------------------
+    # -- an animal that is moved ---------------------------------------------------------
 
     def touched(self, key: str, hand: dict) -> None:
         """The animal was moved, or resized by keys: the needle answers, later the maps."""

@@ -5,11 +5,7 @@ opened, if its outputs are trusted, and on any web page; where scripts do not ru
 picture stands in its place.
 """
 
-import base64
-import io
-from collections.abc import Callable, Sequence
-from functools import cached_property
-from html import escape
+from collections.abc import Sequence
 
 import ipywidgets as widgets
 import torch
@@ -18,16 +14,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .._machinery.progress import Progress
+from ..figures.display import in_words, picture_html, to_webp
 from ..inputs import Inputs
 from ..occlusion import occlusion
 from ..targets import probabilities
 from .asking import PAIR, Asked
 from .scenes import EXPLAINED, OTHER, map_words, photo_panel
 from .still import draw_scene
-from .touch import Bars, Layer, Scene, page
+from .touch import Bars, Scene, page
 
 STEP = 8  # pixels from one measured window to the next
-GREY = "rgb(124, 116, 104)"  # ImageNet's mean colour, with which the square hides
+GREY = "#7c7468"  # ImageNet's mean colour, with which the square hides
 FOR, AGAINST = "#b2182b", "#2166ac"  # what was hidden spoke for the class, or against it
 
 
@@ -99,28 +96,96 @@ def hide_and_see(
 
 
 class HideAndSee(Toy):
-    """What `hide_and_see` makes; `shares` are (rows, columns, classes), windows hidden."""
+    """What `hide_and_see` makes; `shares` are (rows, columns, classes)."""
 
-    def __init__(self, asked: Asked, photo: str, target, others: Sequence[int], window: int):
-        self.asked, self.photo, self.window = asked, photo, window
+    def __init__(
+        self, asked: Asked, photo: str, target, others: Sequence[int], window: int
+    ):
+        self.asked, self.photo, self.window, self.others = asked, photo, window, others
         self.whole = asked.probabilities(photo)  # (classes,)
-        likely = self.whole.topk(min(len(self.whole), 5)).indices.tolist()
-        self.target = likely[0] if target is None else target
-        chosen = dict.fromkeys([self.target, *others])
-        self.classes = [*dict.fromkeys([*chosen, *likely])][: len(chosen) + 3]
+        self.target = int(self.whole.argmax()) if target is None else target
         self.shares: Tensor | None = None
 
     def measure(self, progress: Progress | None = None) -> None:
         """Hide the square at every place of the grid, once."""
         if self.shares is None:
-            images, found = self.asked.images(self.photo), []
+            images, answers = self.asked.images(self.photo), []
 
             def note(outputs: Tensor) -> Tensor:
-                """Keep all classes; each window's score is where its answer lies."""
-                found.extend(probabilities(outputs).float().cpu())
-                return torch.arange(len(found) - len(outputs), len(found)).to(outputs)
+                """Keep the answers; the score of a window says which one is its own."""
+                answers.extend(probabilities(outputs).float().cpu())
+                return torch.arange(len(answers) - len(outputs), len(answers)).to(outputs)
 
-            keep = {"window": self.window, "stride": STEP, "score": note}
-            places = occlusion(self.asked.model, images, progress=progress, **keep).scores
-            self.tops = self.top_lefts(places)
-            self.shares = torch.stack(found)[places.long()]
+            place = self.window, STEP
+            found = occlusion(
+                self.asked.model, images, None, *place, score=note, progress=progress
+            )
+            self.shares = torch.stack(answers)[found.scores.long()]
+
+    @property
+    def classes(self) -> list[int]:
+        """Whose bars are shown: the asked ones, and three that come up somewhere."""
+        chosen = dict.fromkeys([self.target, *self.others])
+        high = torch.maximum(self.shares.amax((0, 1)), self.whole)
+        likely = high.topk(min(len(chosen) + 3, len(high))).indices.tolist()
+        return [*(chosen | dict.fromkeys(likely))][: len(chosen) + 3]
+
+    @property
+    def drops(self) -> Tensor:
+        """(rows, columns): what hiding the square takes from the target's probability."""
+        return self.whole[self.target] - self.shares[..., self.target]
+
+    @property
+    def words(self) -> str:
+        """The classes, and a map of the drops."""
+        names = ", ".join(map(self.asked.name, self.classes))
+        size = f"{self.window} pixels at every {STEP}th"
+        return f"Hide and see, a square of {size}: {names}. Drops: {map_words(self.drops)}"
+
+    @property
+    def html(self) -> str:
+        """The photograph and the bars, then the words."""
+        scene = self.scene()
+        rows, columns, _ = self.shares.shape
+        axes = [("y", self.window / 2, STEP, rows), ("x", self.window / 2, STEP, columns)]
+        answers = [self._answer(r, c) for r in range(rows) for c in range(columns)]
+        still = picture_html(to_webp(draw_scene(scene)), 464, scene.panels[0].label)
+        toy = page(scene, {"photo": (axes, answers)}, still)
+        return toy + in_words(self.words)
+
+    def scene(self) -> Scene:
+        """What is there at first: the square in the middle, as yet without crumbs."""
+        rows, columns, _ = self.shares.shape
+        row, column = rows // 2, columns // 2
+        middle = {"x": column * STEP + self.window / 2, "y": row * STEP + self.window / 2}
+        photo = photo_panel(
+            self.asked,
+            self.photo,
+            title="drag the grey square",
+            label="Photograph: drag the grey square over it, or press arrow keys.",
+            tool={"kind": "window", "fill": GREY, "step": STEP},
+            hand=middle | {"w": self.window, "h": self.window},
+        )
+        shares = self.shares[row, column, self.classes].tolist()
+        bars = [
+            {"name": self.asked.name(index), "value": value, "text": f"{100 * value:.0f} %"}
+            | {"before": round(float(self.whole[index]), 3)}
+            | {"colour": OTHER if number else EXPLAINED}
+            for number, (index, value) in enumerate(zip(self.classes, shares, strict=True))
+        ]
+        bars = Bars(key="bars", title="probability", bars=bars, weight=1.1)
+        return Scene([photo, bars], self._answer(row, column)["answer"])
+
+    def _answer(self, row: int, column: int) -> dict:
+        """The bars for a place of the square, and the crumb that stays there."""
+        shares, drops = self.shares[row, column], self.drops
+        drop = float(drops[row, column] / drops.abs().max())
+        x, y = (STEP * n + (self.window - STEP) // 2 for n in (column, row))
+        colour = f"{FOR if drop > 0 else AGAINST}{round(190 * abs(drop)):02x}"
+        said = self.asked.name(int(shares.argmax()))
+        answer = {"answer": f"The network says: {said}."}
+        values = [round(value, 3) or 0 for value in shares[self.classes].tolist()]
+        answer["bars"] = {"values": values}
+        if abs(drop) > 0.02:
+            answer["photo"] = {"mark": {"rect": [x, y, x + STEP, y + STEP], "fill": colour}}
+        return answer
