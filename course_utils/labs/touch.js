@@ -40,6 +40,7 @@ const TOOLS = {
       c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180); c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
       c.save(); c.clip();  // a picture seen `through` the window is as large as the panel
       if (picture) c.drawImage(picture, ...(tool.through ? [-x, -y, ...panel.spec.size] : [-w / 2, -h / 2, w, h]));
+      else if (tool.fill) { c.fillStyle = tool.fill; c.fill(); }
       c.restore(); stroke(c, px, tool.colour); c.restore();
       if (tool.grip) knob(c, px, ...this.grip(hand, tool, px), tool.colour);
     },

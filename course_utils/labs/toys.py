@@ -15,16 +15,18 @@ from torch import Tensor, nn
 
 from .._machinery.progress import Progress
 from ..figures.display import in_words, picture_html, to_webp
+from ..figures.style import CSS, DPI, FULL
 from ..inputs import Inputs
 from ..occlusion import occlusion
 from ..targets import probabilities
 from .asking import PAIR, Asked
 from .scenes import EXPLAINED, OTHER, map_words, photo_panel
 from .still import draw_scene
-from .touch import Bars, Scene, page
+from .touch import Bars, Layer, Scene, page
 
 STEP = 8  # pixels from one measured window to the next
 GREY = "#7c7468"  # ImageNet's mean colour, with which the square hides
+STILL = 640  # pixels of the page, width of the still picture
 FOR, AGAINST = "#b2182b", "#2166ac"  # what was hidden spoke for the class, or against it
 
 
@@ -144,48 +146,58 @@ class HideAndSee(Toy):
 
     @property
     def html(self) -> str:
-        """The photograph and the bars, then the words."""
+        """The photograph, its crumbs and the bars; then the words."""
         scene = self.scene()
-        rows, columns, _ = self.shares.shape
+        rows, columns = self.drops.shape
         axes = [("y", self.window / 2, STEP, rows), ("x", self.window / 2, STEP, columns)]
         answers = [self._answer(r, c) for r in range(rows) for c in range(columns)]
-        still = picture_html(to_webp(draw_scene(scene)), 464, scene.panels[0].label)
-        toy = page(scene, {"photo": (axes, answers)}, still)
-        return toy + in_words(self.words)
+        picture = to_webp(draw_scene(scene), round(DPI * STILL / (FULL * CSS)))
+        still = picture_html(picture, STILL, scene.panels[0].label)
+        return page(scene, {"photo": (axes, answers)}, still) + in_words(self.words)
 
     def scene(self) -> Scene:
-        """What is there at first: the square in the middle, as yet without crumbs."""
-        rows, columns, _ = self.shares.shape
-        row, column = rows // 2, columns // 2
+        """As it opens: the square where it changes least, as yet without crumbs."""
+        row, column = divmod(int(self.drops.abs().argmin()), self.drops.shape[1])
         middle = {"x": column * STEP + self.window / 2, "y": row * STEP + self.window / 2}
+        name = self.asked.name(self.target)
         photo = photo_panel(
             self.asked,
             self.photo,
             title="drag the grey square",
-            label="Photograph: drag the grey square over it, or press arrow keys.",
+            label="A photograph: drag the grey square over it or press arrow keys; bars of "
+            "probabilities swing.",
             tool={"kind": "window", "fill": GREY, "step": STEP},
             hand=middle | {"w": self.window, "h": self.window},
         )
-        shares = self.shares[row, column, self.classes].tolist()
+        pale = Layer(self.asked.looks(self.photo), opacity=0.3)
+        look = {"title": f"red: {name} falls; blue: it rises", "follow": "photo"}
+        crumbs = photo_panel(self.asked, self.photo, "crumbs", base=pale, **look)
+        return Scene(
+            [photo, crumbs, self._bars(self.shares[row, column])],
+            self._answer(row, column)["answer"],
+        )
+
+    def _bars(self, shares: Tensor) -> Bars:
+        """The classes' probabilities, and ticks where they are without the square."""
         bars = [
-            {"name": self.asked.name(index), "value": value, "text": f"{100 * value:.0f} %"}
+            {"name": self.asked.name(index), "value": round(float(shares[index]), 3)}
+            | {"text": f"{100 * shares[index]:.0f} %"}
             | {"before": round(float(self.whole[index]), 3)}
-            | {"colour": OTHER if number else EXPLAINED}
-            for number, (index, value) in enumerate(zip(self.classes, shares, strict=True))
+            | {"colour": EXPLAINED if index == self.target else OTHER}
+            for index in self.classes
         ]
-        bars = Bars(key="bars", title="probability", bars=bars, weight=1.1)
-        return Scene([photo, bars], self._answer(row, column)["answer"])
+        return Bars(key="bars", title="probability", bars=bars, weight=1.1)
 
     def _answer(self, row: int, column: int) -> dict:
         """The bars for a place of the square, and the crumb that stays there."""
         shares, drops = self.shares[row, column], self.drops
         drop = float(drops[row, column] / drops.abs().max())
         x, y = (STEP * n + (self.window - STEP) // 2 for n in (column, row))
-        colour = f"{FOR if drop > 0 else AGAINST}{round(190 * abs(drop)):02x}"
+        colour = f"{FOR if drop > 0 else AGAINST}{round(230 * abs(drop)):02x}"
         said = self.asked.name(int(shares.argmax()))
-        answer = {"answer": f"The network says: {said}."}
         values = [round(value, 3) or 0 for value in shares[self.classes].tolist()]
-        answer["bars"] = {"values": values}
-        if abs(drop) > 0.02:
-            answer["photo"] = {"mark": {"rect": [x, y, x + STEP, y + STEP], "fill": colour}}
-        return answer
+        return {
+            "answer": f"The network says: {said}.",
+            "bars": {"values": values},
+            "crumbs": {"mark": {"rect": [x, y, x + STEP, y + STEP], "fill": colour}},
+        }
