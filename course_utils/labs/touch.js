@@ -167,7 +167,8 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     for (const layer of spec.layers || []) this.layer(c, layer, from);
     if (spec.lines) this.curves(c, px);
     for (const mark of spec.marks || []) this.mark(c, mark, px);
-    if (from.tool) from.tool.draw(c, from.hand, from.spec.tool, px, from);
+    const plain = from === this ? {} : { picture: null, fill: null, grip: null };  // there, an outline only
+    if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from);
   }
   layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
     const image = this.stage.images.get(picture), [W, H] = this.spec.size;
@@ -250,9 +251,10 @@ class Stage {
     Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0 });
     this.root = make("div", el); this.root.dataset.lmSuppressShortcuts = true;
     this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
-    this.grid = make("div", this.root, "course-panels");
+    this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root);
     this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
-    model.on("change:scene", () => this.update()); model.on("change:hands", () => this.take());
+    for (const name of ["scene", "numbers"]) model.on(`change:${name}`, () => this.update());
+    model.on("change:hands", () => this.take());
     for (const name of ["answer", "failed", "state"]) model.on(`change:${name}`, () => this.say());
     model.on("msg:custom", ({ done, hand }) => done && this.answered(done, hand));
     for (const kind of ["dragover", "drop", "paste"]) this.root.addEventListener(kind, event => this.file(event));
@@ -263,13 +265,15 @@ class Stage {
     const decode = async ([name, data]) => [name, this.images.get(name) || await createImageBitmap(new Blob([data]))];
     const images = new Map(await Promise.all(given.map(decode))), { panels, grid } = this;
     if (mine !== this.last) return;
-    Object.assign(this, { scene, images });
+    Object.assign(this, { scene, images }); this.numbers.innerHTML = this.model.get("numbers");
     for (const [key, { node }] of panels) if (!scene.panels.some(spec => spec.key === key)) { node.remove(); panels.delete(key); }
     scene.panels.forEach((spec, i) => {
       const panel = panels.get(spec.key) || new Panel(this, spec);
       panels.set(spec.key, panel); panel.show(spec);
       if (grid.children[i] !== panel.node) grid.insertBefore(panel.node, grid.children[i] || null);
     });
+    const home = scene.panels.at(-1)?.bars ? panels.get(scene.panels.at(-1).key).node : this.root;
+    if (this.numbers.parentNode !== home) home.append(this.numbers);  // below bars, where there is room
     this.fit();
   }
   fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
