@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import ipywidgets as widgets
 from PIL import Image
@@ -26,8 +26,7 @@ from .touch import Curves, Layer, Pictures, Scene
 WRITTEN = [("waves, decorrelated colours", "fourier"), ("pixels", "pixel")]
 WEIGHTS = [("off" if w == 0 else f"{w:g}", w) for w in (0, 1e-4, 1e-3, 1e-2)]
 FRAMES = 64  # pictures of a run that are kept
-HEAD = ("", "step", "score of what the network saw", "score of the picture itself")
-HEAD += ("probability", "rank")
+HEAD = ("", "step", "score of the view", "score of the picture", "probability", "rank")
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,10 @@ class Run:
         """The last kept step that is not after `step`, or the first one."""
         return self.steps[max(bisect_right(self.steps, step) - 1, 0)]
 
+    def score(self, step: int) -> float:
+        """The score of what the network saw in a step: of a random view, in most runs."""
+        return self.made.history[step - 1]
+
     def pixels(self, step: int) -> Tensor:
         """(1, 3, H, W): the picture of a step, as the network is to be given it."""
         if step == self.steps[-1]:
@@ -58,6 +61,27 @@ class Run:
         settings = self.made.settings
         look = (settings[name] for name in ("size", "mean", "std"))
         return preprocess(self.frames[step], *look).to(self.made.pixels)
+
+
+class Film:
+    """The pictures of a run, of which an even choice is kept."""
+
+    def __init__(self):
+        self.every, self.kept, self.last = 1, {}, {}
+
+    def add(self, step: int, picture: Image.Image) -> None:
+        """Take the picture of the next step; the last one is always kept."""
+        self.last = {step: picture}
+        if step % self.every == 0:
+            self.kept[step] = picture
+        if len(self.kept) > FRAMES:  # every other one is enough
+            self.every *= 2
+            kept = self.kept.items()
+            self.kept = {step: one for step, one in kept if step % self.every == 0}
+
+    def frames(self) -> dict[int, Image.Image]:
+        """Step → picture."""
+        return self.kept | self.last
 
 
 class ClassVisualizationLab(LiveLab):
@@ -72,6 +96,7 @@ class ClassVisualizationLab(LiveLab):
     def __init__(self, model: nn.Module | None = None, size: int = 160):
         self.asked, self.size = Asked(model), size
         self.before: Run | None = None  # the run before, to compare with
+        # Of the picture on the screen:
         self.step = widgets.SelectionSlider(options=[0], description="step", **WIDE)
         look = {"indent": False, "style": LABEL, "layout": {"width": "220px"}}
         starts = [(name.replace("_", " "), name) for name in ("noise", *photographs())]
@@ -89,6 +114,10 @@ class ClassVisualizationLab(LiveLab):
             l2=dropdown("L2 penalty", WEIGHTS, 1e-4),
             tv=dropdown("total variation", WEIGHTS, 1e-3),
         )
+        widths = {"target": 230, "parametrization": 290, "start": 220, "seed": 200}
+        for name, width in widths.items():  # in one row
+            control = self.controls[name]
+            getattr(control, "field", control).layout.width = f"{width}px"
         self.add_looks(self.step)
         self.file = path_field("save as", "my-class.png")
         self.save_button = self.button("save", "save", self.save)
@@ -98,21 +127,13 @@ class ClassVisualizationLab(LiveLab):
 
     def compute(self, report, **values) -> Run:
         """Run `visualize_class`, reporting each step and keeping some of its pictures."""
-        self.before, every, kept, run = self.result, 1, {}, None
+        self.before, film = self.result, Film()
 
         def progress(step: int, steps: int, so_far: Visualization) -> bool:
-            nonlocal every, kept, run
-            picture = so_far.image
-            if step % every == 0:
-                kept[step] = picture
-            if len(kept) >= FRAMES:  # every other one is enough
-                every *= 2
-                kept = {step: kept[step] for step in kept if step % every == 0}
-            run = Run(so_far, kept | {step: picture}, values)
-            return report(step, steps, run)
+            film.add(step, so_far.image)
+            return report(step, steps, Run(so_far, film.frames(), values))
 
-        made = self._visualize(values, progress)
-        run = replace(run, made=made, done=True)
+        run = Run(self._visualize(values, progress), film.frames(), values, done=True)
         with self.holding():
             self.step.options = run.steps
             self.step.index = len(run.steps) - 1
@@ -159,7 +180,7 @@ class ClassVisualizationLab(LiveLab):
             panels.append(self._frame("before", before, step))
         panels.append(self._curves(result, place))
         if not result.done:
-            row = _recipe(values), step, _score(result, step), "…", "…", "…"
+            row = _recipe(values), step, f"{result.score(step):.1f}", "…", "…", "…"
             rows = [row] if before is None else [row, self._judged(before, step)]
             return Scene(panels, f"A picture of {name} grows.", [HEAD, *rows])
         rows = [self._judged(run, step) for run in (result, before) if run is not None]
@@ -172,19 +193,19 @@ class ClassVisualizationLab(LiveLab):
     def _frame(self, key: str, run: Run, step: int) -> Pictures:
         step, name = run.at(step), self.asked.name(run.values["target"])
         title = f"{name}, step {step}"
-        title = f"the run before: {title}" if key == "before" else title
+        title = f"before: {title}" if key == "before" else title
         return self._picture(key, title, run.frames[step])
 
     def _curves(self, run: Run, place: int) -> Curves:
         runs = [run] if self.before is None else [run, self.before]
         looks = ({"colour": EXPLAINED}, {"colour": OTHER, "dash": True})
         lines = [
-            {"x": each.steps, "y": [_scored(each, step) for step in each.steps], **look}
+            {"x": each.steps, "y": [each.score(step) for step in each.steps], **look}
             for each, look in zip(runs, looks, strict=False)
         ]
         scores = [score for line in lines for score in line["y"]]
-        title = "score of what the network saw"
-        title += "; dashed: the run before" if len(runs) == 2 else ""
+        view = "random views" if _is_random(run.values) else "views"
+        title = f"score of the {view}{', dashed: before' if len(runs) == 2 else ''}"
         moves = {"tool": {"kind": "cursor", "hover": True}, "hand": {"i": place}}
         return Curves(
             key="curve",
@@ -195,13 +216,14 @@ class ClassVisualizationLab(LiveLab):
             xlim=(0, max(each.values["steps"] for each in runs)),
             ylim=(-_rounded_up(-min(scores)), _rounded_up(max(scores))),
             xlabel="step",
+            size=(414, 360),  # as high as a picture
             weight=1.15,
             **(moves if run.done or not self.running else {}),
         )
 
     def _judged(self, run: Run, step: int) -> tuple:
         step = run.at(step)
-        return self._row(run.values, step, _score(run, step), run.pixels(step))
+        return self._row(run.values, step, f"{run.score(step):.1f}", run.pixels(step))
 
     def _row(self, values: dict, step: int, saw: str, pixels: Tensor) -> tuple:
         seen = judge(self.asked.model, pixels, values["target"])
@@ -225,15 +247,6 @@ class ClassVisualizationLab(LiveLab):
 
 def _is_random(values: dict) -> bool:
     return bool(values["robust"] or values["jitter"])
-
-
-def _scored(run: Run, step: int) -> float:
-    return run.made.history[step - 1]
-
-
-def _score(run: Run, step: int) -> str:
-    view = " (a random view)" if _is_random(run.values) else ""
-    return f"{_scored(run, step):.1f}{view}"
 
 
 def _rounded_up(value: float) -> float:

@@ -199,6 +199,7 @@ class GuidedBackpropLab(Lab):
         return photo_panel(
             self.asked,
             values["photo"],
+            title="click a place",
             label="Photograph: click a place, or move it by the arrow keys; the units that "
             "fire most there are listed, and the first is explained.",
             marks=marks,

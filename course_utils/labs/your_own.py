@@ -196,13 +196,14 @@ class YourOwnLab(LiveLab):
             words = map_words(_strength(values))
         title = f"{METHODS[method].label} on {photo.replace('_', ' ')}"
         base = grey(asked.looks(photo))
-        return photo_panel(asked, photo, title=title, base=base, layers=layers, words=words)
+        look = {"title": title, "base": base, "words": words, "weight": 1.15}
+        return photo_panel(asked, photo, layers=layers, **look)
 
     def _sheet(self, sheet: Sheet) -> Panel:
         """The sheet, which is drawn again when a map has joined it or its look changes."""
         of = [sheet.settings[name] for name in LOOKS], sheet.seconds, sheet.titles
         if self._drawn_sheet is None or self._drawn_sheet[0] != of:
-            panel = figure_panel(sheet.figure(), "sheet", title="the sheet", weight=1.7)
+            panel = figure_panel(sheet.figure(), "sheet", title="the sheet", weight=1.5)
             self._drawn_sheet = of, panel
         return self._drawn_sheet[1]
 
@@ -281,7 +282,7 @@ def _times(sheet: Sheet, method: str, still: bool) -> Bars:
         limits=(0.0, max([bar["value"] for bar in bars] + [0.01])),
         tool=None if still else {"kind": "cursor", "hover": True},
         hand={"i": sheet.methods.index(method)},
-        weight=0.75,
+        weight=0.85,
     )
 
 

@@ -277,7 +277,8 @@ def test_a_dropped_picture_is_asked_about(lab, png):
     lab._heard("wall.png", png("red"))
     assert not lab.failed, lab.said
     assert lab.controls["photo"].value == "wall.png"
-    assert panel(lab, "photo").title == "wall.png"
+    picture = panel(lab, "photo").layers[0].picture
+    assert picture.getpixel((9, 9)) == (255, 0, 0)
 
 
 def test_save_writes_each_map_that_is_shown_and_says_where(lab, tmp_path):
