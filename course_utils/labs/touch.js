@@ -81,9 +81,10 @@ const TOOLS = {
     },
     press: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
     drag(hand, tool, p) { return this.press(hand, tool, p); },
-    key(hand, { step = 4, divider }, event, [u, v]) {
+    release: (hand, { divider }) => divider,  // the kernel keeps its place
+    key(hand, { step = 4 }, event, [u, v]) {
       hand.x += step * u; hand.y += step * v;
-      return u || v ? !divider : null;
+      return u || v ? true : null;
     },
   },
   // Paint in the first colour; with shift, the right button or `tool.second`, in the other.
@@ -191,7 +192,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
   }
   scale(px) {  // from the numbers of curves to places in the panel
     const { size: [W, H], xlim: [x0, x1], ylim: [y0, y1] } = this.spec;
-    const [left, right, top, bottom] = [46, 12, 10, 40].map(v => v * px);
+    const [left, right, top, bottom] = [46, 12, 24, 40].map(v => v * px);
     const X = v => left + (v - x0) / (x1 - x0) * (W - left - right);
     return { X, Y: v => H - bottom - (v - y0) / (y1 - y0) * (H - top - bottom) };
   }
@@ -205,6 +206,10 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     }
     write(short(x0), X(x0), Y(y0) + 16 * px, "center"); write(short(x1), X(x1), Y(y0) + 16 * px, "right");
     write(xlabel, X((x0 + x1) / 2), Y(y0) + 32 * px, "center"); c.textAlign = "left";
+    let at = X(x0);
+    for (const { name, colour } of lines) if (name) {
+      c.fillStyle = colour; write(name, at, 14 * px, "left"); at += c.measureText(name).width + 14 * px;
+    }
     for (const { x, y, colour, dash } of lines) {
       c.beginPath(); c.setLineDash(dash ? [5 * px, 4 * px] : []); c.lineWidth = 2 * px; c.strokeStyle = colour;
       y.forEach((v, i) => v != null && c.lineTo(X(x[i]), Y(v))); c.stroke();
