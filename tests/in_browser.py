@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ JUPYTERLAB = {
     },
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+QUIET += ["--disable-background-networking", "--disable-component-update"]
 READY = "jupyterapp.shell.currentWidget?.sessionContext?.isReady"
 ERRORS = """() => jupyterapp.shell.currentWidget.content.model.toJSON().cells.flatMap(
     cell => (cell.outputs || []).filter(output => output.output_type === 'error')
@@ -65,8 +68,14 @@ def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[tuple[str, str]]:
     """A JupyterLab of its own on a copy of the course: its address and token."""
-    home = tmp_path_factory.mktemp("home")
     course = copy_of_course(tmp_path_factory.mktemp("server") / "course")
+    with jupyterlab(tmp_path_factory.mktemp("home"), course) as place:
+        yield place
+
+
+@contextmanager
+def jupyterlab(home: Path, course: Path) -> Iterator[tuple[str, str]]:
+    """A JupyterLab that serves a folder, and keeps its own files in another one."""
     settings = home / "config" / "labconfig" / "default_setting_overrides.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(JUPYTERLAB))
@@ -109,10 +118,8 @@ def browser() -> Iterator["Browser"]:
     if CHROMIUM is None:
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         give_up("no Chromium found; on Debian: apt-get install chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    quiet += ["--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield chromium
         chromium.close()
 

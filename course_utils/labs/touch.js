@@ -255,9 +255,10 @@ class Stage {
     Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0 });
     this.root = make("div", el); this.root.dataset.lmSuppressShortcuts = true;
     this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
-    this.grid = make("div", this.root, "course-panels");
+    this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root);
     this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
-    model.on("change:scene", () => this.update()); model.on("change:hands", () => this.take());
+    for (const name of ["scene", "numbers"]) model.on(`change:${name}`, () => this.update());
+    model.on("change:hands", () => this.take());
     for (const name of ["answer", "failed", "state"]) model.on(`change:${name}`, () => this.say());
     model.on("msg:custom", ({ done, hand }) => done && this.answered(done, hand));
     for (const kind of ["dragover", "drop", "paste"]) this.root.addEventListener(kind, event => this.file(event));
@@ -268,7 +269,7 @@ class Stage {
     const decode = async ([name, data]) => [name, this.images.get(name) || await createImageBitmap(new Blob([data]))];
     const images = new Map(await Promise.all(given.map(decode))), { panels, grid } = this;
     if (mine !== this.last) return;
-    Object.assign(this, { scene, images });
+    Object.assign(this, { scene, images }); this.numbers.innerHTML = this.model.get("numbers");
     for (const [key, { node }] of panels) if (!scene.panels.some(spec => spec.key === key)) { node.remove(); panels.delete(key); }
     scene.panels.forEach((spec, i) => {
       const panel = panels.get(spec.key) || new Panel(this, spec);

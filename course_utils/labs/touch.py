@@ -10,6 +10,7 @@ Lengths and places are in the pixels of a panel's picture, x to the right and y 
 
 import base64
 import hashlib
+import html
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -175,6 +176,17 @@ def encode_scene(scene: Scene) -> tuple[dict, dict[str, bytes]]:
     return json.loads(json.dumps(seen)), pictures
 
 
+def to_table(rows: Sequence[Sequence[object]]) -> str:
+    """HTML of a small table; its first row is the head, its first column names."""
+    lines = []
+    for number, cells in enumerate(rows):
+        tags = ["th" if 0 in (number, column) else "td" for column in range(len(cells))]
+        cells = zip(tags, map(html.escape, map(str, cells)), strict=True)
+        lines.append("".join(f"<{tag}>{text}</{tag}>" for tag, text in cells))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table class='course-numbers'>{body}</table>" if lines else ""
+
+
 class Touch(anywidget.AnyWidget):
     """A scene on the page.
 
@@ -188,6 +200,7 @@ class Touch(anywidget.AnyWidget):
     pictures = traitlets.Dict().tag(sync=True)
     hands = traitlets.Dict().tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)
+    numbers = traitlets.Unicode().tag(sync=True)  # HTML of the scene's table
     failed = traitlets.Bool().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
 
@@ -203,7 +216,8 @@ class Touch(anywidget.AnyWidget):
         with self.hold_sync():
             # The hands of a scene are where the controls say; the others stay.
             self.hands = self.hands | json.loads(json.dumps(hands))
-            self.pictures, self.scene, self.answer = pictures, seen, scene.answer
+            self.pictures, self.scene = pictures, seen
+            self.answer, self.numbers = scene.answer, to_table(scene.table)
 
     def _heard(self, _, content: dict, buffers: Sequence) -> None:
         if "file" in content:
@@ -233,6 +247,7 @@ def page(scene: Scene, answers: Mapping[str, tuple] | None = None) -> str:
         "hands": {panel.key: panel.hand for panel in scene.panels if panel.hand},
         "answers": {key: {"axes": axes, "rows": rows} for key, (axes, rows) in given},
         "answer": scene.answer,
+        "numbers": to_table(scene.table),
         "failed": False,
         "state": "",
     }

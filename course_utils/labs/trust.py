@@ -175,8 +175,9 @@ class TrustLab(Lab):
             mask,
             f"hide by hand: {100 * mask.mean():.1f} of 5 %",
             key="hand",
-            label="Photograph: hide 5 % of the pixels with the pointer, show them with shift "
-            "or the right button; arrow keys move the brush, + and − resize it, Enter hides.",
+            label="Photograph: hide 5 % of the pixels with the pointer, show them with "
+            "shift or the right button; arrow keys move the brush, + and − resize it, "
+            "Enter hides.",
             tool=self.brush.tool(("#777777", "#ffffff")),
             hand=self.brush.hand,
         )
