@@ -86,6 +86,7 @@ class Brush:
     def __init__(self, lab: Lab, sides: tuple[int, int], words: tuple[str, str]):
         rows, columns = sides
         self.lab, self.painted = lab, {}
+        self.is_painting = False  # while the lab draws what a stroke has changed
         self.controls = {
             "row": slider("brush row", rows // 2, 0, rows - 1),
             "column": slider("brush column", columns // 2, 0, columns - 1),
@@ -133,9 +134,12 @@ class Brush:
         strokes = self.painted.setdefault(self.lab.controls["photo"].value, [])
         try:
             change(strokes)
-            self.lab.refresh()
         except IndexError:
             self.lab.say("There is no stroke to undo.", error=True)
+            return
+        self.is_painting = True
+        self.lab.refresh()
+        self.is_painting = False
 
     def _button(self, text: str, icon: str, press: Callable):
         return button(text, icon, lambda: self.lab.guard(press), layout={"width": "auto"})

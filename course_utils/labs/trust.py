@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import evaluation
+from .._machinery.fills import fill_picture
 from ..evaluation import blocks_from_top, deletion_insertion, forget, rank_correlation
 from ..inputs import Inputs
 from ..methods import QUICK
@@ -42,8 +43,7 @@ class TrustLab(Lab):
         self.block_names = [friendly.get(path, path) for path in self.blocks]
         methods = [(method.label, name) for name, method in QUICK.items()]
         self.brush = Brush(self, self.sides, ("hide here", "show here again"))
-        # Questions whose curves are known, and what the step under way is about:
-        self._known, self._all_at_once, self._by_hand = set(), False, False
+        self._known, self._all_at_once = set(), False  # questions whose curves are known
         super().__init__(
             photo=picker,
             target=finder(self.asked),
@@ -63,9 +63,7 @@ class TrustLab(Lab):
     def touched(self, key: str, hand: dict) -> None:
         """Pixels were hidden by hand, or the curves' cursor or the divider was moved."""
         if key == "hand":
-            self._by_hand = True
             self.brush.heard(hand)
-            self._by_hand = False
         elif key == "curves":
             self.set(hidden=100 // STEPS * hand["i"])
         else:
@@ -146,32 +144,40 @@ class TrustLab(Lab):
         curves = self._curves_if_known(question)
         three = self._left_by_three(question, strokes)
         panels = [
-            self._hand(photo, hider, by_hand),
-            self._hidden(photo, hider, by_map, f"{hidden} % hidden by the map"),
+            self._hand(photo, question[2], by_hand),
+            self._hidden(photo, question[2], by_map, f"{hidden} % hidden by the map"),
             _curves_panel(curves, hidden),
             self._maps(question, layers, divider),
         ]
         table = self._table(question, by_hand.mean(), three, curves, layers)
-        name, share = self.asked.name(question[1]), self._left(hider, question[1], by_map)
-        answer = f"{name}: {share:.1%} left, {hidden} % hidden by the map."
-        if self._by_hand:
+        if self.brush.is_painting:
             answer = _verdict(by_hand.sum() >= self.budget, by_hand.mean(), *three)
+        else:
+            left = [measured.deletion[hidden * STEPS // 100] for measured in curves]
+            left = left or [self._left(hider, question[1], by_map)]
+            name = self.asked.name(question[1])
+            answer = f"{name}: {left[0]:.1%} left, {hidden} % hidden by the map."
         return Scene(panels, answer, table)
 
-    def _hidden(
-        self, photo, hider: evaluation.Curves, mask, title: str, **panel
-    ) -> Pictures:
+    @kept
+    def _filler(self, photo: str, fill: str) -> np.ndarray:
+        """(rows, columns, 3) in [0, 1]: what hidden pixels look like."""
+        filler = fill_picture(
+            self.asked.fill(fill, photo), self.asked.images(photo), self.asked.inputs
+        )
+        return np.asarray(self.asked.seen(filler)) / 255
+
+    def _hidden(self, photo: str, fill: str, mask, title: str, **panel) -> Pictures:
         """A photograph with pixels hidden."""
-        filler = np.asarray(self.asked.seen(hider.filler)) / 255
-        layer = Layer(np.dstack([filler, mask]), smooth=False)
+        layer = Layer(np.dstack([self._filler(photo, fill), mask]), smooth=False)
         words = f"{mask.mean():.1%} of the pixels hidden"
         panel = {"key": "hidden", "layers": [layer], "words": words} | panel
         return photo_panel(self.asked, photo, title=title, **panel)
 
-    def _hand(self, photo: str, hider: evaluation.Curves, mask: np.ndarray) -> Pictures:
+    def _hand(self, photo: str, fill: str, mask: np.ndarray) -> Pictures:
         return self._hidden(
             photo,
-            hider,
+            fill,
             mask,
             f"hide by hand: {100 * mask.mean():.1f} of 5 %",
             key="hand",
@@ -182,12 +188,19 @@ class TrustLab(Lab):
             hand=self.brush.hand,
         )
 
+    @kept
+    def _compared(self, photo, target, method, layers) -> tuple[list[Layer], str, float]:
+        """The two maps on either side of a divider, in words, and how alike they are."""
+        maps = [self._map(photo, target, method, n) for n in (0, layers)]
+        sides = zip(("left", "right"), maps, strict=True)
+        drawn = [_map_layer(method, values[0], side) for side, values in sides]
+        words = "; ".join(map_words(QUICK[method].importance(m)[0]) for m in maps)
+        return drawn, words, rank_correlation(*maps).item()
+
     def _maps(self, question: tuple, layers: int, divider: int) -> Pictures:
         """The trained network's map and the randomised one's, each on its own scale."""
         photo, target, _, method = question
-        maps = [self._map(photo, target, method, n)[0] for n in (0, layers)]
-        importance = QUICK[method].importance
-        sides = zip(("left", "right"), maps, strict=True)
+        drawn, words, _ = self._compared(photo, target, method, layers)
         return photo_panel(
             self.asked,
             photo,
@@ -196,20 +209,19 @@ class TrustLab(Lab):
             label="The trained network's map left of the divider, the randomised one's "
             "right, each on its own scale: drag the divider, or press the arrow keys.",
             base=grey(self.asked.looks(photo)),
-            layers=[_map_layer(method, values, side) for side, values in sides],
+            layers=drawn,
             tool={"kind": "point", "divider": True, "step": max(self.sides[1] // 28, 1)},
             hand={"x": divider, "y": self.sides[0] / 2},
-            words="; ".join(map_words(importance(values[None])[0]) for values in maps),
+            words=words,
         )
 
     def _table(self, question, by_hand: float, three, curves, layers: int) -> list[tuple]:
         photo, target, _, method = question
         whole = float(self.asked.probabilities(photo)[target])
-        maps = [self._map(photo, target, method, n) for n in (0, layers)]
+        agreement = self._compared(photo, target, method, layers)[2]
         areas = [(f"{c.deletion_area:.2f}", f"{c.insertion_area:.2f}") for c in curves]
         areas = areas or [("…", "…")] * 2
         deletion, insertion = zip(*areas, strict=True)
-        agreement = rank_correlation(*maps).item()
         shares = f"{100 * by_hand:.1f} %", *["5.0 %"] * 2
         return [
             ("", "your hand", "the map", "random pixels"),
