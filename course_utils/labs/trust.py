@@ -14,14 +14,14 @@ from ..targets import predict, seeded
 from .asking import FILLS, Asked, coloured, kept
 from .base import Lab
 from .controls import PicturePicker, dropdown, finder, slider
-from .scenes import grey, map_layer, map_words, photo_panel, veil
+from .scenes import EXPLAINED, OTHER, grey, map_layer, map_words, photo_panel, veil
 from .strokes import Brush, spent
 from .touch import Curves, Layer, Pictures, Scene
 
 STEPS = 20  # of a curve; the slider takes the same
 BUDGET = 0.05  # of the pixels may be hidden by hand
 DRAWS = 8  # of random pixels
-COLOURS = {"deletion": "#c1440e", "insertion": "#3b6ea5", "random": "#909090"}
+COLOURS = {"deletion": EXPLAINED, "insertion": OTHER, "random": "#909090"}
 
 
 class TrustLab(Lab):
@@ -205,7 +205,7 @@ class TrustLab(Lab):
             self.asked,
             photo,
             key="maps",
-            title=f"map: trained | {self._randomised(layers)}",
+            title=f"trained | {self._randomised(layers)}",
             label="The trained network's map left of the divider, the randomised one's "
             "right, each on its own scale: drag the divider, or press the arrow keys.",
             base=grey(self.asked.looks(photo)),

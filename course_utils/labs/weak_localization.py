@@ -20,10 +20,15 @@ from .scenes import grey, map_words, photo_panel, veil
 from .strokes import Brush, two_masks
 from .touch import Layer, Pictures, Scene
 
-FOUND, DRAWN, MINE = "#ff2fd6", "#ffffff", "#ffe14d"
+FOUND, DRAWN, MINE = "#ff4fdd", "#ffffff", "#ffe14d"
 OBJECT, BACKGROUND = "#ffb000", "#3c6edc"
-PAINT = [("object", "object"), ("background", "background"), ("my box", "box")]
-LABEL = (64, 12)  # width and height of a box's label on a panel of 390 pixels
+MODES = [
+    ("paint object", "object"),
+    ("paint background", "background"),
+    ("my box", "box"),
+]
+WEIGHT = 0.85  # of each panel: so that lab and table fit one screen
+LABEL = 6, 13  # a letter's width and a label's height, in 224ths of a panel of 340 pixels
 
 
 @cache
@@ -56,8 +61,8 @@ class WeakLocalizationLab(Lab):
             if box
         }
         self.brush = Brush(self, self.sides, ("this is object", "this is background"))
-        look = {"description": "paint", "style": {"button_width": "90px"}}
-        self.mode = widgets.ToggleButtons(options=PAINT, **look)
+        look = {"style": {"button_width": "130px"}, "layout": {"width": "auto"}}
+        self.mode = widgets.ToggleButtons(options=MODES, **look)
         self.mode.observe(lambda _: self.soon(self._turn), names="value")
         self.drawn = widgets.Checkbox(True, description="show the drawn box", indent=False)
         self.drawn.observe(lambda _: self.soon(self.refresh), names="value")
@@ -132,22 +137,21 @@ class WeakLocalizationLab(Lab):
         return Scene(panels, self._answer(photo, target, table, len(strokes)), table)
 
     def _photo(self, photo, found: Localization, mine, strokes) -> Pictures:
-        boxing = self.mode.value == "box"
         layers, marks = [_tint(*two_masks(strokes, self.sides), 0.45)], []
-        if self.drawn.value or not boxing:
-            layers.append(_outlined(found.mask))
         if self.drawn.value and photo in self.boxes:
-            marks += self._marks(self.boxes[photo], DRAWN, "drawn", below=True, dash=True)
-        if found.mask.any() and (self.drawn.value or not boxing):
-            words = f"found, IoU {self._iou(photo, found.box)}"
-            marks += self._marks(found.box, FOUND, words.removesuffix(", IoU –"))
+            marks += self._marks(self.boxes[photo], DRAWN, "drawn", below=True)
+        if self._is_open and found.mask.any():
+            layers.append(_outlined(found.mask))
+            overlap = f" IoU {self._iou(photo, found.box)}" if photo in self.boxes else ""
+            marks += self._marks(found.box, FOUND, f"found{overlap}")
         return photo_panel(
             self.asked,
             photo,
             layers=layers,
             marks=marks,
             words=f"mask: {found.mask.mean():.0%} of the picture, box {found.box}",
-            **(self._window(mine) if boxing else self._brush()),
+            weight=WEIGHT,
+            **(self._window(mine) if self.mode.value == "box" else self._brush()),
         )
 
     def _brush(self) -> dict:
@@ -155,7 +159,7 @@ class WeakLocalizationLab(Lab):
         tool = self.brush.tool((OBJECT, BACKGROUND), colour == "background")
         other = {"object": "background", "background": "object"}[colour]
         return {
-            "title": f"paint {colour}; right button or shift: {other}",
+            "title": f"paint {colour}, shift: other",
             "label": f"Photograph: paint {colour} with the pointer, {other} with shift or "
             "the right button; arrow keys move the brush, + and − resize it, Enter paints.",
             "tool": tool,
@@ -166,26 +170,22 @@ class WeakLocalizationLab(Lab):
         x0, y0, x1, y1 = mine
         middle = {"x": (x0 + x1) / 2, "y": (y0 + y1) / 2, "w": x1 - x0, "h": y1 - y0}
         step = max(min(self.sides) // 56, 1)
-        sizes = [2 * step, self.sides[1]]
+        look = {"kind": "window", "grip": "corner", "colour": MINE}
         return {
-            "title": "drag your box and its lower right corner",
+            "title": "drag your box, or its corner",
             "label": "Photograph: drag your box or its corner; arrow keys move it, with "
             "shift they move the corner, + and − resize it.",
-            "tool": {"kind": "window", "grip": "corner", "colour": MINE, "step": step}
-            | {"sizes": sizes},
+            "tool": look | {"step": step, "sizes": [2 * step, self.sides[1]]},
             "hand": middle,
         }
 
-    def _marks(self, box, colour: str, text: str, below=False, dash=False) -> list[dict]:
-        """A box, and its label above the left end or below the right one."""
+    def _marks(self, box, colour: str, text: str, below: bool = False) -> list[dict]:
+        """A box with its label above it; or dashed, with its label below."""
         (x0, y0, x1, y1), (rows, columns) = map(float, box), self.sides
-        width, height = LABEL[0] * columns / 224, LABEL[1] * rows / 224
-        if below:
-            width *= len(text) / 14
-            x, y = x1 - width, y1 if y1 + height <= rows else y1 - height
-        else:
-            x, y = min(x0, columns - width), y0 - height if y0 >= height else y0
-        mark = {"rect": [x0, y0, x1, y1], "colour": colour, "dash": dash}
+        width, height = len(text) * LABEL[0] * columns / 224, LABEL[1] * rows / 224
+        x = x1 - width if below else min(x0, columns - width)
+        y = min(y1, rows - height) if below else max(y0 - height, 0)
+        mark = {"rect": [x0, y0, x1, y1], "colour": colour, "dash": below}
         return [mark, {"text": text, "at": [max(x, 0), y], "colour": colour}]
 
     def _others(self, photo: str, found: Localization) -> list[Pictures]:
@@ -193,14 +193,20 @@ class WeakLocalizationLab(Lab):
         base, seeds = grey(self.asked.looks(photo)), (found.foreground, found.background)
         shares = "object {:.0%}, background {:.0%}".format(*(s.mean() for s in seeds))
         looks = {
-            "seeds": ("seeds: object orange, background blue", _tint(*seeds, 0.7), shares),
-            "map": ("smoothed map", veil(found.smoothed), map_words(found.smoothed)),
+            "seeds": {
+                "title": "seeds: object orange, background blue",
+                "layers": [_tint(*seeds, 0.7)],
+                "words": shares,
+            },
+            "map": {
+                "title": "smoothed map",
+                "layers": [veil(found.smoothed)],
+                "words": map_words(found.smoothed),
+            },
         }
         return [
-            photo_panel(
-                self.asked, photo, key, title=title, base=base, layers=[layer], words=words
-            )
-            for key, (title, layer, words) in looks.items()
+            photo_panel(self.asked, photo, key, base=base, weight=WEIGHT, **look)
+            for key, look in looks.items()
         ]
 
     def _answer(self, photo: str, target: int, table, strokes: int) -> str:
@@ -214,26 +220,33 @@ class WeakLocalizationLab(Lab):
         if photo not in self.boxes:
             return f"{words}no box is known here."
         if strokes:
-            return f"{words}IoU {found} with {strokes} stroke{'s'[: strokes - 1]} of yours."
+            plural = "" if strokes == 1 else "s"
+            return f"{words}IoU {found} with {strokes} stroke{plural} of yours."
         return f"{words}the found box has IoU {found}."
 
     def _table(self, photo: str, found: Localization, mine: tuple) -> list[tuple[str, ...]]:
-        drawn, boxing = self.boxes.get(photo), self.mode.value == "box"
+        """Boxes, as far as they are shown; while the learner guesses only the IoU found."""
+        boxing, drawn = self.mode.value == "box", self.boxes.get(photo)
         boxes = {
-            "found (magenta)": found.box if found.mask.any() else None,
-            "yours (yellow)": mine if boxing else None,
-            "drawn by hand (white)": drawn if self.drawn.value else None,
+            "found (magenta)": (found.box if found.mask.any() else None, self._is_open),
+            "yours (yellow)": (mine if boxing else None, True),
+            "drawn by hand (white)": (drawn, self.drawn.value),
         }
         table = [("box", "IoU", "left, top, right, bottom", "share of the picture")]
-        for name, box in boxes.items():
-            if box is None:
-                table.append((name, "–", "–", "–"))
-                continue
-            x0, y0, x1, y1 = box
-            share = (x1 - x0) * (y1 - y0) / np.prod(self.sides)
-            edges = ", ".join(f"{edge:.0f}" for edge in box)
-            table.append((name, self._iou(photo, box), edges, f"{share:.0%}"))
+        for name, (box, is_shown) in boxes.items():
+            overlap = edges = share = "–"
+            if box is not None:
+                x0, y0, x1, y1 = box
+                overlap = self._iou(photo, box)
+                share = f"{(x1 - x0) * (y1 - y0) / np.prod(self.sides):.0%}"
+                edges = ", ".join(f"{edge:.0f}" for edge in box)
+            table.append((name, overlap, *((edges, share) if is_shown else "??")))
         return [*table, ("mask", "", "", f"{found.mask.mean():.0%}")]
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the found box is shown: unless the learner guesses."""
+        return self.drawn.value or self.mode.value != "box"
 
     def _iou(self, photo: str, box) -> str:
         """The IoU with the drawn box, in words."""
