@@ -87,7 +87,7 @@ class WeakLocalizationLab(Lab):
 
     def touched(self, key: str, hand: dict) -> None:
         """The learner has painted a stroke, or moved their own box."""
-        if self.mode.value != "box":
+        if "w" not in hand:
             self.brush.heard(hand)
             return
         middles, lengths = (hand["x"], hand["y"]), (hand["w"], hand["h"])
