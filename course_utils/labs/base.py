@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import ipywidgets as widgets
+import torch
 from IPython import get_ipython
 from torch import Tensor
 
@@ -248,7 +249,8 @@ class Lab:
     def _heard(self, key: str, what: dict | bytes) -> None:
         heard = self.touched if isinstance(what, dict) else self.dropped
         self._by_hand = isinstance(what, dict)  # the browser says by itself that it waits
-        self.guard(lambda: heard(key, what))
+        with _one_thread():
+            self.guard(lambda: heard(key, what))
         self._by_hand = False
 
     def close(self) -> None:
@@ -282,6 +284,17 @@ def _loop_between_messages() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:  # in a thread of its own
         return None
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one core: threads cost one picture more than they save, if any is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _interruptible() -> ExitStack:
