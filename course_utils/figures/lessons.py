@@ -8,14 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from ..images import fit_image, load_image
-from .maps import limit_of, signed_panel, signed_picture, to_array
+from .maps import limit_of, map_panel, signed_panel, signed_picture, to_array
 from .panels import draw_rows
 from .plots import photo_panel
 from .sentences import count_of
-from .style import BLUE, INK, QUIET, SMALL, TEXT, TWO, styled
+from .style import BLUE, FULL, INK, QUIET, SMALL, TEXT, TWO, styled
 
 FOUND, DRAWN = "#ff2fd0", "#ffffff"  # boxes: of a method, of a person
 BLANK = (lambda axis: None, "", {})  # a panel with nothing in it
@@ -29,42 +30,50 @@ def write_in(axis, words: str, x: float = 0.03, y: float = 0.04, **style) -> Non
 
 
 @styled
-def chart(title="", xlabel="", ylabel="", width=TWO, height=3.3, **settings) -> Axes:
-    """Empty axes for curves, in the course's style; ``show(axis.figure)`` shows them.
+def chart(
+    title="", xlabel="", ylabel="", width=TWO, height=3.3, count: int = 1, **settings
+) -> Axes | np.ndarray:
+    """Empty axes for curves, in the course's style.
 
-    `width` and `height` are inches, of 80 pixels of the page; the `settings` go to `Axes.set`.
+    `width` and `height` are inches, of 80 pixels of the page; the `settings` go to
+    `Axes.set`. With a `count` above 1 there are that many axes side by side.
 
     Example:
         >>> axis = chart("It falls", "step", "error", ylim=(0, 1))
         >>> axis.plot([0, 1], [0.9, 0.2])
         >>> show(axis.figure)
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
-    drawn = figure.subplots()
-    drawn.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
-    return drawn
+    figure = Figure(figsize=(width if count == 1 else FULL, height), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for axis in axes:
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
+    return axes[0] if count == 1 else axes
 
 
 # -- pictures with something in them ---------------------------------------------------
 
 
 @styled
-def plot_boxes(images, found, drawn, words: Sequence[str] = (), masks=None) -> Figure:
+def plot_boxes(
+    images, found, drawn, words: Sequence[str] = (), masks=None, maps: Sequence = ()
+) -> Figure:
     """Pictures in a row with two boxes each: the found one and the one a person drew.
 
     Boxes are ``(x0, y0, x1, y1)`` in pixels of the pictures; `words` stand in the corners.
-    `masks` (H, W) are outlined. The first picture says which box is which.
+    `masks` (H, W) are outlined, `maps` (H, W) follow. The first picture says which box is
+    which.
     """
-    pictures = [np.asarray(load_image(image)) for image in images]
-    figure = draw_rows([[(picture, "", {}) for picture in pictures]])
-    for number, axis in enumerate(figure.axes):
+    pictures = [(np.asarray(load_image(image)), "", {}) for image in images]
+    figure = draw_rows([[*pictures, *map(map_panel, maps)]])
+    for number, axis in enumerate(figure.axes[: len(pictures)]):
         boxes = (drawn[number], DRAWN, "--", "drawn"), (found[number], FOUND, "-", "found")
         for box, colour, dash, name in boxes:
             if box is None or box[2] <= box[0]:
                 continue
             x, y, wide, high = box[0] - 0.5, box[1] - 0.5, box[2] - box[0], box[3] - box[1]
             look = {"fill": False, "ec": colour, "lw": 2, "ls": dash}
-            axis.add_patch(Rectangle((x, y), wide, high, **look))
+            frame = axis.add_patch(Rectangle((x, y), wide, high, **look))
+            frame.set_path_effects([withStroke(linewidth=4, foreground="#00000070")])
             if number == 0:
                 place = (x + 3, y + 3) if name == "found" else (x + wide - 3, y + high - 3)
                 side = ("left", "top") if name == "found" else ("right", "bottom")

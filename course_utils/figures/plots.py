@@ -66,7 +66,8 @@ def plot_signed(maps: Sequence, titles: Titles = None, scale="each", size=None) 
     Each is (3, H, W), drawn in colour with zero as middle grey; or (H, W), drawn in red
     above zero and blue below; or a picture, drawn unchanged.
     """
-    return plot_panels(_panels(maps, _texts(titles, maps), scale, signed_panel), size)
+    drawn = _panels(maps, _texts(titles, maps), scale, [signed_panel] * len(maps))
+    return plot_panels(drawn, size)
 
 
 def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Figure:
@@ -152,40 +153,39 @@ def plot_maps(
 
 @styled
 def plot_rows(
-    rows: Sequence,
-    row_titles: Sequence,
-    titles: Sequence,
-    scale="each",
-    cmap=None,
-    size=None,
-) -> Figure:
+    rows: Sequence, row_titles: Sequence, titles: Sequence, scale="each", cmap="inferno",
+    size: float | None = None, overlaid=False,
+) -> Figure:  # fmt: skip
     """A grid of pictures and maps: one row per method or class, one column per picture.
 
     A row holds N pictures, N maps (H, W), or N signed maps (3, H, W), drawn in colour with
     zero as middle grey; a row's maps may share their scale. `titles` are the columns'.
+    `overlaid`: the first row holds pictures, over which the maps (H, W) are laid.
     """
-    panel, drawn = partial(map_panel, cmap=cmap or "inferno"), []
+    drawn = []
     for number, items in enumerate(rows):
         above = titles if number == 0 else [""] * len(titles)
-        drawn.append(_panels(items, above, scale, panel))
+        panels = [partial(map_panel, cmap=cmap)] * len(titles)
+        if overlaid:
+            panels = [partial(overlay_panel, picture) for picture in rows[0]]
+        drawn.append(_panels(items, above, scale, panels))
     figure = draw_rows(drawn, size, left=0.3)
     for row, title in zip(range(len(rows)), row_titles, strict=True):
-        axis = figure.axes[row * len(titles)]
-        axis.set_ylabel(title)
+        figure.axes[row * len(titles)].set_ylabel(title)
     named = ", ".join(dict.fromkeys(filter(None, titles)))
-    rows_ = ", ".join(title for title in row_titles if title)
+    listed = ", ".join(filter(None, row_titles))
     columns = count_of(len(titles), "column").capitalize()
-    figure.set_label(f"{columns}{f' ({named})' if named else ''} of: {rows_}.")
+    figure.set_label(f"{columns}{f' ({named})' if named else ''} of: {listed}.")
     return figure
 
 
-def _panels(items: Sequence, titles: Sequence[str], scale: str, panel: Callable) -> list:
-    """Pictures unchanged, maps as ``panel(values, title, limit)`` draws them."""
+def _panels(items: Sequence, titles: Sequence[str], scale: str, draw: Sequence) -> list:
+    """Pictures unchanged, maps as ``draw[k](values, title, limit)`` draws them."""
     maps = [item for item in items if not _is_picture(item)]
     limits = iter(map_limits(maps, scale) if maps else [])
     return [
         (item, title, {}) if _is_picture(item) else panel(item, title, next(limits))
-        for item, title in zip(items, titles, strict=True)
+        for item, title, panel in zip(items, titles, draw, strict=True)
     ]
 
 
