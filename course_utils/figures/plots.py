@@ -260,10 +260,11 @@ def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = ()) -> Figure
 
     `columns` are measure → method → ``(mean, low, high)``, with the same methods in each.
     Each method has its colour; those in `grey`, such as baselines, are grey, and a band
-    marks the range of their means.
+    marks the range of their means. The arrow at the end of a measure says what is better:
+    ``"deletion ↓"``.
     """
     names = list(next(iter(columns.values())))
-    figure = Figure(figsize=(FULL, 0.85 + 0.33 * len(names)), layout="constrained")
+    figure = Figure(figsize=(FULL, 1.05 + 0.33 * len(names)), layout="constrained")
     axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axis, (title, rows) in zip(axes, columns.items(), strict=True):
         without = [rows[name][0] for name in names if name in grey]
@@ -274,12 +275,14 @@ def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = ()) -> Figure
             colour = GREY if name in grey else colour_of(name)
             axis.plot([low, high], [row, row], color=colour, lw=3, solid_capstyle="round")
             axis.plot([mean], [row], "o", color=colour, ms=7)
-        axis.set_title(title)
-        axis.set_yticks(range(len(names)), names, fontsize=TEXT, color=INK)
+        arrows = {" ↓": "\nlower is better", " ↑": "\nhigher is better"}
+        axis.set_title(title[:-2] + arrows.get(title[-2:], title[-2:]))
+        axis.set_yticks(range(len(names)), names, color=INK)
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.grid(axis="x")
         axis.spines["left"].set_visible(False)
         axis.tick_params(length=0)
+        axis.tick_params(axis="y", labelsize=TEXT)
     measures = ", ".join(" ".join(title.split()) for title in columns)
     figure.set_label(f"Means and intervals of {len(names)} methods: {measures}.")
     return figure
