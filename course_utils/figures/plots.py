@@ -24,6 +24,7 @@ from .maps import (
     map_limits,
     map_panel,
     overlay_panel,
+    range_text,
     signed_panel,
     signed_style,
     smooth,
@@ -122,32 +123,33 @@ def photo_panel(
 
 @styled
 def plot_maps(
-    images, maps, titles: Titles = None, scale="each", cmap="inferno", overlaid=False
-) -> Figure:
+    images, maps, titles: Titles = None, scale="each", cmap="inferno", overlaid=False,
+    ranges=False,
+) -> Figure:  # fmt: skip
     """The 2×N panel: pictures above, their saliency maps below.
 
     The maps are (N, H, W), or N arrays (H, W), with H = W, and not negative. `overlaid`:
-    smooth each map and lay it over its picture.
+    smooth each map and lay it over its picture. `ranges`: state each map's under it.
     """
     if len(maps) != len(images):
         words = f"must have one map for each of {len(images)} images, got {len(maps)}"
         raise ArgumentError("maps", words)
-    maps = [smooth(square(m)) if overlaid else square(m) for m in maps]
-    titles = _texts(titles, images)
+    maps, titles = [square(m) for m in maps], _texts(titles, images)
+    maps = [smooth(m) for m in maps] if overlaid else maps
     photos, drawn = [], []
-    for image, values, limit, title in zip(
-        images, maps, map_limits(maps, scale) if maps else [], titles, strict=True
-    ):
-        photos.append(photo_panel(image, len(values), title))
+    for image, values, limit in zip(images, maps, map_limits(maps, scale), strict=True):
+        photos.append(photo_panel(image, len(values), titles[len(photos)]))
+        panel = map_panel(values, "", limit, cmap)
         if overlaid:
-            drawn.append(overlay_panel(image, values, "", limit, cmap))
-        else:
-            drawn.append(map_panel(values, "", limit, cmap))
+            panel = overlay_panel(image, values, "", limit, cmap)
+        drawn.append(
+            (*panel[:2], panel[2] | ({"below": range_text(limit)} if ranges else {}))
+        )
     figure = draw_rows([photos, drawn])
-    shown = count_of(len(photos), "picture").capitalize()
     named = ", ".join(filter(None, titles))
     how = "with its saliency map below" if len(photos) == 1 else "above their saliency maps"
-    figure.set_label(f"{shown} {how}{': ' if named else ''}{named}.")
+    words = f"{count_of(len(photos), 'picture').capitalize()} {how}"
+    figure.set_label(f"{words}{': ' if named else ''}{named}.")
     return figure
 
 
