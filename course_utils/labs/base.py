@@ -144,7 +144,9 @@ class Lab:
         with _interruptible():
             for action in actions:
                 self.guard(action)
-        if vars(self).get("touch") and self.touch.state == "busy" and not _computing:
+        if waiting or not vars(self).get("touch"):
+            return  # more is to come
+        if self.touch.state == "busy" and not _computing:
             self.touch.state = ""
 
     def guard(self, action: Callable[[], object]) -> bool:
@@ -224,6 +226,10 @@ class Lab:
         self.widget.children = rows
         return added
 
+    def add_beside(self, *parts: widgets.Widget) -> None:
+        """Put widgets beside the primary controls."""
+        self.shown.children = [*self.shown.children, *parts]
+
     def fold(self, *parts: widgets.Widget) -> None:
         """Put widgets below the scene, where they are folded away."""
         if parts and not self.folded.children:
@@ -236,8 +242,8 @@ class Lab:
         first = self.controls if self.primary is None else self.primary
         shown = [self.controls[name] for name in first]
         wide = [control for control in shown if isinstance(control, PicturePicker)]
-        others = row(*(control for control in shown if control not in wide))
-        self.widget.children = [*wide, others, self.touch, style()]
+        self.shown = row(*(control for control in shown if control not in wide))
+        self.widget.children = [*wide, self.shown, self.touch, style()]
         self.fold(*(c for name, c in self.controls.items() if name not in first))
 
     def _heard(self, key: str, what: dict | bytes) -> None:

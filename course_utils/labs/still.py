@@ -187,6 +187,8 @@ def _curves(axis, panel: Curves) -> None:
     if panel.hand:
         axis.axvline(panel.lines[0]["x"][panel.hand["i"]], color="grey", lw=1)
     axis.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel)
+    if any("name" in line for line in panel.lines):
+        axis.legend(fontsize=7, frameon=False)
     axis.set_box_aspect(0.86)
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)

@@ -77,9 +77,10 @@ const TOOLS = {
       stroke(c, px); knob(c, px, x, tool.divider ? spec.size[1] / 2 : y, "white", tool.divider ? 9 : 2);
     },
     drag: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
-    key(hand, { step = 4, divider }, event, [u, v]) {
+    release: (hand, { divider }) => divider,  // the kernel keeps its place
+    key(hand, { step = 4 }, event, [u, v]) {
       hand.x += step * u; hand.y += step * v;
-      return u || v ? !divider : null;
+      return u || v ? true : null;
     },
   },
   // Paint in the first colour; with shift, the right button or `tool.second`, in the other.
@@ -132,7 +133,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     this.face = make(bars ? "div" : "canvas", this.node);
     for (const kind of ["pointerdown", "pointermove", "lostpointercapture", "keydown"])
       this.face.addEventListener(kind, event => this.tool && this[kind](event));
-    this.face.oncontextmenu = event => event.preventDefault();
+    this.face.oncontextmenu = event => { event.preventDefault(); event.stopPropagation(); };
     stage.observer.observe(this.face);
   }
   get hand() { return this.stage.hands[this.spec.key] ||= {}; }
@@ -187,7 +188,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
   }
   scale(px) {  // from the numbers of curves to places in the panel
     const { size: [W, H], xlim: [x0, x1], ylim: [y0, y1] } = this.spec;
-    const [left, right, top, bottom] = [46, 12, 10, 40].map(v => v * px);
+    const [left, right, top, bottom] = [46, 12, 24, 40].map(v => v * px);
     const X = v => left + (v - x0) / (x1 - x0) * (W - left - right);
     return { X, Y: v => H - bottom - (v - y0) / (y1 - y0) * (H - top - bottom) };
   }
@@ -201,6 +202,10 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     }
     for (const [v, text, drop] of [[x0, short(x0), 16], [x1, short(x1), 16], [(x0 + x1) / 2, xlabel, 32]])
       write(text, X(v), Y(y0) + drop * px, "center");
+    let at = X(x0);
+    for (const { name, colour } of lines) if (name) {
+      c.fillStyle = colour; write(name, at, 14 * px, "left"); at += c.measureText(name).width + 14 * px;
+    }
     for (const { x, y, colour, dash } of lines) {
       c.beginPath(); c.setLineDash(dash ? [5 * px, 4 * px] : []); c.lineWidth = 2 * px; c.strokeStyle = colour;
       y.forEach((v, i) => v != null && c.lineTo(X(x[i]), Y(v))); c.stroke();

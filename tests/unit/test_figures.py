@@ -433,6 +433,8 @@ def test_a_lesson_may_give_the_sentence_and_the_words(shown):
     (bundle,), _ = shown[0]
     assert bundle["text/plain"] == "a grey square"
     assert 'alt="Something &lt;grey&gt; &amp; “square”."' in bundle["text/html"]
+    show(plot_images([GREY], ["not a good title"]), "a grey square")
+    assert 'alt="a grey square"' in shown[1][0][0]["text/html"]
 
 
 def test_figures_leave_the_settings_of_the_learner_alone(shown):
