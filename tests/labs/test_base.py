@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import ipywidgets as widgets
 import pytest
+import torch
 from PIL import Image
 
 from course_utils.labs import base, controls, still
@@ -104,6 +105,16 @@ def test_a_moved_hand_sets_controls_and_is_answered_once():
     assert toy.values == {"number": 6, "word": "bars"}
     assert toy.drawn[1:] == [(6, "bars")]
     assert toy.touch.answer == "bars: 6"
+
+
+def test_a_hand_is_answered_on_one_core_and_the_others_come_back():
+    toy, seen, before = Toy(), [], torch.get_num_threads()
+    toy.touched = lambda key, hand: seen.append(torch.get_num_threads())
+    torch.set_num_threads(2)
+    ask(toy, "bars", {"i": 1})
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert (seen, after) == ([1], 2)
 
 
 def test_an_error_is_answered_too_so_that_the_next_question_comes():
@@ -243,15 +254,15 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 def test_a_lab_is_shown_as_widget_and_after_it_as_a_picture_with_text(shown):
     toy = Toy()
     toy._ipython_display_()
-    (view, _), (note, _), (picture, options) = shown
+    (view, _), (note, _), (picture, _) = shown
     assert [*view] == [VIEW], "no other form, which JupyterLab would pass over"
     assert view[VIEW]["model_id"] == toy.widget.model_id
     assert [*note] == ["text/html"]
     assert picture["text/plain"] == (
         "Interactive: A toy. a < b: 2; number: 2. 1 panel: n  2; 1 bars: 2"
     )
-    assert options["metadata"]["image/jpeg"]["alt"] == picture["text/plain"]
-    assert picture["image/jpeg"]
+    assert 'alt="A toy: a &lt; b: 2"' in picture["text/html"]
+    assert picture["text/html"].startswith("<img ")
 
 
 def test_the_note_is_the_same_for_every_lab_and_at_every_time(shown):
