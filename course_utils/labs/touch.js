@@ -54,6 +54,7 @@ const TOOLS = {
     press(hand, tool, p, event, px, panel) {  // where it is held stays with the panel
       const [gx, gy] = this.grip(hand, tool, px), near = Math.hypot(p.x - gx, p.y - gy) < 16 * px;
       const inside = Math.abs(p.x - hand.x) < hand.w / 2 && Math.abs(p.y - hand.y) < hand.h / 2;
+      hand.held = true;
       panel.held = tool.grip && near ? tool.grip : inside ? [hand.x - p.x, hand.y - p.y] : [0, 0];
       return inside || panel.held === tool.grip ? false : this.drag(hand, tool, p, event, px, panel);
     },
@@ -66,6 +67,7 @@ const TOOLS = {
       } else { hand.x = p.x + held[0]; hand.y = p.y + held[1]; }
       return true;
     },
+    release: (hand, { snap }) => (hand.held = false, Boolean(snap)),
     key(hand, tool, { key, shiftKey }) {
       const { step = 8, sizes: [low, high] = [8, 8], grip } = tool, [u, v] = ARROWS[key] || [0, 0];
       const turn = { "[": -5, "]": 5 }[key], size = clamp(hand.w + step * (GROW[key] || 0), low, high);

@@ -190,13 +190,15 @@ class Touch(anywidget.AnyWidget):
 
     def __init__(self, asked: Callable[[str, dict | bytes], object]):
         super().__init__()
-        self._asked = asked
+        self._asked, self._moved = asked, None
         self.on_msg(self._heard)
 
     def show(self, scene: Scene) -> None:
         """Put a scene on the page, whole; what has not changed is not sent again."""
         seen, pictures = encode_scene(scene)
         hands = {p.key: p.hand for p in scene.panels if p.hand is not None}
+        if self._moved in hands and _near(hands[self._moved], self.hands[self._moved]):
+            del hands[self._moved]  # the pointer may be further on by now
         with self.hold_sync():
             # The hands of a scene are where the controls say; the others stay.
             self.hands = self.hands | json.loads(json.dumps(hands))
@@ -208,10 +210,17 @@ class Touch(anywidget.AnyWidget):
             return
         key, hand = content["ask"], content["hand"]
         self.hands[key] = hand  # in place: the browser knows it already
+        self._moved = key
         try:
             self._asked(key, hand)
         finally:
+            self._moved = None
             self.send({"done": True})
+
+
+def _near(hand: dict, moved: dict) -> bool:
+    """Whether a hand is where it was moved to, but for rounding."""
+    return all(abs(value - moved.get(name, value)) < 1 for name, value in hand.items())
 
 
 def page(scene: Scene, answers: Mapping[str, tuple] | None = None, title: str = "") -> str:
