@@ -57,10 +57,10 @@ def move(control: widgets.Widget) -> None:
 
 def seconds_of(lab: Lab, control: widgets.Widget) -> float | None:
     """How long a move takes until the new picture is there; None if it draws none."""
-    before, start = lab.picture.value, time.perf_counter()
+    before, start = lab.scene, time.perf_counter()
     move(control)
     seconds = time.perf_counter() - start
-    return seconds if lab.picture.value is not before else None
+    return seconds if lab.scene is not before else None
 
 
 def touch(lab: Lab, rounds: int) -> list[float]:
@@ -117,7 +117,7 @@ def lab_row(name: str, lab_class: type[Lab], rounds: int, photographs: int) -> R
         "median (s)": significant(statistics.median(seconds), 2),
         "95 % within (s)": significant(high, 2),
         "a new photograph (s)": significant(statistics.median(fresh), 2) if fresh else "",
-        "says an error": lab.status.value if lab.failed else "",
+        "says an error": lab.said if lab.failed else "",
     }
 
 
@@ -127,7 +127,7 @@ def all_windows(quick: bool) -> Row:
     for name, value in (("window", 32), ("stride", 56 if quick else 8)):
         lab.controls[name].value = value
     start = time.perf_counter()
-    lab.picture.observe(lambda change: drawn.append(time.perf_counter() - start), "value")
+    lab.touch.observe(lambda _: drawn.append(time.perf_counter() - start), "pictures")
     lab.start()
     lab.wait(120)
     return {

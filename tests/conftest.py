@@ -10,4 +10,10 @@ os.environ["MPLBACKEND"] = "Agg"
 # Threads that wait for one another cost more than they save on pictures this small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from in_browser import browser, open_notebook, run_notebook, server  # noqa: E402, F401
+from in_browser import (  # noqa: E402, F401
+    browser,
+    open_lab_in,
+    open_notebook,
+    run_notebook,
+    server,
+)

@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,12 @@ JUPYTERLAB = {
     },
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+QUIET += ["--disable-background-networking", "--disable-component-update"]
 READY = "jupyterapp.shell.currentWidget?.sessionContext?.isReady"
 ERRORS = """() => jupyterapp.shell.currentWidget.content.model.toJSON().cells.flatMap(
     cell => (cell.outputs || []).filter(output => output.output_type === 'error')
         .map(error => `${cell.id}: ${error.ename}: ${error.evalue}`))"""
-
-ANSWERED = """([lab, image, old]) => lab.querySelector('.lab-error')
-    || (image.src !== old && image.complete && image.naturalWidth)"""
 
 
 def free_port() -> int:
@@ -68,8 +68,14 @@ def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory) -> Iterator[tuple[str, str]]:
     """A JupyterLab of its own on a copy of the course: its address and token."""
-    home = tmp_path_factory.mktemp("home")
     course = copy_of_course(tmp_path_factory.mktemp("server") / "course")
+    with jupyterlab(tmp_path_factory.mktemp("home"), course) as place:
+        yield place
+
+
+@contextmanager
+def jupyterlab(home: Path, course: Path) -> Iterator[tuple[str, str]]:
+    """A JupyterLab that serves a folder, and keeps its own files in another one."""
     settings = home / "config" / "labconfig" / "default_setting_overrides.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(JUPYTERLAB))
@@ -112,10 +118,8 @@ def browser() -> Iterator["Browser"]:
     if CHROMIUM is None:
         give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
         give_up("no Chromium found; on Debian: apt-get install chromium")
-    quiet = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    quiet += ["--disable-background-networking", "--disable-component-update"]
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield chromium
         chromium.close()
 
@@ -157,30 +161,52 @@ def run_notebook(open_notebook) -> Callable[[str], "Page"]:
 
 
 def picture_of(lab: "Locator") -> "Locator":
-    picture = lab.locator("img")
-    picture.scroll_into_view_if_needed()
-    return picture
+    """The panels of a lab, which are drawn once the first of them has a size."""
+    panels = lab.locator(".course-panels")
+    panels.locator("canvas, .course-bar").first.wait_for()
+    panels.scroll_into_view_if_needed()
+    return panels
+
+
+def answered(lab: "Locator") -> bool:
+    """Whether the lab's scene is the answer to its last question."""
+    return lab.locator(".course-stage:not(.is-busy)").count() == 1
 
 
 def redraws(lab: "Locator", what: str, touch: Callable[[], None]) -> None:
-    """Touch a control; the picture must be drawn anew, look different, and be no error."""
+    """Touch a control or the picture; the picture must change, and no error be said."""
     picture = picture_of(lab)
-    source, pixels = picture.get_attribute("src"), picture.screenshot()
+    pixels = picture.screenshot()
     touch()
-    from playwright.sync_api import TimeoutError
-
-    arguments = [lab.element_handle(), picture.element_handle(), source]
-    try:
-        lab.page.wait_for_function(ANSWERED, arg=arguments)
-    except TimeoutError:
-        pytest.fail(f"{what}: no new picture came")
-    errors = lab.locator(".lab-error").all_inner_texts()
-    assert errors == [], f"{what}: the status line shows an error"
-    for _ in range(20):  # a frame or two may pass before the new picture is on the screen
-        if picture_of(lab).screenshot() != pixels:
-            return
+    for _ in range(300):
         time.sleep(0.1)
-    pytest.fail(f"{what}: the new picture looks like the old one")
+        assert not lab.locator(".is-failed").count(), f"{what}: {answer_of(lab)}"
+        if answered(lab) and picture.screenshot() != pixels:
+            return
+    pytest.fail(f"{what}: the picture looks as it did before")
+
+
+def answer_of(lab: "Locator") -> str:
+    """The answer line of a lab."""
+    return lab.locator(".course-answer").inner_text()
+
+
+def drag(panel: "Locator", *places: tuple[float, float]) -> None:
+    """Press on a panel and draw along places, which are shares of its width and height."""
+    panel.scroll_into_view_if_needed()
+    box, mouse = panel.bounding_box(), panel.page.mouse
+    spots = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in places]
+    mouse.move(*spots[0])
+    mouse.down()
+    for spot in spots[1:]:
+        mouse.move(*spot, steps=8)
+    mouse.up()
+
+
+def unfold(lab: "Locator") -> None:
+    """Show the controls that are folded away."""
+    for title in lab.locator(".jupyter-widget-Collapse-header, .p-Collapse-header").all():
+        title.click()
 
 
 def save_screenshot(what: "Page | Locator", name: str) -> None:
@@ -199,3 +225,43 @@ def upload(lab: "Locator", name: str, kind: str, content: bytes) -> None:
     with lab.page.expect_file_chooser() as chooser:
         lab.get_by_role("button", name="Upload a picture").click()
     chooser.value.set_files({"name": name, "mimeType": kind, "buffer": content})
+
+
+# -- notebooks of a test's own --------------------------------------------------------------
+
+
+def write_notebook(server: tuple[str, str], name: str, cells: list[str]) -> None:
+    """Put a notebook of code cells beside the lessons."""
+    made = [
+        {"cell_type": "code", "id": f"cell-{n}", "source": source, "metadata": {}}
+        | {"outputs": [], "execution_count": None}
+        for n, source in enumerate(cells)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3"}
+    content = {"cells": made, "metadata": {"kernelspec": kernel}}
+    content |= {"nbformat": 4, "nbformat_minor": 5}
+    body = {"type": "notebook", "format": "json", "content": content}
+    address, token = server
+    request = urllib.request.Request(
+        f"{address}/api/contents/notebooks/{name}.ipynb",
+        json.dumps(body).encode(),
+        {"Authorization": f"token {token}", "Content-Type": "application/json"},
+        method="PUT",
+    )
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+@pytest.fixture
+def open_lab_in(server, run_notebook) -> Callable[[str, str], "Locator"]:
+    """Open a lab in a notebook of its own: from its module and the name of its class."""
+
+    def open_it(module: str, name: str, arguments: str = "") -> "Locator":
+        source = f"from course_utils.labs.{module} import {name}\n{name}({arguments})"
+        write_notebook(server, f"lab_{module}", [source])
+        page = run_notebook(f"lab_{module}")
+        page.set_viewport_size({"width": 1366, "height": 768})
+        lab = page.locator(".course-lab")
+        picture_of(lab)
+        return lab
+
+    return open_it

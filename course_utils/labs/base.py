@@ -7,7 +7,6 @@ so a lab catches it, whatever it is, and says it in the answer line.
 """
 
 import asyncio
-import html
 import signal
 import threading
 import time
@@ -53,7 +52,7 @@ class Lab:
         _close_predecessors(self)
         self.controls, self._drawn = controls, False
         self._waiting, self._holding = [], False
-        self.touch, self.numbers = Touch(self._heard), widgets.HTML()
+        self.touch, self._by_hand = Touch(self._heard), False
         self.scene, self.failed, self.seconds = Scene([]), False, 0.0
         for control in controls.values():
             control.observe(lambda change: self.soon(self.refresh), names="value")
@@ -62,7 +61,7 @@ class Lab:
         for picker in (c for c in controls.values() if isinstance(c, ClassPicker)):
             picker.likely = self.likely
             for control in {*controls.values()} - {picker}:
-                control.observe(lambda change, p=picker: self.soon(p.sort), names="value")
+                control.observe(lambda _, p=picker: self.soon(p.sort), names="value")
         self.folded = widgets.HBox(layout={"flex_flow": "row wrap"})
         self.widget = widgets.VBox().add_class("course-lab")
         self._arrange()
@@ -74,7 +73,7 @@ class Lab:
         raise NotImplementedError
 
     def touched(self, key: str, hand: dict) -> None:
-        """The hand of the panel `key` has moved: usually, set the controls it stands for."""
+        """The hand of the panel `key` has moved: set the controls that it stands for."""
 
     def dropped(self, name: str, data: bytes) -> None:
         """A file was dropped or pasted onto the scene."""
@@ -163,7 +162,9 @@ class Lab:
 
         Meanwhile the scene is marked as busy.
         """
-        before, self.touch.state = self.touch.state, "busy"
+        before = self.touch.state
+        if not self._by_hand:
+            self.touch.state = "busy"
 
         def act() -> None:
             with ExitStack() as stack:
@@ -201,7 +202,7 @@ class Lab:
         self.scene, self.failed = scene, False
         self.touch.failed = False
         self.touch.show(scene)
-        self.numbers.value, self.touch.state = _table(scene.table), ""
+        self.touch.state = ""
         return scene.answer
 
     def say(self, sentence: str, error: bool = False) -> None:
@@ -230,17 +231,19 @@ class Lab:
         self.folded.children = [*self.folded.children, *parts]
 
     def _arrange(self) -> None:
-        """Photographs, controls, the scene with its answer and numbers; the rest folded."""
+        """Photographs, controls, the scene with its answer; the rest folded."""
         first = self.controls if self.primary is None else self.primary
         shown = [self.controls[name] for name in first]
         wide = [control for control in shown if isinstance(control, PicturePicker)]
         others = row(*(control for control in shown if control not in wide))
-        self.widget.children = [*wide, others, self.touch, self.numbers, style()]
+        self.widget.children = [*wide, others, self.touch, style()]
         self.fold(*(c for name, c in self.controls.items() if name not in first))
 
     def _heard(self, key: str, what: dict | bytes) -> None:
         heard = self.touched if isinstance(what, dict) else self.dropped
+        self._by_hand = isinstance(what, dict)  # the browser says by itself that it waits
         self.guard(lambda: heard(key, what))
+        self._by_hand = False
 
     def close(self) -> None:
         """Remove the lab's widgets, and free its pictures, maps and networks."""
@@ -261,19 +264,6 @@ class Lab:
     def _ipython_display_(self) -> None:
         """The live widget, and its still picture for when it no longer lives."""
         display_lab(self)
-
-
-def _table(rows) -> str:
-    """HTML of a small table; its first row is the head, its first column names."""
-    if not rows:
-        return ""
-    lines = []
-    for n, cells in enumerate(rows):
-        tags = ["th" if n == 0 or i == 0 else "td" for i in range(len(cells))]
-        cells = zip(tags, map(html.escape, map(str, cells)), strict=True)
-        lines.append("".join(f"<{tag}>{text}</{tag}>" for tag, text in cells))
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table class='course-numbers'>{body}</table>"
 
 
 def _loop_between_messages() -> asyncio.AbstractEventLoop | None:

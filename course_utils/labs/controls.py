@@ -113,7 +113,10 @@ class ClassPicker(Picker):
         self._fixed = dict(fixed)
         self._names = class_names() if names is None else names
         self.likely: Callable[[], Tensor | None] = lambda: None
-        look = {"placeholder": "a word, such as cat, then Enter", "layout": {"width": "340px"}}
+        look = {
+            "placeholder": "a word, such as cat, then Enter",
+            "layout": {"width": "340px"},
+        }
         look |= {"continuous_update": False, "style": LABEL}
         self.field = widgets.Combobox(description=label, **look)
         super().__init__([self.field])
@@ -171,7 +174,11 @@ class ClassPicker(Picker):
         if not word:
             return next(iter(self._fixed.values()), self.value)
         entry = re.fullmatch(r"(.*) \((\d+)\)", word)
-        if entry and int(entry[2]) < len(self._names) and self._entry(int(entry[2])) == word:
+        if (
+            entry
+            and int(entry[2]) < len(self._names)
+            and self._entry(int(entry[2])) == word
+        ):
             return int(entry[2])
         with naming(word="The word"):
             found = find_classes(word, self._names)

@@ -96,9 +96,15 @@ class OcclusionLab(LiveLab):
         return self._scene(values, result)
 
     def _scene(self, values: dict, found: OcclusionMap | None = None) -> Scene:
-        photo, target = values["photo"], self.asked.target(values["photo"], values["target"])
+        photo, target = (
+            values["photo"],
+            self.asked.target(values["photo"], values["target"]),
+        )
         place, name = self._place(values["window"]), self.asked.name
-        hidden, filler = (t.clone() for t in (self.asked.images(photo), self._filler(photo, values["fill"])))
+        hidden, filler = (
+            t.clone()
+            for t in (self.asked.images(photo), self._filler(photo, values["fill"]))
+        )
         hidden[..., *place] = filler[..., *place]
         whole = self.asked.scores(photo), self.asked.probabilities(photo)
         scores, shares = self.asked.ask(hidden)
@@ -121,7 +127,9 @@ class OcclusionLab(LiveLab):
 
     def _picture(self, photo: str, window: int, filler) -> Pictures:
         middle = {"x": self.column.value, "y": self.row.value}
-        sizes = [] if self.result is not None else {"sizes": [2 * self.step, 14 * self.step]}
+        sizes = (
+            [] if self.result is not None else {"sizes": [2 * self.step, 14 * self.step]}
+        )
         tool = {"kind": "window", "step": self.step, "picture": filler, "through": True}
         return photo_panel(
             self.asked,

@@ -26,20 +26,6 @@ NOTE = f"{OUTPUT}:has(.course-lab-note)"
 LIVING = f"""<style>
 {OUTPUT}:has(.course-lab) + {NOTE},
 {OUTPUT}:has(.course-lab) + {NOTE} + {OUTPUT} {{ display: none; }}
-.course-lab .course-strip {{ flex: 1 1 300px; min-width: 0; height: auto; width: auto; }}
-.course-strip .widget-label {{ display: none; }}
-.course-strip .widget-radio-box {{ display: flex; flex-direction: row; flex-wrap: nowrap; gap: 4px;
-  overflow-x: auto; padding: 3px; margin: 0; height: auto; scrollbar-width: thin; }}
-.course-strip label {{ flex: none; width: 56px; height: 56px; margin: 0; overflow: hidden;
-  background-size: cover; border-radius: 4px; cursor: pointer; color: transparent;
-  font-size: 1px; line-height: 1px; position: relative; }}
-.course-strip input {{ position: absolute; opacity: 0; inset: 0; margin: 0; width: 100%; height: 100%; cursor: pointer; }}
-.course-strip label:has(input:checked) {{ outline: 3px solid #c1440e; }}
-.course-strip label:has(input:focus-visible) {{ outline: 3px dashed #c1440e; }}
-.course-numbers {{ border-collapse: collapse; font: 13px/1.4 system-ui, sans-serif;
-  font-variant-numeric: tabular-nums; margin: 0 0 6px; }}
-.course-numbers :is(td, th) {{ padding: 1px 14px 1px 0; text-align: right; }}
-.course-numbers :is(td, th):first-child {{ text-align: left; font-weight: normal; }}
 </style>"""
 # What has no elements inside is a text: that the widget is loaded, or was not found.
 STILL = """<style>
@@ -117,7 +103,11 @@ def _pictures(axis, panel: Pictures) -> None:
     hand, tool = panel.hand or {}, panel.tool or {}
     if tool.get("kind") == "window":
         corner = hand["x"] - hand["w"] / 2, hand["y"] - hand["h"] / 2
-        look = {"fc": tool.get("fill", "none"), "ec": tool.get("colour", "white"), "lw": 1.5}
+        look = {
+            "fc": tool.get("fill", "none"),
+            "ec": tool.get("colour", "white"),
+            "lw": 1.5,
+        }
         angle = {"angle": hand.get("angle", 0), "rotation_point": "center"}
         axis.add_patch(Rectangle(corner, hand["w"], hand["h"], **look, **angle))
     axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
@@ -167,7 +157,9 @@ def _bars(axis, panel: Bars) -> None:
 def _curves(axis, panel: Curves) -> None:
     for line in panel.lines:
         dash = "--" if line.get("dash") else "-"
-        axis.plot(line["x"], line["y"], color=line["colour"], ls=dash, label=line.get("name"))
+        axis.plot(
+            line["x"], line["y"], color=line["colour"], ls=dash, label=line.get("name")
+        )
     if panel.hand:
         axis.axvline(panel.lines[0]["x"][panel.hand["i"]], color="grey", lw=1)
     axis.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel)

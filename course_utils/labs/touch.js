@@ -2,15 +2,14 @@
 //
 // Windows, brushes, lenses and cursors are drawn here, at once; the kernel is asked what
 // follows from them. At most one question is under way, and while it is, only the newest
-// hand is remembered. On a page without a kernel, `recorded` answers from a table.
+// hand is remembered. On a page without a kernel, `recorded.js` answers from a table.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GROW = { "+": 1, "=": 1, "-": -1 };
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
 function make(kind, parent, className = "") {
-  const node = document.createElement(kind);
-  node.className = className;
+  const node = Object.assign(document.createElement(kind), { className });
   parent?.append(node);
   return node;
 }
@@ -18,10 +17,8 @@ function make(kind, parent, className = "") {
 // A line that shows on dark and on light pictures; `px` is one pixel of the page.
 function stroke(c, px, colour = "white", width = 2, dash = []) {
   c.setLineDash(dash.map(d => d * px));
-  for (const [w, style] of [[width + 1.5, "rgba(0,0,0,.55)"], [width, colour]]) {
-    c.lineWidth = w * px; c.strokeStyle = style; c.stroke();
-  }
-  c.setLineDash([]);
+  c.lineWidth = (width + 1.5) * px; c.strokeStyle = "rgba(0,0,0,.55)"; c.stroke();
+  c.lineWidth = width * px; c.strokeStyle = colour; c.stroke(); c.setLineDash([]);
 }
 
 function knob(c, px, x, y, colour = "white", radius = 6) {
@@ -42,8 +39,7 @@ const TOOLS = {
     },
     draw(c, hand, tool, px, panel) {
       const { x, y, w, h, angle = 0 } = hand, picture = panel.stage.images.get(tool.picture);
-      c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180);
-      c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
+      c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180); c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
       if (picture && tool.through) {  // the picture lies behind, as large as the panel
         c.save(); c.clip(); c.drawImage(picture, -x, -y, ...panel.spec.size); c.restore();
       } else if (picture) c.drawImage(picture, -w / 2, -h / 2, w, h);
@@ -54,7 +50,6 @@ const TOOLS = {
     press(hand, tool, p, event, px, panel) {  // where it is held stays with the panel
       const [gx, gy] = this.grip(hand, tool, px), near = Math.hypot(p.x - gx, p.y - gy) < 16 * px;
       const inside = Math.abs(p.x - hand.x) < hand.w / 2 && Math.abs(p.y - hand.y) < hand.h / 2;
-      hand.held = true;
       panel.held = tool.grip && near ? tool.grip : inside ? [hand.x - p.x, hand.y - p.y] : [0, 0];
       return inside || panel.held === tool.grip ? false : this.drag(hand, tool, p, event, px, panel);
     },
@@ -67,16 +62,13 @@ const TOOLS = {
       } else { hand.x = p.x + held[0]; hand.y = p.y + held[1]; }
       return true;
     },
-    release: (hand, { snap }) => (hand.held = false, Boolean(snap)),
-    key(hand, tool, { key, shiftKey }) {
-      const { step = 8, sizes: [low, high] = [8, 8], grip } = tool, [u, v] = ARROWS[key] || [0, 0];
+    key(hand, { step = 8, sizes: [low, high] = [8, 8], grip }, { key, shiftKey }, [u, v]) {
       const turn = { "[": -5, "]": 5 }[key], size = clamp(hand.w + step * (GROW[key] || 0), low, high);
       if (turn && grip === "turn") hand.angle = (hand.angle || 0) + turn;
       else if (GROW[key] && high > low) { hand.h *= size / hand.w; hand.w = size; }
       else if (shiftKey && grip === "corner" && (u || v)) {
         hand.w += u * step; hand.h += v * step; hand.x += u * step / 2; hand.y += v * step / 2;
-      } else if (u || v) { hand.x += u * step; hand.y += v * step; }
-      else return null;
+      } else if (u || v) { hand.x += u * step; hand.y += v * step; } else return null;
       return true;
     },
   },
@@ -84,18 +76,14 @@ const TOOLS = {
   point: {
     draw(c, { x, y }, tool, px, { spec }) {
       c.beginPath();
-      if (tool.divider) { c.moveTo(x, 0); c.lineTo(x, spec.size[1]); }
-      else c.arc(x, y, tool.lens || 9 * px, 0, 7);
-      stroke(c, px);
-      if (tool.divider) knob(c, px, x, spec.size[1] / 2, "white", 9);
-      else knob(c, px, x, y, "white", 2);
+      if (tool.divider) { c.moveTo(x, 0); c.lineTo(x, spec.size[1]); } else c.arc(x, y, tool.lens || 9 * px, 0, 7);
+      stroke(c, px); knob(c, px, x, tool.divider ? spec.size[1] / 2 : y, "white", tool.divider ? 9 : 2);
     },
     press: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
-    drag: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
-    key(hand, { step = 4, divider }, { key }) {
-      if (!ARROWS[key]) return null;
-      hand.x += step * ARROWS[key][0]; hand.y += step * ARROWS[key][1];
-      return !divider;
+    drag(hand, tool, p) { return this.press(hand, tool, p); },
+    key(hand, { step = 4, divider }, event, [u, v]) {
+      hand.x += step * u; hand.y += step * v;
+      return u || v ? !divider : null;
     },
   },
   // Paint in the first colour; with shift, the right button or `tool.second`, in the other.
@@ -104,18 +92,17 @@ const TOOLS = {
       const colour = colours[second ? 1 : 0];
       c.globalAlpha = .5; c.fillStyle = colour; c.beginPath();
       for (const [u, v] of points) { c.moveTo(u, v); c.arc(u, v, radius, 0, 7); }
-      c.fill(); c.globalAlpha = 1;
-      c.beginPath(); c.arc(x, y, radius, 0, 7); stroke(c, px, colour, 2, [4, 3]);
+      c.fill(); c.globalAlpha = 1; c.beginPath(); c.arc(x, y, radius, 0, 7); stroke(c, px, colour, 2, [4, 3]);
     },
     begin(hand, tool, second) { hand.second = Boolean(tool.second) !== second; hand.points = []; },
     press(hand, tool, p, event) { this.begin(hand, tool, event.shiftKey || event.button === 2); this.drag(hand, tool, p); },
     drag(hand, tool, p) { Object.assign(hand, p); hand.points.push([Math.round(p.x), Math.round(p.y)]); },
     hover: (hand, tool, p) => void Object.assign(hand, p),
     release: () => true,
-    key(hand, { step = 6, ...tool }, { key, shiftKey }) {
-      if (ARROWS[key]) { hand.x += step * ARROWS[key][0]; hand.y += step * ARROWS[key][1]; return false; }
-      if (GROW[key]) { hand.radius = clamp(hand.radius + 2 * GROW[key], 2, 60); return false; }
-      if (key !== "Enter" && key !== " ") return null;
+    key(hand, tool, { key, shiftKey }, [u, v]) {
+      hand.x += 6 * u; hand.y += 6 * v;
+      if (GROW[key]) hand.radius = clamp(hand.radius + 2 * GROW[key], 2, 60);
+      if (key !== "Enter" && key !== " ") return u || v || GROW[key] ? false : null;
       this.begin(hand, tool, shiftKey); this.drag(hand, tool, hand);
       return true;
     },
@@ -127,15 +114,14 @@ const TOOLS = {
       c.beginPath(); c.moveTo(X(lines[0].x[i]), Y(ylim[0])); c.lineTo(X(lines[0].x[i]), Y(ylim[1])); stroke(c, px, "#ccc", 1);
       for (const { x, y, dash, colour } of lines) if (!dash && y[i] != null) knob(c, px, X(x[i]), Y(y[i]), colour);
     },
-    press(hand, tool, p, event, px, panel) { return this.drag(hand, tool, p, event, px, panel); },
+    press(...given) { return this.drag(...given); },
     drag(hand, tool, p, event, px, panel) {
       const { X } = panel.scale(px), away = panel.spec.lines[0].x.map(v => Math.abs(X(v) - p.x));
       return hand.i !== (hand.i = away.indexOf(Math.min(...away)));
     },
-    key(hand, tool, { key }, panel) {
-      const { lines, bars } = panel.spec, last = (bars || lines[0].x).length - 1;
-      const to = { Home: 0, End: last }[key] ?? hand.i + (ARROWS[key] || [0, 0])[bars ? 1 : 0];
-      return Number.isNaN(to) || to === hand.i ? null : (hand.i = clamp(to, 0, last), true);
+    key(hand, tool, { key }, [u, v], { spec: { lines, bars } }) {
+      const last = (bars || lines[0].x).length - 1, to = { Home: 0, End: last }[key] ?? hand.i + (bars ? v : u);
+      return to === hand.i ? null : (hand.i = clamp(to, 0, last), true);
     },
   },
 };
@@ -148,8 +134,9 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     this.node = make("figure", null, "course-panel");
     this.title = make("figcaption", this.node);
     this.face = make(bars ? "div" : "canvas", this.node);
-    for (const kind of ["pointerdown", "pointermove", "pointerup", "keydown", "contextmenu"])
+    for (const kind of ["pointerdown", "pointermove", "lostpointercapture", "keydown"])
       this.face.addEventListener(kind, event => this.tool && this[kind](event));
+    this.face.oncontextmenu = event => event.preventDefault();
     stage.observer.observe(this.face);
   }
   get hand() { return this.stage.hands[this.spec.key] ||= {}; }
@@ -157,26 +144,24 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
   show(spec) {
     const { face } = this, { title, label, tool, size, bars } = this.spec = spec;
     this.title.textContent = title || "\u00a0";
-    face.className = tool ? "course-touch" : "";
+    face.className = tool ? "course-touch" : ""; face.tabIndex = tool ? 0 : -1;
     face.setAttribute("role", tool ? "application" : bars ? "group" : "img");
     face.setAttribute("aria-label", label || title || "picture");
-    if (tool) face.tabIndex = 0; else face.removeAttribute("tabindex");
     if (bars) bars.forEach((bar, i) => this.bar(i, bar)); else face.style.aspectRatio = size.join("/");
     while (bars && face.children.length > bars.length) face.lastChild.remove();
   }
   bar(i, { name, value, before, text, colour = "" }) {  // `before`: a tick to compare with
     const row = this.face.children[i] || make("div", this.face, "course-bar");
     const [low, high] = this.spec.limits || [0, 1], at = v => 100 * clamp((v - low) / (high - low), 0, 1);
-    if (!row.firstChild) for (const kind of ["span", "i", "em"]) make(kind, row);
-    const [words, track, number] = row.children, zero = at(0);
-    if (!track.firstChild) { make("b", track); make("u", track); }
+    if (!row.firstChild) row.innerHTML = "<span></span><i><b></b><u></u></i><em></em>";
+    const [words, track, number] = row.children, [bar, tick] = track.children, zero = at(0);
     words.textContent = words.title = name; number.textContent = text;
-    Object.assign(track.children[0].style, { left: `${Math.min(zero, at(value))}%`, width: `${Math.abs(at(value) - zero)}%`, background: colour });
-    Object.assign(track.children[1].style, { left: `${at(before)}%`, display: before == null ? "none" : "" });
+    bar.style.cssText = `left:${Math.min(zero, at(value))}%;width:${Math.abs(at(value) - zero)}%;background:${colour}`;
+    tick.style.cssText = before == null ? "display:none" : `left:${at(before)}%`;
   }
   draw() {
     const { face, spec } = this, from = this.stage.panels.get(spec.follow) || this;
-    if (spec.bars) return [...face.children].forEach((row, i) => row.classList.toggle("is-chosen", Boolean(this.tool) && i === this.hand.i));
+    if (spec.bars) return [...face.children].forEach((row, i) => row.classList.toggle("is-chosen", !!this.tool && i === this.hand.i));
     const c = face.getContext("2d"), k = face.width / spec.size[0], px = devicePixelRatio / k;
     c.setTransform(k, 0, 0, k, 0, 0); c.clearRect(0, 0, ...spec.size);
     for (const layer of spec.layers || []) this.layer(c, layer, from);
@@ -207,10 +192,8 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
   scale(px) {  // from the numbers of curves to places in the panel
     const { size: [W, H], xlim: [x0, x1], ylim: [y0, y1] } = this.spec;
     const [left, right, top, bottom] = [46, 12, 10, 40].map(v => v * px);
-    return {
-      X: v => left + (v - x0) / (x1 - x0) * (W - left - right),
-      Y: v => H - bottom - (v - y0) / (y1 - y0) * (H - top - bottom),
-    };
+    const X = v => left + (v - x0) / (x1 - x0) * (W - left - right);
+    return { X, Y: v => H - bottom - (v - y0) / (y1 - y0) * (H - top - bottom) };
   }
   curves(c, px) {
     const { xlim: [x0, x1], ylim: [y0, y1], lines, xlabel = "" } = this.spec, { X, Y } = this.scale(px);
@@ -232,24 +215,28 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     const { face, hand, stage, spec: { tool, size, bars } } = this, box = face.getBoundingClientRect();
     const [W, H] = size || [1, 1], px = W / box.width, inside = (v, length) => clamp(v, 0, length - 1e-3);
     const p = { x: inside((event.clientX - box.left) * px, W), y: inside((event.clientY - box.top) / box.height * H, H) };
-    let ask;
-    if (what === "key") ask = this.tool.key(hand, tool, event, this);
-    else if (bars) {
-      const i = [...face.children].indexOf(event.target.closest(".course-bar"));
-      ask = i >= 0 && i !== hand.i; if (ask) hand.i = i;
-    } else ask = this.tool[what]?.(hand, tool, p, event, px, this);
-    const half = v => tool.kind === "window" ? Math.min(v / 2, W / 2, H / 2) : 0;  // stays inside
-    if ("x" in hand) { hand.x = clamp(hand.x, half(hand.w), W - half(hand.w)); hand.y = clamp(hand.y, half(hand.h), H - half(hand.h)); }
+    const bar = bars && what === "press" ? [...face.children].indexOf(event.target.closest(".course-bar")) : -1;
+    let ask = bar >= 0 && bar !== hand.i;
+    if (what === "key") ask = this.tool.key(hand, tool, event, ARROWS[event.key] || [0, 0], this);
+    else if (!bars) ask = this.tool[what]?.(hand, tool, p, event, px, this);
+    else if (ask) hand.i = bar;
+    const fit = (v, side, length) => { const m = tool.kind === "window" ? Math.min(side, length) / 2 : 0; return clamp(v, m, length - m); };
+    if ("x" in hand) { hand.x = fit(hand.x, hand.w, W); hand.y = fit(hand.y, hand.h, H); }  // it stays inside
     stage.paint(); if (ask) stage.ask(this);
     return ask;
   }
   pointerdown(event) {
-    this.face.setPointerCapture?.(event.pointerId); this.face.focus({ preventScroll: true });
-    this.pressed = true; this.follow("press", event); event.preventDefault();
+    event.preventDefault(); this.face.focus({ preventScroll: true });
+    if (!this.spec.bars) { this.face.setPointerCapture(event.pointerId); this.pressed = true; }
+    this.follow("press", event);
   }
   pointermove(event) { this.follow(this.pressed ? "drag" : this.spec.tool.hover ? "press" : "hover", event); }
-  pointerup(event) { if (this.pressed) { this.pressed = false; this.follow("release", event); } }
-  contextmenu(event) { event.preventDefault(); }
+  lostpointercapture(event) { this.pressed = false; this.follow("release", event); this.settle(); }
+  settle(hand = this.given) {  // the hand goes where the kernel has put it, once it is let go
+    this.given = hand;
+    if (!hand || this.pressed || this.stage.asking) return;
+    this.stage.hands[this.spec.key] = { ...hand }; this.given = null; this.stage.paint();
+  }
   keydown(event) {
     if (event.ctrlKey || event.metaKey || this.follow("key", event) === null) return;
     event.preventDefault(); event.stopPropagation();
@@ -260,37 +247,38 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
 
 class Stage {
   constructor({ model, el }) {
-    Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, last: 0 });
-    this.root = make("div", el, "course-stage"); this.root.dataset.lmSuppressShortcuts = true;
+    Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0 });
+    this.root = make("div", el); this.root.dataset.lmSuppressShortcuts = true;
     this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
-    this.grid = make("div", this.root, "course-panels");
+    this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root);
     this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
-    model.on("change:scene", () => this.update()); model.on("change:hands", () => this.take());
+    for (const name of ["scene", "numbers"]) model.on(`change:${name}`, () => this.update());
+    model.on("change:hands", () => this.take());
     for (const name of ["answer", "failed", "state"]) model.on(`change:${name}`, () => this.say());
-    model.on("msg:custom", ({ done }) => done && this.answered());
+    model.on("msg:custom", ({ done, hand }) => done && this.answered(done, hand));
     for (const kind of ["dragover", "drop", "paste"]) this.root.addEventListener(kind, event => this.file(event));
     this.take(); this.say(); this.update();
   }
   async update() {  // a scene appears whole, once its pictures are decoded
-    const scene = this.model.get("scene"), given = this.model.get("pictures"), names = Object.keys(given), mine = ++this.last;
-    const wanted = await Promise.all(names.map(n => this.images.get(n) || createImageBitmap(new Blob([given[n]]))));
+    const scene = this.model.get("scene"), given = Object.entries(this.model.get("pictures")), mine = ++this.last;
+    const decode = async ([name, data]) => [name, this.images.get(name) || await createImageBitmap(new Blob([data]))];
+    const images = new Map(await Promise.all(given.map(decode))), { panels, grid } = this;
     if (mine !== this.last) return;
-    this.scene = scene; this.images = new Map(names.map((n, i) => [n, wanted[i]]));
-    const keys = scene.panels.map(({ key }) => key);
-    for (const [key, { node }] of this.panels) if (!keys.includes(key)) { node.remove(); this.panels.delete(key); }
+    Object.assign(this, { scene, images }); this.numbers.innerHTML = this.model.get("numbers");
+    for (const [key, { node }] of panels) if (!scene.panels.some(spec => spec.key === key)) { node.remove(); panels.delete(key); }
     scene.panels.forEach((spec, i) => {
-      if (!this.panels.has(spec.key)) this.panels.set(spec.key, new Panel(this, spec));
-      const panel = this.panels.get(spec.key); panel.show(spec);
-      if (this.grid.children[i] !== panel.node) this.grid.insertBefore(panel.node, this.grid.children[i] || null);
+      const panel = panels.get(spec.key) || new Panel(this, spec);
+      panels.set(spec.key, panel); panel.show(spec);
+      if (grid.children[i] !== panel.node) grid.insertBefore(panel.node, grid.children[i] || null);
     });
     this.fit();
   }
   fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
     if (!this.scene) return;
-    const { panels } = this.scene, wide = this.root.clientWidth;
-    let n = this.scene.columns || panels.length; while (n > 1 && wide / n < 200) n = Math.ceil(n / 2);
-    this.grid.style.gridTemplateColumns = panels.slice(0, n).map(({ weight = 1 }) => `minmax(0, ${weight}fr)`).join(" ");
-    this.grid.style.maxWidth = `${panels.slice(0, n).reduce((sum, { weight = 1 }) => sum + 400 * weight, 0)}px`;
+    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < 200) n = Math.ceil(n / 2);
+    const weights = this.scene.panels.slice(0, n).map(({ weight = 1 }) => weight);
+    this.grid.style.gridTemplateColumns = weights.map(weight => `minmax(0, ${weight}fr)`).join(" ");
+    this.grid.style.maxWidth = `${400 * weights.reduce((a, b) => a + b, 0)}px`;
     for (const { face } of this.panels.values()) {
       const [w, h] = [face.clientWidth, face.clientHeight].map(v => Math.round(v * devicePixelRatio));
       if (face.getContext && (face.width !== w || face.height !== h)) { face.width = w; face.height = h; }
@@ -299,12 +287,18 @@ class Stage {
   }
   paint() { this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.draw(); }); }
   draw() { for (const panel of this.panels.values()) panel.draw(); }
-  take() { for (const [key, hand] of Object.entries(this.model.get("hands"))) this.hands[key] = { ...hand }; this.paint(); }
+  take() {  // the hands that controls have moved
+    for (const [key, hand] of Object.entries(this.model.get("hands"))) {
+      if (JSON.stringify(hand) === this.taken[key]) continue;
+      this.taken[key] = JSON.stringify(hand);
+      if (this.panels.has(key)) this.panels.get(key).settle(hand); else this.hands[key] = { ...hand };
+    }
+  }
   say() {
-    const { answer, root, model } = this, busy = this.late || model.get("state") === "busy";
-    if (answer.textContent !== model.get("answer")) answer.textContent = model.get("answer");
-    root.classList.toggle("is-busy", Boolean(busy)); root.setAttribute("aria-busy", Boolean(busy));
-    root.classList.toggle("is-old", model.get("state") === "old"); root.classList.toggle("is-failed", model.get("failed"));
+    const { answer, root, model } = this, text = model.get("answer"), state = this.late ? "busy" : model.get("state");
+    if (answer.textContent !== text) answer.textContent = text;
+    root.className = `course-stage ${state && `is-${state}`} ${model.get("failed") ? "is-failed" : ""}`;
+    root.setAttribute("aria-busy", state === "busy");
   }
   ask(panel) {
     if (this.asking) { this.next = panel; return; }
@@ -312,9 +306,9 @@ class Stage {
     this.timer = setTimeout(() => { this.late = true; this.say(); }, 200);
     this.model.send({ ask: panel.spec.key, hand: { ...panel.hand } });
   }
-  answered() {
+  answered(key, hand) {
     clearTimeout(this.timer); this.asking = this.late = false; this.say();
-    if (this.next) this.ask(this.next);
+    if (this.next) this.ask(this.next); else this.panels.get(key)?.settle(hand);
   }
   async file(event) {  // a picture that is dropped or pasted onto the stage
     const { files } = event.dataTransfer || event.clipboardData, accepts = this.scene?.drop;
@@ -324,27 +318,5 @@ class Stage {
   }
 }
 
-// A model without a kernel: `data.answers` are, for one panel, the axes of a grid of hands,
-// [name, first, step, count], and for each of its points what changes in the scene.
-function recorded(data) {
-  const heard = {}, emit = name => (heard[name] || []).forEach(f => f(name === "msg:custom" ? { done: 1 } : undefined));
-  data.pictures = Object.fromEntries(Object.entries(data.pictures).map(([name, text]) => [name, Uint8Array.from(atob(text), s => s.charCodeAt(0))]));
-  return {
-    get: name => data[name], on: (name, f) => (heard[name] ||= []).push(f),
-    send({ ask, hand }) {
-      const { axes, rows } = data.answers[ask];
-      const at = axes.reduce((n, [name, first, step, count]) => n * count + clamp(Math.round((hand[name] - first) / step), 0, count - 1), 0);
-      const panels = data.scene.panels.map(panel => {
-        const change = { ...rows[at][panel.key] }, { values, mark } = change;
-        if (values) change.bars = panel.bars.map((bar, i) => ({ ...bar, value: values[i], text: `${Math.round(100 * values[i])} %` }));
-        if (mark) change.marks = [...(panel.marks || []), mark];
-        return { ...panel, ...change };
-      });
-      data.scene = { ...data.scene, panels }; data.answer = rows[at].answer;
-      ["change:scene", "change:answer", "msg:custom"].forEach(emit);
-    },
-  };
-}
-
-function render(context) { new Stage(context); }
+const render = context => { const { observer } = new Stage(context); return () => observer.disconnect(); };
 export default { render };

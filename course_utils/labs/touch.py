@@ -1,19 +1,20 @@
 """Pictures that answer to the hand: one small widget, which all labs share.
 
-A *scene* is a few panels beside one another: pictures in layers with marks on them, curves
-or bars. A panel may hold a *tool*, which the learner moves by pointer, finger or keys; where
-it is now is the panel's *hand*. The browser draws all of this by itself (`touch.js`), and
-asks the kernel, one question at a time, what follows from a new hand.
+A *scene* is a few panels beside one another: pictures in layers with marks on them,
+curves or bars. A panel may hold a *tool*, which the learner moves by pointer, finger or
+keys; where it is now is the panel's *hand*. The browser draws all of this by itself
+(`touch.js`), and asks the kernel, one question at a time, what follows from a new hand.
 
 Lengths and places are in the pixels of a panel's picture, x to the right and y downwards.
 """
 
 import base64
 import hashlib
+import html
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from importlib.resources import files
 
 import anywidget
@@ -21,8 +22,10 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-SCRIPT = files(__package__).joinpath("touch.js").read_text(encoding="utf-8")
-STYLE = files(__package__).joinpath("touch.css").read_text(encoding="utf-8")
+SCRIPT, STYLE, RECORDED = (
+    files(__package__).joinpath(name).read_text(encoding="utf-8")
+    for name in ("touch.js", "touch.css", "recorded.js")
+)
 
 
 # -- what a scene is made of ---------------------------------------------------------------
@@ -65,9 +68,10 @@ class Pictures(Panel):
     """Layers, the lowest first and as large as the panel, with marks on them.
 
     `size` is the width and height in which places are counted: usually those of the
-    network's input, whatever the layers have. A mark is ``{"rect": [x0, y0, x1, y1]}``, ``{"circle": [x, y, radius]}`` or ``{"text",
-    "at"}``, with ``"colour"``, ``"dash"`` or ``"fill"``. `follow` names the panel whose hand
-    is drawn here too. `words` describe the data that are shown, for the saved notebook.
+    network's input, whatever the layers have. A mark is ``{"rect": [x0, y0, x1, y1]}``,
+    ``{"circle": [x, y, radius]}`` or ``{"text", "at"}``, with ``"colour"``, ``"dash"`` or
+    ``"fill"``. `follow` names the panel whose hand is drawn here too. `words` describe the
+    data that are shown, for the saved notebook.
     """
 
     layers: Sequence[Layer]
@@ -172,6 +176,17 @@ def encode_scene(scene: Scene) -> tuple[dict, dict[str, bytes]]:
     return json.loads(json.dumps(seen)), pictures
 
 
+def to_table(rows: Sequence[Sequence[object]]) -> str:
+    """HTML of a small table; its first row is the head, its first column names."""
+    lines = []
+    for number, cells in enumerate(rows):
+        tags = ["th" if 0 in (number, column) else "td" for column in range(len(cells))]
+        cells = zip(tags, map(html.escape, map(str, cells)), strict=True)
+        lines.append("".join(f"<{tag}>{text}</{tag}>" for tag, text in cells))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<table class='course-numbers'>{body}</table>" if lines else ""
+
+
 class Touch(anywidget.AnyWidget):
     """A scene on the page.
 
@@ -185,24 +200,24 @@ class Touch(anywidget.AnyWidget):
     pictures = traitlets.Dict().tag(sync=True)
     hands = traitlets.Dict().tag(sync=True)
     answer = traitlets.Unicode().tag(sync=True)
+    numbers = traitlets.Unicode().tag(sync=True)  # HTML of the scene's table
     failed = traitlets.Bool().tag(sync=True)
     state = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, asked: Callable[[str, dict | bytes], object]):
         super().__init__()
-        self._asked, self._moved = asked, None
+        self._asked = asked
         self.on_msg(self._heard)
 
     def show(self, scene: Scene) -> None:
         """Put a scene on the page, whole; what has not changed is not sent again."""
         seen, pictures = encode_scene(scene)
         hands = {p.key: p.hand for p in scene.panels if p.hand is not None}
-        if self._moved in hands and _near(hands[self._moved], self.hands[self._moved]):
-            del hands[self._moved]  # the pointer may be further on by now
         with self.hold_sync():
             # The hands of a scene are where the controls say; the others stay.
             self.hands = self.hands | json.loads(json.dumps(hands))
-            self.pictures, self.scene, self.answer = pictures, seen, scene.answer
+            self.pictures, self.scene = pictures, seen
+            self.answer, self.numbers = scene.answer, to_table(scene.table)
 
     def _heard(self, _, content: dict, buffers: Sequence) -> None:
         if "file" in content:
@@ -210,43 +225,36 @@ class Touch(anywidget.AnyWidget):
             return
         key, hand = content["ask"], content["hand"]
         self.hands[key] = hand  # in place: the browser knows it already
-        self._moved = key
         try:
             self._asked(key, hand)
         finally:
-            self._moved = None
-            self.send({"done": True})
+            self.send({"done": key, "hand": self.hands[key]})
 
 
-def _near(hand: dict, moved: dict) -> bool:
-    """Whether a hand is where it was moved to, but for rounding."""
-    return all(abs(value - moved.get(name, value)) < 1 for name, value in hand.items())
-
-
-def page(scene: Scene, answers: Mapping[str, tuple] | None = None, title: str = "") -> str:
+def page(scene: Scene, answers: Mapping[str, tuple] | None = None) -> str:
     """HTML of a scene that lives without a kernel: script, data and answers are inside.
 
     `answers` are, for the key of a panel, ``(axes, rows)``: the axes of a grid of hands,
-    ``(name, first, step, count)`` each, and for each point of it what changes: a mapping of
-    ``"answer"`` to a sentence, and of panels' keys to ``{"values": …}`` of bars,
-    ``{"mark": …}`` to add, or anything else that a panel of the scene has.
+    ``(name, first, step, count)`` each, and for each point of the grid, the last axis
+    fastest, what changes: ``"answer"``, a sentence, and by the keys of panels
+    ``{"values": …}`` of bars, ``{"mark": …}`` to add, or whatever else a panel has.
     """
     seen, pictures = encode_scene(scene)
-    given = {k: {"axes": axes, "rows": rows} for k, (axes, rows) in (answers or {}).items()}
+    given = (answers or {}).items()
     data = {
         "scene": seen,
-        "pictures": {name: base64.b64encode(data).decode() for name, data in pictures.items()},
-        "hands": {p.key: p.hand for p in scene.panels if p.hand is not None},
+        "pictures": {key: base64.b64encode(one).decode() for key, one in pictures.items()},
+        "hands": {panel.key: panel.hand for panel in scene.panels if panel.hand},
+        "answers": {key: {"axes": axes, "rows": rows} for key, (axes, rows) in given},
         "answer": scene.answer,
-        "answers": given,
+        "numbers": to_table(scene.table),
         "failed": False,
         "state": "",
     }
     text = json.dumps(data).replace("</", "<\\/")
-    script = SCRIPT.replace("export default { render };", "")
-    el = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
-    return (
-        f"<style>{STYLE}</style><div id='touch-{el}' aria-label='{title}'></div>\n<script>(() => {{\n"
-        f"{script}\nrender({{ model: recorded({text}), "
-        f"el: document.getElementById('touch-{el}') }});\n}})()</script>"
-    )
+    name = "touch-" + hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
+    script = SCRIPT.replace("export default { render };", "") + RECORDED
+    return f"""<style>{STYLE}</style><div id="{name}"></div><script>(() => {{
+{script}
+render({{ model: recorded({text}), el: document.getElementById("{name}") }});
+}})()</script>"""

@@ -172,7 +172,7 @@ def test_the_class_finder_begins_with_what_is_likely_on_the_picture(kind, monkey
     assert not lab.failed, lab.said
 
 
-# -- what a lab says and shows ---------------------------------------------------------------
+# -- what a lab says and shows -------------------------------------------------------------
 
 
 def test_it_answers_in_twelve_words_at_most(kind):

@@ -55,7 +55,7 @@ def test_a_lab_draws_when_it_is_made():
     assert toy.touch.answer == "a < b: 2"
     assert toy.said == "a < b: 2; number: 2"
     assert toy.touch.scene["panels"][0]["bars"][0]["value"] == 2
-    assert toy.numbers.value == (
+    assert toy.touch.numbers == (
         "<table class='course-numbers'><tr><th>number</th><th>2</th></tr></table>"
     )
     assert not toy.failed
@@ -100,7 +100,7 @@ def ask(lab, key, hand):
 
 def test_a_moved_hand_sets_controls_and_is_answered_once():
     toy = Toy()
-    assert ask(toy, "bars", {"i": 6}) == [{"done": True}]
+    assert ask(toy, "bars", {"i": 6}) == [{"done": "bars", "hand": {"i": 0}}]
     assert toy.values == {"number": 6, "word": "bars"}
     assert toy.drawn[1:] == [(6, "bars")]
     assert toy.touch.answer == "bars: 6"
@@ -108,7 +108,7 @@ def test_a_moved_hand_sets_controls_and_is_answered_once():
 
 def test_an_error_is_answered_too_so_that_the_next_question_comes():
     toy = Toy()
-    assert ask(toy, "bars", {"i": 9}) == [{"done": True}]
+    assert ask(toy, "bars", {"i": 9}) == [{"done": "bars", "hand": {"i": 9}}]
     assert toy.touch.answer == "there is no bar 9"
     assert toy.failed
 
@@ -520,9 +520,9 @@ def test_what_is_not_primary_is_folded_away():
 
     toy, folding = Toy(), Folding()
     assert not toy.folded.children
-    first, touch, numbers, fold, _ = folding.widget.children
+    first, touch, fold, _ = folding.widget.children
     assert first.children == (folding.controls["word"],)
-    assert (touch, numbers) == (folding.touch, folding.numbers)
+    assert touch is folding.touch
     assert fold.selected_index is None
     folding.fold(widgets.Button())
     assert folding.folded.children[0] is folding.controls["number"]

@@ -10,8 +10,8 @@ from PIL import Image
 
 from course_utils import load_model, vanilla_saliency
 from course_utils.labs import asking
-from course_utils.labs.base import Lab
 from course_utils.labs.asking import PAIR, Asked, kept, photographs
+from course_utils.labs.base import Lab
 from course_utils.labs.controls import (
     ClassPicker,
     PicturePicker,

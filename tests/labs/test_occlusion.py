@@ -1,9 +1,11 @@
-"""Lesson 06's lab, its controls set and its buttons pressed as a learner would."""
+"""Lesson 06's lab, its hand moved, its controls set and its buttons pressed."""
 
+import numpy as np
 import pytest
 import torch
 
-from course_utils.labs.occlusion import OcclusionLab
+from course_utils import occlusion
+from course_utils.labs.occlusion import Crumbs, OcclusionLab
 
 OPENING = {"window": 64, "stride": 56, "fill": "mean colour", "score": "logit"}
 
@@ -16,60 +18,115 @@ def built():
 @pytest.fixture
 def lab(built):
     """The lab before its first start, with few windows."""
-    built.result = None
+    built.result, built.crumbs = None, Crumbs(built.sides)
     for name, value in OPENING.items():
         built.controls[name].value = value
     built.controls["photo"].choice.index = 0
-    built.controls["target"].search.value = ""
-    built.row.value = built.column.value = 50
+    built.controls["target"].choose(None)
+    built.row.value = built.column.value = 112
     built.refresh()
     yield built
     built.stop()
     assert built.wait()
 
 
-def test_it_opens_on_the_photograph_and_says_what_start_will_do(lab):
+def move(lab, x, y, w=64):
+    """Move the window by hand; what the lab then says."""
+    lab._heard("photo", {"x": x, "y": y, "w": w, "h": w})
+    assert not lab.failed, lab.said
+    return lab.said
+
+
+def scores_without(lab, x, y, w=64):
+    """The network's scores with a window hidden, computed by itself."""
+    image = lab.asked.images(lab.values["photo"]).clone()
+    image[..., y - w // 2 : y + w // 2, x - w // 2 : x + w // 2] = 0
+    with torch.no_grad():
+        return lab.asked.model(image)[0]
+
+
+# -- a window hidden by hand -------------------------------------------------------------
+
+
+def test_it_opens_on_a_window_that_hides_something(lab):
     assert not lab.failed
-    assert "lorikeet" in lab.status.value
-    assert "Press start to measure 16 windows" in lab.status.value
-    assert bytes(lab.picture.value).startswith(b"\x89PNG")
+    assert lab.touch.answer.startswith("Hidden: lorikeet ")
+    photo, bars = lab.touch.scene["panels"]
+    assert photo["tool"]["kind"] == "window"
+    assert lab.touch.hands["photo"] == {"x": 112, "y": 112, "w": 64, "h": 64}
+    assert [bar["name"] for bar in bars["bars"]][:2] == ["lorikeet", "German shepherd"]
 
 
-def test_a_map_is_computed_and_a_window_looked_at(lab, start):
-    before = lab.picture.value
+def test_a_moved_window_says_what_the_network_says_then(lab):
+    said = move(lab, 50, 70)
+    scores = scores_without(lab, 50, 70)
+    share = scores.softmax(0)[90].item()
+    assert f"Hidden: lorikeet {share:.1%}; top class German shepherd." in said
+    assert f"{scores[90]:.1f}" in said
+    bars = {bar["name"]: bar["value"] for bar in lab.touch.scene["panels"][1]["bars"]}
+    assert bars["lorikeet"] == pytest.approx(share, abs=1e-4)
+    assert (lab.row.value, lab.column.value) == (70, 50)
+
+
+def test_the_sliders_move_the_window_too(lab):
+    by_hand = move(lab, 50, 70)
+    lab.row.value, lab.column.value = 112, 112
+    assert lab.said != by_hand
+    lab.row.value, lab.column.value = 70, 50
+    assert lab.said == by_hand
+    assert lab.touch.hands["photo"]["x"] == 50
+
+
+def test_the_window_can_be_resized_by_hand(lab):
+    move(lab, 112, 112, w=96)
+    assert lab.controls["window"].value == 96
+    assert lab.touch.hands["photo"]["w"] == 96
+
+
+def test_at_the_edge_all_of_the_window_stays_in_the_picture(lab):
+    move(lab, 0, 223)
+    assert lab._place(64) == (slice(160, 224), slice(0, 64))
+
+
+def test_crumbs_add_up_to_what_the_sliding_window_gives(lab, start):
+    """Hidden by hand at every place of the grid, they are its map."""
+    found = occlusion(lab.asked.model, lab.asked.images(lab.values["photo"]), 90, 64, 80)
+    lab.crumbs = Crumbs(lab.sides)  # without the window that it opens on
+    for top in found.tops:
+        for left in found.lefts:
+            move(lab, left + 32, top + 32)
+    known = ~found.heatmap.isnan().numpy()
+    np.testing.assert_allclose(
+        lab.crumbs.drops[known], found.heatmap.numpy()[known], atol=1e-3
+    )
+
+
+def test_another_question_begins_with_new_crumbs(lab):
+    move(lab, 50, 70)
+    move(lab, 60, 70)
+    assert (lab.crumbs.count > 0).sum() > 64 * 64
+    lab.controls["photo"].choice.value = "goldfish"
+    assert (lab.crumbs.count > 0).sum() == 64 * 64
+
+
+# -- the window that slides --------------------------------------------------------------
+
+
+def test_a_map_is_computed_and_single_windows_looked_at(lab, start, shown):
+    before = shown(lab)
     result = start(lab)
     assert not result.drops.isnan().any()
-    assert lab.picture.value != before
-    assert "largest drop" in lab.status.value
-    assert "Hidden at row" in lab.status.value
-    assert "top class then" in lab.status.value
-
-
-def test_row_and_column_move_the_hidden_window(lab, start):
-    lab.row.value = 40
-    assert "Press start first" in lab.status.value
-    start(lab)
-    seen = {lab.picture.value}
-    for slider, value in ((lab.row, 0), (lab.column, 0), (lab.row, 100), (lab.column, 100)):
-        slider.value = value
-        assert not lab.failed, lab.status.value
-        seen.add(lab.picture.value)
-    assert len(seen) == 5
-    corner = f"row {lab.result.tops[-1]}, column {lab.result.lefts[-1]}"
-    assert f"Hidden at {corner}:" in lab.status.value
-
-
-def test_the_scores_in_the_status_are_those_of_the_hidden_picture(lab, start):
-    result = start(lab)
-    lab.row.value = lab.column.value = 0
-    with torch.no_grad():
-        scores = lab.asked.model(result.hidden(0, 0))[0]
-    assert f"has the score {scores[result.target]:.1f}" in lab.status.value
+    assert shown(lab) != before
+    assert [p["key"] for p in lab.touch.scene["panels"]] == ["photo", "map", "bars"]
+    after = shown(lab)
+    assert move(lab, 50, 70).startswith("Hidden: lorikeet 0.")
+    assert shown(lab) != after
+    assert lab.result is result
 
 
 def test_every_choice_reaches_the_run(lab, start):
     lab.controls["photo"].choice.value = "goldfish"
-    lab.controls["target"].search.value = "giant panda"
+    lab.controls["target"].field.value = "giant panda"
     lab.controls["score"].value = "probability"
     fillers = set()
     for fill in lab.controls["fill"].options:
@@ -90,7 +147,7 @@ def test_stop_keeps_the_part_done(lab):
     lab.stop_button.click()
     assert lab.wait()
     assert lab.result.stopped
-    assert "Stopped after" in lab.status.value
+    assert "Stopped after" in lab.said
     assert lab.result.drops.isnan().any()
     assert not lab.result.drops.isnan().all()
     assert lab.start()  # and it can be started again
@@ -100,16 +157,16 @@ def test_stop_keeps_the_part_done(lab):
 def test_a_result_is_looked_at_with_the_values_it_was_computed_with(lab, start):
     start(lab)
     lab.controls["score"].value = "probability"
-    assert "Press start" in lab.status.value
-    lab.row.value = 0
-    assert "largest drop" in lab.status.value
-    assert "%; largest drop" not in lab.status.value
+    assert "press start" in lab.said
+    assert lab.touch.state == "old"
+    move(lab, 50, 70)
+    assert lab.touch.state == "old", "the map does not answer the controls"
 
 
 def test_what_does_not_fit_is_shown(lab):
     lab.controls["photo"].error = "cat.txt is not a picture"
     assert lab.failed
-    assert "cat.txt is not a picture" in lab.status.value
+    assert "cat.txt is not a picture" in lab.said
     lab.controls["photo"].error = ""
 
 
