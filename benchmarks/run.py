@@ -30,6 +30,7 @@ BENCHMARKS = {
     "occlusion": "Occlusion",
     "class_visualization": "Class visualization",
     "labs": "Labs, from a control to its picture",
+    "touch": "Hands, from a move to its answer",
     "imports": "Importing",
     "localization_time": "Weak localization",
     "course": "The course executed",

@@ -63,6 +63,11 @@ class Samples:
         return [record["name"] for record in self.records]
 
     @property
+    def descriptions(self) -> list[str]:
+        """One sentence on what each photograph shows; "" for scenes and cut-outs."""
+        return [record.get("description", "") for record in self.records]
+
+    @property
     def boxes(self) -> list[Box | None]:
         """(x0, y0, x1, y1) of the object in pixels of `images`; None without one."""
         return [tuple(r["box"]) if r["box"] else None for r in self.records]

@@ -35,7 +35,7 @@ METADATA = {
 
 # The text of every lesson's setup cell; ADDRESS stands for the course's address.
 SETUP_CELL = """\
-# Setup: silent where the course is installed; on Google Colab it fetches it once.
+# @title Setup (run me): silent where the course is installed; Colab fetches it once
 import os
 import subprocess
 import sys
@@ -52,6 +52,9 @@ if find_spec("course_utils") is None:
     sys.path.insert(0, home)
     if find_spec("course_utils") is None:
         raise SystemExit("The course is not installed: run `make lab` in its folder.")"""
+
+# What folds a cell: in JupyterLab and Notebook, on a web page of Jupyter Book, on Colab.
+FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
 
 Notebook = nbformat.NotebookNode
 
@@ -167,7 +170,8 @@ def clean(lesson: Notebook) -> None:
     """Keep what a reader sees; drop what differs from run to run."""
     lesson.metadata = nbformat.from_dict(METADATA)
     for cell in lesson.cells:
-        cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        kept = {k: v for k, v in cell.metadata.items() if k == "tags"}
+        cell.metadata = nbformat.from_dict(FOLDED if cell.id == "setup" else kept)
         # A widget has a random id, and nothing behind it once its kernel is gone: the
         # reader sees the still picture of a lab until its cell is run.
         if cell.cell_type == "code":

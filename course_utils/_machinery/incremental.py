@@ -36,7 +36,7 @@ from torchvision.models.squeezenet import Fire
 from .arguments import ArgumentError, described
 from .network import run
 
-AT_ONCE = 64  # windows in one pass, at most
+AT_ONCE = 32  # windows in one pass, at most: after each one a picture can be drawn
 BYTES = 200_000_000  # that the largest patches of one pass may take
 
 # Layers that treat each position by itself, whatever lies around it.

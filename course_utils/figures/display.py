@@ -1,4 +1,4 @@
-"""A figure on the page, with its text alternative beneath it."""
+"""A figure on the page: sharp, as wide as it should be, and with its words."""
 
 import base64
 import html
@@ -6,51 +6,98 @@ import io
 from pathlib import Path
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, features
 
+from .sentences import sentence, shorten
+from .style import CSS, DPI, polish
 from .words import describe
 
-DPI = 80
+QUALITY = {"WEBP": 80, "JPEG": 85}  # no grain of its own beside that of a map
+PHOTOGRAPH = 64 * 64  # pixels: a picture with more of them is no table of colours
 
 
-def show(figure: Figure, words: str | None = None) -> None:
-    """Display `figure` in a notebook, with its text alternative beneath it.
+def show(figure: Figure, words: str | None = None, alt: str | None = None) -> None:
+    """Display `figure` in a notebook, with a sentence as its `alt` and with its words.
 
-    That is `words`, or what `describe` finds. Give `words` where the data differ between
-    processors, as after many steps of an optimisation, and say what stays the same.
+    The sentence is `alt`, or what `sentence` makes of titles. The words, which unfold
+    beneath the picture, are what `describe` finds. Give `words` where the data differ
+    between processors, as after many steps of an optimisation, and say what stays the same.
     """
     from matplotlib import pyplot
 
     pyplot.close(figure)  # otherwise a figure made by pyplot would be shown twice
     words = describe(figure) if words is None else words
-    _display("image/png", lighten(to_png(figure)), words)
+    alt = alt or sentence(figure)
+    _display(draw(figure), round(figure.get_figwidth() * CSS), words, alt)
 
 
-def show_file(path: str | Path, words: str) -> None:
-    """Display a JPEG file unchanged, with its text alternative beneath it."""
-    _display("image/jpeg", Path(path).read_bytes(), words)
+def show_file(path: str | Path, words: str, alt: str | None = None) -> None:
+    """Display a JPEG file unchanged, with its words beneath it."""
+    with Image.open(path) as picture:
+        width = min(picture.width, 928)
+    _display(Path(path).read_bytes(), width, words, alt or words)
 
 
-def _display(kind: str, data: bytes, words: str) -> None:
-    from IPython.display import HTML, display
+def _display(picture: bytes, width: int, words: str, alt: str) -> None:
+    from IPython.display import display
 
-    bundle = {kind: base64.b64encode(data).decode(), "text/plain": words}
-    display(bundle, metadata={kind: {"alt": words}}, raw=True)
-    display(HTML(in_words(words)))
+    # JupyterLab gives a bare picture no `alt`, whatever its metadata say: hence HTML.
+    page = picture_html(picture, width, alt) + in_words(words, f"{width}px")
+    display({"text/html": page, "text/plain": words}, raw=True)
 
 
-def in_words(words: str) -> str:
-    """HTML that unfolds to `words`."""
+def picture_html(picture: bytes, width: int, alt: str) -> str:
+    """HTML that shows the bytes of a PNG, JPEG or WebP file, `width` pixels wide."""
+    kind = {b"\x89PNG": "png", b"RIFF": "webp"}.get(picture[:4], "jpeg")
+    data = base64.b64encode(picture).decode()
+    style = "max-width: 100%; height: auto; border-radius: 3px; background: white"
+    return (
+        f'<img alt="{html.escape(shorten(alt))}" width="{width}" style="{style}" '
+        f'src="data:image/{kind};base64,{data}">'
+    )
+
+
+def in_words(words: str, width: str = "auto") -> str:
+    """HTML that unfolds to `words`, small and at the right of its width."""
+    look = f"color: gray; font-size: 11px; text-align: right; max-width: {width}"
+    text = f"<div style='text-align: left'>{html.escape(words)}</div>"
     summary = "<summary>the figure in words</summary>"
-    return f"<details style='color: gray'>{summary}{html.escape(words)}</details>"
+    return f"<details style='{look}'>{summary}{text}</details>"
 
 
-def to_png(figure: Figure, dpi: int = DPI) -> bytes:
-    """`figure` as the bytes of a PNG file, compressed fast rather than well."""
+def draw(figure: Figure) -> bytes:
+    """`figure` as the bytes of a file: WebP if it shows photographs or maps, else PNG."""
+    images = [image for axis in figure.axes for image in axis.images]
+    large = any(np.prod(image.get_array().shape[:2]) >= PHOTOGRAPH for image in images)
+    return to_webp(figure) if large else lighten(to_png(figure, DPI))
+
+
+def to_png(figure: Figure, dpi: int = CSS) -> bytes:
+    """`figure` as the bytes of a PNG file, compressed fast rather than well.
+
+    With `CSS` dots an inch it has one pixel for each of the page; with `DPI`, two.
+    """
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
+    _pixels(figure, dpi).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def to_webp(figure: Figure, dpi: int = DPI) -> bytes:
+    """`figure` as the bytes of a WebP file, a third of a JPEG; a JPEG without WebP."""
+    file, picture = io.BytesIO(), _pixels(figure, dpi)
+    kind = "WEBP" if features.check("webp") else "JPEG"
+    picture.save(file, kind, quality=QUALITY[kind])
+    return file.getvalue()
+
+
+def _pixels(figure: Figure, dpi: int) -> Image.Image:
+    polish(figure)
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def lighten(png: bytes) -> bytes:

@@ -5,6 +5,7 @@ A map is an array or a tensor, `limit` the value drawn in the strongest colour (
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,17 @@ from ..images import fit_image, load_image
 from .words import SIGNED, describe_map
 
 SCALES = ("each", "shared")
+DIVERGING = ("RdBu_r",)  # colour maps with zero in the middle
+
+
+class Scale(NamedTuple):
+    """What colours stand for: a colour map, and the values of its first and last colour."""
+
+    cmap: str
+    low: float
+    high: float
+    open: bool = True  # there may be values beyond
+    laid_over: bool = False  # over a grey photograph
 
 
 def to_array(values) -> np.ndarray:
@@ -57,8 +69,13 @@ def limit_of(values, limit: float | None = None) -> float:
 
 
 def range_text(limit: float) -> str:
-    """How a panel states its colours: the top colour stands for `limit` and above."""
+    """What a panel's colours stand for, in words: the last one for `limit` and above."""
     return f"0 to {limit:.2g} and above"
+
+
+def signed_text(limit: float) -> str:
+    """The same for colours of both signs."""
+    return f"±{limit:.2g} and beyond"
 
 
 def map_panel(values, title="", limit: float | None = None, cmap="inferno") -> tuple:
@@ -66,14 +83,18 @@ def map_panel(values, title="", limit: float | None = None, cmap="inferno") -> t
     if np.ndim(values) == 3:
         return signed_panel(values, title, limit)
     limit = limit_of(values, limit)
-    style = {"cmap": cmap, "vmin": 0, "vmax": limit, "below": range_text(limit)}
-    return to_array(values), title, style
+    return to_array(values), title, map_style(limit, cmap)
+
+
+def map_style(limit: float, cmap: str = "inferno") -> dict:
+    """How `plot_panels` draws a map (H, W) from 0."""
+    return {"cmap": cmap, "vmin": 0, "vmax": limit, "label": range_text(limit)}
 
 
 def signed_style(limit: float) -> dict:
     """How `plot_panels` draws a signed map (H, W): blue below zero, white, red above."""
-    below = f"±{limit:.2g} and beyond"
-    return {"cmap": "RdBu_r", "norm": CenteredNorm(halfrange=limit), "below": below}
+    norm = CenteredNorm(halfrange=limit)
+    return {"cmap": "RdBu_r", "norm": norm, "label": signed_text(limit)}
 
 
 def signed_panel(gradient, title: str = "", limit: float | None = None) -> tuple:
@@ -82,8 +103,9 @@ def signed_panel(gradient, title: str = "", limit: float | None = None) -> tuple
     style = signed_style(limit)
     if values.ndim == 2:
         return values, title, style
-    label = SIGNED + describe_map(np.abs(values).max(axis=0))
-    return signed_picture(values, limit), title, {"below": style["below"], "label": label}
+    words = f"{signed_text(limit)}; {SIGNED}{describe_map(np.abs(values).max(axis=0))}"
+    style = {"label": words, "scale": Scale("gray", -limit, limit)}
+    return signed_picture(values, limit), title, style
 
 
 def signed_picture(gradient, limit: float | None = None) -> np.ndarray:
@@ -101,26 +123,47 @@ def signed_picture(gradient, limit: float | None = None) -> np.ndarray:
     return values.clip(0, 1).transpose(1, 2, 0)
 
 
-def overlay(image, saliency, cmap="inferno", limit: float | None = None) -> np.ndarray:
-    """(H, W, 3) in [0, 1]: a map over its picture, which shows where the map is small.
+def overlay(
+    image, saliency, cmap: str | None = None, limit: float | None = None
+) -> np.ndarray:
+    """(H, W, 3) in [0, 1]: a map over its picture in grey, seen where the map is small.
 
-    The map is (H, W) with H = W, not negative; the picture is scaled and cropped to it.
-    Single bright pixels cannot be made out on a photograph: `smooth` the map first.
+    The map is (H, W) with H = W, the picture is scaled and cropped to it. The larger a
+    value, the more it covers. Without `cmap` a map is drawn in ``inferno``, one with
+    negative values in ``RdBu_r``: blue below zero, red above. Single bright pixels cannot
+    be made out on a photograph: `smooth` the map first.
     """
     values = square(saliency)
-    values = (values / limit_of(values, limit)).clip(0, 1)
     grey = np.asarray(fit_image(load_image(image), len(values)).convert("L")) / 255
-    colour = matplotlib.colormaps[cmap](values)[..., :3]
-    opacity = 0.85 * values[..., None]
-    return grey[..., None] * (1 - opacity) + colour * opacity
+    cmap = cmap or _colours(values)
+    return lay_over(grey, (values / limit_of(values, limit)).clip(-1, 1), cmap)
+
+
+def lay_over(grey, values: np.ndarray, cmap: str) -> np.ndarray:
+    """Colours of values in [-1, 1] over a grey picture, the more opaque the larger."""
+    size = np.abs(values)
+    # Pale colours would lie on the photograph like a veil, dark ones would hide it.
+    signed = 0.5 + np.sign(values) * (0.3 + 0.12 * size)
+    colour = matplotlib.colormaps[cmap](signed if cmap in DIVERGING else size)[..., :3]
+    opacity = 0.85 * size[..., None]
+    return np.asarray(grey)[..., None] * (1 - opacity) + colour * opacity
 
 
 def overlay_panel(
-    image, saliency, title="", limit: float | None = None, cmap="inferno"
+    image, saliency, title="", limit: float | None = None, cmap: str | None = None
 ) -> tuple:
     """An `overlay` as a panel of `plot_panels`."""
-    limit = limit_of(saliency, limit)
-    return overlay(image, saliency, cmap, limit), title, {"below": range_text(limit)}
+    values, limit = square(saliency), limit_of(saliency, limit)
+    cmap = cmap or _colours(values)
+    signed = cmap in DIVERGING
+    words = signed_text(limit) if signed else range_text(limit)
+    colours = Scale(cmap, -limit if signed else 0.0, limit, laid_over=True)
+    style = {"label": f"{words}; {describe_map(values)}", "scale": colours}
+    return overlay(image, values, cmap, limit), title, style
+
+
+def _colours(values: np.ndarray) -> str:
+    return "RdBu_r" if values.min() < 0 else "inferno"
 
 
 def smooth(saliency, sigma: float = 3.0) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 `images` are pictures of any kind that `load_image` takes, scaled and cropped to their maps;
 `titles` are one text for each of them; `scale`, ``"each"`` or ``"shared"``, is that of
-`map_limits`; `cmap` names a colour map of matplotlib; `size` is a panel's width in inches.
+`map_limits`; `cmap` names a colour map of matplotlib; `size` is a panel's width in inches,
+by default such that the figure fills the column of the page.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +12,6 @@ from functools import partial
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -21,55 +21,46 @@ from ..inputs import Inputs
 from ..models import class_names
 from ..targets import probabilities
 from .maps import (
-    limit_of,
     map_limits,
     map_panel,
     overlay_panel,
     signed_panel,
-    signed_picture,
     signed_style,
     smooth,
     square,
     to_array,
 )
-from .words import describe_map
+from .panels import PANEL, draw_rows, plot_panels
+from .sentences import count_of
+from .style import (
+    BLUE,
+    FULL,
+    GREY,
+    HEADING,
+    INK,
+    ORANGE,
+    RULE,
+    TEXT,
+    colour_of,
+    styled,
+)
 
 Titles = Sequence[str] | None
 Cells = Sequence[tuple[int, int]]  # the row and the column of each
 
-PANEL, TITLE, GAP = 1.8, 0.3, 0.1  # inches: a panel's side, its title, between two panels
-BLUE, ORANGE, GREY = "#3b6ea5", "#c1440e", "#999999"
+SHARP = 448  # pixels: what a photograph is drawn with, where it has them
 
 
 # -- pictures and maps -----------------------------------------------------------------
 
 
-def plot_images(images: Sequence, titles: Titles = None) -> Figure:
+def plot_images(images: Sequence, titles: Titles = None, size=None) -> Figure:
     """Pictures in a row: PIL pictures, or arrays (H, W, 3)."""
     titles = _texts(titles, images)
-    return plot_panels([(*panel, {}) for panel in zip(images, titles, strict=True)])
+    return plot_panels([(*panel, {}) for panel in zip(images, titles, strict=True)], size)
 
 
-def plot_panels(panels: Sequence[tuple], size: float = PANEL, columns=None) -> Figure:
-    """Pictures and maps of any kind, in one row or in several of `columns` panels.
-
-    Each panel is ``(values, title, style)``: a picture, an array, or a function that draws
-    into the axes it is given; its title; and what `imshow` takes (``cmap``, ``vmin``,
-    ``vmax``) with ``below``, a text.
-    """
-    columns = columns or len(panels)
-    lines = 1 + max((p[2].get("below", "").count("\n") for p in panels), default=0)
-    rows = -(-len(panels) // max(columns, 1))
-    below = 0.27 + 0.16 * (lines - 1) + 0.27 * (rows > 1)  # above the next row's titles
-    figure, axes = _grid(rows, columns, size, below=below)
-    for axis in axes.flat[len(panels) :]:
-        axis.remove()
-    for axis, panel in zip(axes.flat, panels, strict=False):
-        _draw(axis, *panel)
-    return figure
-
-
-def plot_signed(maps: Sequence, titles: Titles = None, scale="each", size=PANEL) -> Figure:
+def plot_signed(maps: Sequence, titles: Titles = None, scale="each", size=None) -> Figure:
     """Signed maps in a row, zero in the middle of their colours.
 
     Each is (3, H, W), drawn in colour with zero as middle grey; or (H, W), drawn in red
@@ -81,61 +72,110 @@ def plot_signed(maps: Sequence, titles: Titles = None, scale="each", size=PANEL)
 def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Figure:
     """One photograph, its map (H, W) with H = W, and the smoothed map laid over it."""
     values, smoothed = square(saliency), smooth(saliency)
+    return plot_panels(
+        [
+            photo_panel(image, len(values), title),
+            map_panel(values, "saliency map", cmap=cmap),
+            overlay_panel(image, smoothed, "smoothed, laid over it", cmap=cmap),
+        ]
+    )
+
+
+@styled
+def plot_overlays(
+    image, maps: Sequence, titles: Sequence[str], scale="each", size=None, columns=None
+) -> Figure:
+    """A photograph, and each map (H, W) laid over it in grey; signed ones in red and blue.
+
+    `titles` are those of the photograph and of the maps.
+    """
+    photo = photo_panel(image, np.shape(maps[0])[-1], titles[0])
+    cmap = "RdBu_r" if min(to_array(values).min() for values in maps) < 0 else "inferno"
     panels = [
-        (fit_image(load_image(image), len(values)), title, {}),
-        map_panel(values, "saliency map", cmap=cmap),
-        overlay_panel(image, smoothed, "smoothed, laid over it", cmap=cmap),
+        overlay_panel(image, values, title, limit, cmap)
+        for values, title, limit in zip(
+            maps, titles[1:], map_limits(maps, scale), strict=True
+        )
     ]
-    return plot_panels(panels, size=2.6)
+    figure = plot_panels([photo, *panels], size, columns)
+    laid = count_of(len(maps), "map")
+    figure.set_label(
+        f"{titles[0]}: a photograph, and {laid} over it: {', '.join(titles[1:])}."
+    )
+    return figure
 
 
+def photo_panel(
+    image, size: int = 224, title: str = "", style: dict | None = None
+) -> tuple:
+    """A photograph beside maps of `size` pixels, cropped like them, as a panel.
+
+    It is drawn with more pixels than the maps where it has them; the axes still count in
+    pixels of the maps.
+    """
+    image = load_image(image)
+    pixels = max(size, min(SHARP, *image.size)) if size >= 64 else size
+    extent = (-0.5, size - 0.5, size - 0.5, -0.5)
+    return fit_image(image, pixels), title, {"extent": extent, **(style or {})}
+
+
+@styled
 def plot_maps(
     images, maps, titles: Titles = None, scale="each", cmap="inferno", overlaid=False
 ) -> Figure:
     """The 2×N panel: pictures above, their saliency maps below.
 
-    The maps are (N, H, W), or N arrays (H, W), with H = W, and not negative. A shared scale
-    is shown by one colour bar. `overlaid`: smooth each map and lay it over its picture.
+    The maps are (N, H, W), or N arrays (H, W), with H = W, and not negative. `overlaid`:
+    smooth each map and lay it over its picture.
     """
-    one_bar = scale == "shared" and not overlaid
-    figure, axes = _grid(2, len(images), right=0.9 if one_bar else 0.05)
     if len(maps) != len(images):
         words = f"must have one map for each of {len(images)} images, got {len(maps)}"
         raise ArgumentError("maps", words)
     maps = [smooth(square(m)) if overlaid else square(m) for m in maps]
-    rows = zip(images, maps, map_limits(maps, scale), _texts(titles, images), strict=True)
-    for (top, bottom), (image, values, limit, title) in zip(axes.T, rows, strict=True):
-        _draw(top, fit_image(load_image(image), len(values)), title, {})
+    titles = _texts(titles, images)
+    photos, drawn = [], []
+    for image, values, limit, title in zip(
+        images, maps, map_limits(maps, scale) if maps else [], titles, strict=True
+    ):
+        photos.append(photo_panel(image, len(values), title))
         if overlaid:
-            panel = overlay_panel(image, values, "", limit, cmap)
-            _draw(bottom, *panel).set_label(describe_map(values))
+            drawn.append(overlay_panel(image, values, "", limit, cmap))
         else:
-            drawn = _draw(bottom, *map_panel(values, "", limit, cmap))
-    if one_bar:
-        for axis in axes[1]:
-            axis.set_xlabel("")
-        last = axes[1, -1].get_position()
-        bar = figure.add_axes((last.x1 + 0.02, last.y0, 0.02, last.height))
-        figure.colorbar(drawn, cax=bar, label="saliency", extend="max")
+            drawn.append(map_panel(values, "", limit, cmap))
+    figure = draw_rows([photos, drawn])
+    shown = count_of(len(photos), "picture").capitalize()
+    named = ", ".join(filter(None, titles))
+    how = "with its saliency map below" if len(photos) == 1 else "above their saliency maps"
+    figure.set_label(f"{shown} {how}{': ' if named else ''}{named}.")
     return figure
 
 
+@styled
 def plot_rows(
-    rows: Sequence, row_titles: Sequence, titles: Sequence, scale="each", cmap="inferno"
+    rows: Sequence,
+    row_titles: Sequence,
+    titles: Sequence,
+    scale="each",
+    cmap=None,
+    size=None,
 ) -> Figure:
     """A grid of pictures and maps: one row per method or class, one column per picture.
 
     A row holds N pictures, N maps (H, W), or N signed maps (3, H, W), drawn in colour with
     zero as middle grey; a row's maps may share their scale. `titles` are the columns'.
     """
-    figure, axes = _grid(len(rows), len(titles), left=0.3)
-    panel = partial(map_panel, cmap=cmap)
-    for line, items, row_title in zip(axes, rows, row_titles, strict=True):
-        for axis, drawn in zip(line, _panels(items, titles, scale, panel), strict=True):
-            _draw(axis, *drawn)
-        line[0].set_ylabel(row_title)
-    for axis in axes[1:].flat:
-        axis.set_title("")
+    panel, drawn = partial(map_panel, cmap=cmap or "inferno"), []
+    for number, items in enumerate(rows):
+        above = titles if number == 0 else [""] * len(titles)
+        drawn.append(_panels(items, above, scale, panel))
+    figure = draw_rows(drawn, size, left=0.3)
+    for row, title in zip(range(len(rows)), row_titles, strict=True):
+        axis = figure.axes[row * len(titles)]
+        axis.set_ylabel(title)
+    named = ", ".join(dict.fromkeys(filter(None, titles)))
+    rows_ = ", ".join(title for title in row_titles if title)
+    columns = count_of(len(titles), "column").capitalize()
+    figure.set_label(f"{columns}{f' ({named})' if named else ''} of: {rows_}.")
     return figure
 
 
@@ -152,33 +192,57 @@ def _panels(items: Sequence, titles: Sequence[str], scale: str, panel: Callable)
 # -- numbers ---------------------------------------------------------------------------
 
 
+@styled
 def plot_table(
     values, marked: Cells = (), row_titles: Sequence[str] = (), titles: Sequence[str] = ()
 ) -> Figure:
-    """A small matrix (rows, columns) with its numbers, the `marked` cells framed."""
+    """A small matrix (rows, columns) with its numbers, the `marked` cells framed.
+
+    Where numbers are negative, red stands above zero and blue below.
+    """
     values = to_array(values)
     rows, columns = values.shape
-    figure = Figure(figsize=(0.75 * columns + 1.4, 0.45 * rows + 0.6), layout="constrained")
+    longest = max(map(len, row_titles), default=0)
+    width, height = (
+        0.3 + 0.1 * longest + 0.95 * columns,
+        0.5 * rows + 0.4 * bool(len(titles)),
+    )
+    figure = Figure(figsize=(width + 0.1, height + 0.1), layout="constrained")
     axis = figure.subplots()
-    axis.imshow(values, cmap="Blues", vmax=2 * np.abs(values).max() or 1, aspect="auto")
+    top = np.abs(values).max() or 1
+    signed = values.min() < 0
+    look = (
+        signed_style(2 * top) if signed else {"cmap": "Blues", "vmin": 0, "vmax": 2 * top}
+    )
+    look.pop("label", None)
+    axis.imshow(values, aspect="auto", **look)
     _write_cells(axis, values, marked)
     axis.set_xticks(range(len(titles)), titles)
     axis.set_yticks(range(len(row_titles)), row_titles)
     axis.xaxis.tick_top()
-    axis.tick_params(length=0)
+    axis.tick_params(length=0, labelsize=HEADING - 1, labelcolor=INK)
+    axis.spines[:].set_visible(False)
+    named = ", ".join([*row_titles, *titles])
+    figure.set_label(f"A table of {rows} × {columns} numbers{': ' * bool(named)}{named}.")
     return figure
 
 
+@styled
 def plot_tables(tables: dict, marked: Cells = (), size: float = PANEL) -> Figure:
     """Matrices, title → (rows, columns), on one scale: red above zero, blue below."""
-    figure, axes = _grid(1, len(tables), size)
     limit = 2 * map_limits(list(tables.values()), "shared", percentile=100)[0]
-    style = signed_style(limit) | {"below": "", "aspect": "auto"}
-    for axis, (title, values) in zip(axes[0], tables.items(), strict=True):
-        _draw(axis, to_array(values), title, style)
-        _write_cells(axis, to_array(values), marked)
-        axis.spines[:].set(visible=True, color="lightgray")
-    return figure
+    style = {k: v for k, v in signed_style(limit).items() if k != "label"}
+
+    def drawn(values):
+        def draw(axis):
+            axis.imshow(values, aspect="auto", **style)
+            _write_cells(axis, values, marked)
+            axis.spines[:].set(visible=True, color="lightgray")
+
+        return draw
+
+    panels = [(drawn(to_array(values)), title, {}) for title, values in tables.items()]
+    return draw_rows([panels], size)
 
 
 def _write_cells(axis, values: np.ndarray, marked: Cells) -> None:
@@ -190,40 +254,52 @@ def _write_cells(axis, values: np.ndarray, marked: Cells) -> None:
         axis.add_patch(Rectangle(corner, 0.94, 0.92, fill=False, ec=ORANGE, lw=2.5))
 
 
-def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = (), size=1.7) -> Figure:
+@styled
+def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = ()) -> Figure:
     """Means with their intervals: one row per method, one panel per measure.
 
-    `columns` are measure → method → ``(mean, low, high)``, with the same methods in each;
-    the methods in `grey`, such as baselines, are drawn in grey.
+    `columns` are measure → method → ``(mean, low, high)``, with the same methods in each.
+    Each method has its colour; those in `grey`, such as baselines, are grey, and a band
+    marks the range of their means.
     """
     names = list(next(iter(columns.values())))
-    width, height = 1.7 + size * len(columns), 0.8 + 0.24 * len(names)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(FULL, 0.85 + 0.33 * len(names)), layout="constrained")
     axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axis, (title, rows) in zip(axes, columns.items(), strict=True):
+        without = [rows[name][0] for name in names if name in grey]
+        if without:
+            axis.axvspan(min(without), max(without), color=RULE, lw=0, zorder=0)
         for row, name in enumerate(names):
             mean, low, high = rows[name]
-            colour = GREY if name in grey else BLUE
-            axis.plot([low, high], [row, row], color=colour, lw=2)
-            axis.plot([mean], [row], "o", color=colour, ms=5)
-        axis.set_title(title, fontsize=9)
-        axis.set_yticks(range(len(names)), names, fontsize=8)
-        axis.set_ylim(len(names) - 0.5, -0.5)
-        axis.grid(axis="x", color="#dddddd")
-        axis.tick_params(labelsize=8)
+            colour = GREY if name in grey else colour_of(name)
+            axis.plot([low, high], [row, row], color=colour, lw=3, solid_capstyle="round")
+            axis.plot([mean], [row], "o", color=colour, ms=7)
+        axis.set_title(title)
+        axis.set_yticks(range(len(names)), names, fontsize=TEXT, color=INK)
+        axis.set_ylim(len(names) - 0.4, -0.6)
+        axis.grid(axis="x")
+        axis.spines["left"].set_visible(False)
+        axis.tick_params(length=0)
+    measures = ", ".join(" ".join(title.split()) for title in columns)
+    figure.set_label(f"Means and intervals of {len(names)} methods: {measures}.")
     return figure
 
 
 # -- networks --------------------------------------------------------------------------
 
 
+@styled
 def plot_top_classes(image, scores, names: Titles = None, count: int = 5) -> Figure:
     """A picture, and its most probable classes by a network's outputs, the `scores`.
 
     Without `names`, those of a thousand classes are ImageNet's, and others have numbers.
     """
     bars = partial(draw_top_classes, scores=scores, names=names, count=count)
-    return plot_panels([(image, "picture", {}), (bars, "probability", {})], size=2.6)
+    picture = load_image(image)
+    shown = photo_panel(picture, min(picture.size), "picture")
+    figure = draw_rows([[shown, (bars, "probability", {})]])
+    figure.set_label("A picture, and bars of the probabilities of its likeliest classes.")
+    return figure
 
 
 def draw_top_classes(axis, scores, names: Titles = None, count: int = 5) -> None:
@@ -238,86 +314,10 @@ def draw_shares(axis, shares, name: Callable[[int], str], count: int = 5) -> Non
     """Bars of the largest of the `shares` (classes,), each with the `name` of its class."""
     shares, classes = torch.as_tensor(shares).double().topk(min(count, len(shares)))
     rows = np.arange(len(classes))
-    axis.barh(rows + 0.14, shares.numpy(), height=0.36, color=BLUE)
+    axis.barh(rows + 0.2, shares.numpy(), height=0.3, color=BLUE)
     for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
-        axis.text(0.015, row - 0.1, f"{name(index)}  {share:.1%}", va="bottom")
+        axis.text(0.0, row + 0.01, f"{name(index)}  {share:.1%}", va="bottom")
     axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
-    axis.spines["left"].set_visible(True)
-
-
-def plot_flow(steps: Sequence[tuple[str, object]], columns: int = 5) -> Figure:
-    """What happens to one picture, step by step: each tensor drawn, its shape below it.
-
-    A step is ``(name, value)``, with a picture or a tensor. Three colours are drawn as a
-    picture (with negative values, 0 is middle grey), a map (H, W) in ``hot``, a vector as a
-    curve, a number in digits. Leading axes of length 1 change only the shape stated.
-    """
-    figure, axes = _grid(-(-len(steps) // columns), columns, 1.45, left=0.25, below=0.5)
-    for axis in axes.flat[len(steps) :]:
-        axis.remove()
-    for index, (axis, (name, value)) in enumerate(zip(axes.flat, steps, strict=False)):
-        axis.set_title(name)
-        _draw_step(axis, value)
-        if index:
-            place, circle = axis.get_position(), {"boxstyle": "circle", "fc": "white"}
-            x, y = place.x0 - 0.05 / figure.get_figwidth(), (place.y0 + place.y1) / 2
-            figure.text(x, y, "→", ha="center", va="center", size=9, bbox=circle)
-    return figure
-
-
-def _draw_step(axis, value) -> None:
-    if isinstance(value, Image.Image):
-        axis.set_xlabel(f"{value.width}×{value.height} {value.mode}")
-        axis.imshow(value)
-        return
-    axis.set_xlabel(str(tuple(value.shape)))
-    values = to_array(value)
-    while values.ndim > 1 and len(values) == 1:
-        values = values[0]
-    if values.ndim == 3 and values.min() < 0:
-        axis.imshow(signed_picture(values))
-    elif values.ndim == 3:
-        axis.imshow((values / limit_of(values)).transpose(1, 2, 0).clip(0, 1))
-    elif values.ndim == 2:
-        axis.imshow(values, cmap="hot", vmin=0, vmax=limit_of(values))
-    elif values.size > 1:
-        axis.plot(values.ravel(), lw=0.6, color=BLUE)
-    else:
-        axis.set(xlim=(-1, 1), ylim=(-1, 1))
-        axis.text(0, 0, f"{values.item():.1f}", ha="center", va="center", size=18)
-
-
-# -- panels ----------------------------------------------------------------------------
-
-
-def _grid(
-    rows: int, columns: int, panel: float = PANEL, left=0.05, right=0.05, below=0.27
-) -> tuple[Figure, np.ndarray]:
-    """A figure of `rows` × `columns` square panels without ticks; lengths in inches.
-
-    A layout engine would draw every figure twice, and a lab should answer at once.
-    """
-    if rows * columns == 0:
-        raise ArgumentError("images", "must not be empty: there is nothing to plot")
-    width = left + columns * (panel + GAP) - GAP + right
-    height = TITLE + rows * (panel + below)
-    figure = Figure(figsize=(width, height))
-    figure.subplots_adjust(left / width, below / height, 1 - right / width)
-    figure.subplots_adjust(top=1 - TITLE / height, wspace=GAP / panel, hspace=below / panel)
-    no_ticks = {"xticks": [], "yticks": []}
-    axes = figure.subplots(rows, columns, squeeze=False, subplot_kw=no_ticks)
-    for axis in axes.flat:
-        axis.title.set_fontsize(10)
-        axis.spines[:].set_visible(False)
-    return figure, axes
-
-
-def _draw(axis, values, title: str, style: dict) -> AxesImage | None:
-    """Draw one of the panels of `plot_panels`."""
-    style = dict(style)
-    axis.set_title(title)
-    axis.set_xlabel(style.pop("below", ""))
-    return values(axis) if callable(values) else axis.imshow(np.asarray(values), **style)
 
 
 def _is_picture(item) -> bool:

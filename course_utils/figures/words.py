@@ -29,8 +29,13 @@ def describe(figure: Figure) -> str:
     return f"{heading}{count}: " + " | ".join(panels)
 
 
+def title_of(axes) -> str:
+    """The title of a panel, whether it stands in the middle or at the left, on one line."""
+    return " ".join((axes.get_title() or axes.get_title(loc="left")).split())
+
+
 def _describe_axes(axes) -> str:
-    parts = [f"“{axes.get_title()}”"] if axes.get_title() else []
+    parts = [f"“{title_of(axes)}”"] if title_of(axes) else []
     labels = [label for label in (axes.get_xlabel(), axes.get_ylabel()) if label]
     parts += [" by ".join(labels)] if labels else []
     bars = [group for group in axes.containers if isinstance(group, BarContainer)]
@@ -56,10 +61,12 @@ def _describe_texts(axes) -> str:
 
 def _describe_image(image) -> str:
     values = np.asarray(np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan))
-    if values.ndim == 2:
-        return describe_map(values)
     label = image.get_label()
-    if label.startswith(SIGNED):
+    if values.ndim == 2:  # its label says what its colours stand for
+        return (
+            f"{label}; {describe_map(values)}" if label[:1] != "_" else describe_map(values)
+        )
+    if SIGNED in label:
         return label
     values = values[..., :3] / (255 if values.max() > 1 else 1)
     size = f"{values.shape[0]}×{values.shape[1]}"

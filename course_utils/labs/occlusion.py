@@ -95,34 +95,40 @@ class OcclusionLab(LiveLab):
         """The same, with the map so far."""
         return self._scene(values, result)
 
+    @kept
+    def _without(self, photo: str, fill: str, rows: tuple, columns: tuple) -> tuple:
+        """Scores and probabilities (classes,) while a window of the picture is hidden."""
+        place = ..., slice(*rows), slice(*columns)
+        hidden = self.asked.images(photo).clone()
+        hidden[place] = self._filler(photo, fill)[place]
+        return self.asked.ask(hidden)
+
     def _scene(self, values: dict, found: OcclusionMap | None = None) -> Scene:
-        photo, target = (
-            values["photo"],
-            self.asked.target(values["photo"], values["target"]),
-        )
-        place, name = self._place(values["window"]), self.asked.name
-        hidden, filler = (
-            t.clone()
-            for t in (self.asked.images(photo), self._filler(photo, values["fill"]))
-        )
-        hidden[..., *place] = filler[..., *place]
+        photo, fill, name = values["photo"], values["fill"], self.asked.name
+        target = self.asked.target(photo, values["target"])
+        place = self._place(values["window"])
         whole = self.asked.scores(photo), self.asked.probabilities(photo)
-        scores, shares = self.asked.ask(hidden)
+        hidden = self._without(photo, fill, *((p.start, p.stop) for p in place))
         unit = ["logit", "probability"].index(values["score"])
-        drop = float(whole[unit][target] - (scores, shares)[unit][target])
-        self.crumbs.add((photo, target, values["fill"], unit), place, drop)
-        top = int(scores.argmax())
+        drop = float(whole[unit][target] - hidden[unit][target])
+        self.crumbs.add((photo, target, fill, unit), place, drop)
+        top = int(hidden[0].argmax())
         classes = dict.fromkeys([target, *whole[1].topk(4).indices.tolist(), top])
         panels = [
-            self._picture(photo, values["window"], self.asked.seen(filler)),
-            class_bars(self.asked, shares, [*classes][:6], whole[1], [target]),
+            self._picture(
+                photo, values["window"], self.asked.seen(self._filler(photo, fill))
+            ),
+            self._map(photo, found),
+            class_bars(self.asked, hidden[1], [*classes][:6], whole[1], [target]),
         ]
-        if found is not None:
-            panels.insert(1, self._map(photo, found))
+        rows = f"score of {name(target)}", "probability"
         table = [("", "whole picture", "window hidden", "drop")]
-        table += [_row(f"score of {name(target)}", whole[0][target], scores[target])]
-        table += [_row("probability", whole[1][target], shares[target], "{:.1%}")]
-        answer = f"Hidden: {name(target)} {shares[target]:.1%}; top class {name(top)}."
+        for words, before, after, form in zip(
+            rows, whole, hidden, (".1f", ".1%"), strict=True
+        ):
+            before, after = float(before[target]), float(after[target])
+            table.append((words, *(f"{v:{form}}" for v in (before, after, before - after))))
+        answer = f"Hidden: {name(target)} {hidden[1][target]:.1%}; top class {name(top)}."
         return Scene(panels, answer, table)
 
     def _picture(self, photo: str, window: int, filler) -> Pictures:
@@ -136,19 +142,19 @@ class OcclusionLab(LiveLab):
             photo,
             title="drag the window",
             label="Photograph: drag the window or press arrow keys, + and −.",
-            layers=[veil(self.crumbs.drops, signed=True)],
             tool=tool | dict(sizes),
             hand=middle | {"w": window, "h": window},
-            words=f"mean drop by hand: {map_words(self.crumbs.drops)}",
         )
 
-    def _map(self, photo: str, found: OcclusionMap) -> Pictures:
-        drops = found.heatmap.float()
+    def _map(self, photo: str, found: OcclusionMap | None) -> Pictures:
+        """The mean drop at each pixel: of the windows hidden by hand, or of all."""
+        drops = self.crumbs.drops if found is None else found.heatmap.float()
         return photo_panel(
             self.asked,
             photo,
             "map",
-            title=f"mean drop, {self.asked.name(found.target)}",
+            title="mean drop, by hand" if found is None else "mean drop, all windows",
+            follow="photo",
             base=grey(self.asked.looks(photo)),
             layers=[veil(drops, signed=True)],
             words=map_words(drops),
@@ -172,8 +178,3 @@ class Crumbs:
     def drops(self) -> np.ndarray:
         """(height, width): the mean drop; 0 where nothing was hidden yet."""
         return self.sum / np.maximum(self.count, 1)
-
-
-def _row(name: str, before, after, form: str = "{:.1f}") -> tuple[str, ...]:
-    before, after = float(before), float(after)
-    return name, *map(form.format, (before, after, before - after))

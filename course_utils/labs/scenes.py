@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..figures import describe, describe_map, map_limits, signed_picture, to_array
+from ..figures.style import BLUE, ORANGE
 from .asking import Asked
 from .touch import Bars, Layer, Pictures
 
-EXPLAINED, OTHER = "#c1440e", "#3b6ea5"  # the class that is explained, and the others
+EXPLAINED, OTHER = ORANGE, BLUE  # the class that is explained, and the others
 
 
 def photo_panel(asked: Asked, photo: str, key: str = "photo", **panel) -> Pictures:

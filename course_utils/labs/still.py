@@ -5,17 +5,15 @@ widget lives, its style hides the other two; without a kernel the note's style h
 JupyterLab writes in the widget's place ("Error displaying widget: model not found").
 """
 
-import base64
-import io
-
 import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
-from PIL import Image
 
 from ..figures import describe
+from ..figures.display import picture_html, to_webp
+from ..figures.style import CSS, FULL, ORANGE, styled
 from .touch import Bars, Curves, Pictures, Scene, to_picture
 
 CLOSED = "This lab is closed: run its cell again."
@@ -54,34 +52,27 @@ def display_lab(lab) -> None:
     still = {"text/plain": words}
     if lab.scene.panels:
         figure = draw_scene(lab.scene)
-        still["text/plain"] = words = f"{words}. {describe(figure)}"
-        still["image/jpeg"] = base64.b64encode(to_jpeg(figure)).decode()
-    display(still, metadata={"image/jpeg": {"alt": words}}, raw=True)
-
-
-def to_jpeg(figure: Figure) -> bytes:
-    """A figure as the bytes of a JPEG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    picture, file = Image.open(file).convert("RGB"), io.BytesIO()
-    picture.save(file, "JPEG", quality=88, subsampling=0)
-    return file.getvalue()
+        alt, width = f"{lab.title}: {lab.touch.answer}", round(figure.get_figwidth() * CSS)
+        still["text/html"] = picture_html(to_webp(figure), width, alt)
+        still["text/plain"] = f"{words}. {describe(figure)}"
+    display(still, raw=True)
 
 
 # -- a scene as a figure -------------------------------------------------------------------
 
 
+@styled
 def draw_scene(scene: Scene) -> Figure:
     """A scene as the browser shows it, with its hands, in a figure of matplotlib."""
     columns = scene.columns or len(scene.panels)
     rows = [scene.panels[i : i + columns] for i in range(0, len(scene.panels), columns)]
     widths = [panel.weight for panel in rows[0]]
-    figure = Figure(figsize=(9.4, 0.4 + 9.4 / max(sum(widths), 2) * len(rows)))
+    figure = Figure(figsize=(FULL, 0.4 + FULL / max(sum(widths), 2) * len(rows)))
     grid = figure.add_gridspec(len(rows), columns, width_ratios=widths, wspace=0.08)
     for r, line in enumerate(rows):
         for c, panel in enumerate(line):
             axis = figure.add_subplot(grid[r, c])
-            axis.set_title(panel.title, fontsize=10, loc="left")
+            axis.set_title(panel.title)
             draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
             draw(axis, panel)
     figure.subplots_adjust(0.01, 0.02, 0.99, 0.93)
@@ -140,16 +131,16 @@ def _mark(axis, mark: dict) -> None:
     if "text" in mark:
         x, y = mark["at"]
         box = {"fc": "#000a", "ec": "none", "pad": 2}
-        axis.text(x, y, mark["text"], color=colour, va="top", fontsize=8, bbox=box)
+        axis.text(x, y, mark["text"], color=colour, va="top", bbox=box)
 
 
 def _bars(axis, panel: Bars) -> None:
     places = range(len(panel.bars))
-    colours = [bar.get("colour", "#c1440e") for bar in panel.bars]
+    colours = [bar.get("colour", ORANGE) for bar in panel.bars]
     axis.barh(places, [bar["value"] for bar in panel.bars], height=0.4, color=colours)
     for place, bar in zip(places, panel.bars, strict=True):
         axis.text(0.01, place - 0.25, f"{bar['name']}  {bar['text']}", va="bottom",
-                  fontsize=9, transform=axis.get_yaxis_transform())  # fmt: skip
+                  transform=axis.get_yaxis_transform())  # fmt: skip
     axis.set(xlim=panel.limits, ylim=(len(panel.bars) - 0.4, -0.8), yticks=[], xticks=[])
     axis.spines[["top", "right", "bottom"]].set_visible(False)
 

@@ -1,8 +1,7 @@
-// Pictures that answer to the hand; `touch.py` says what a scene is made of.
-//
-// Windows, brushes, lenses and cursors are drawn here, at once; the kernel is asked what
-// follows from them. At most one question is under way, and while it is, only the newest
-// hand is remembered. On a page without a kernel, `recorded.js` answers from a table.
+// Pictures that answer to the hand; `touch.py` says what a scene is made of. Windows, brushes,
+// lenses and cursors are drawn here, at once; the kernel is asked what follows from them. At
+// most one question is under way, and while it is, only the newest hand is remembered. On a
+// page without a kernel, `recorded.js` answers from a table.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GROW = { "+": 1, "=": 1, "-": -1 };
@@ -22,8 +21,7 @@ function stroke(c, px, colour = "white", width = 2, dash = []) {
 }
 
 function knob(c, px, x, y, colour = "white", radius = 6) {
-  c.beginPath(); c.arc(x, y, radius * px, 0, 7); c.fillStyle = colour; c.fill();
-  c.lineWidth = px; c.strokeStyle = "rgba(0,0,0,.6)"; c.stroke();
+  c.beginPath(); c.arc(x, y, radius * px, 0, 7); c.fillStyle = colour; c.fill(); stroke(c, px, colour, 0);
 }
 
 // -- tools: each draws its hand, and says by true that the kernel is to be asked -----------
@@ -40,11 +38,9 @@ const TOOLS = {
     draw(c, hand, tool, px, panel) {
       const { x, y, w, h, angle = 0 } = hand, picture = panel.stage.images.get(tool.picture);
       c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180); c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
-      if (picture && tool.through) {  // the picture lies behind, as large as the panel
-        c.save(); c.clip(); c.drawImage(picture, -x, -y, ...panel.spec.size); c.restore();
-      } else if (picture) c.drawImage(picture, -w / 2, -h / 2, w, h);
-      else if (tool.fill) { c.fillStyle = tool.fill; c.fill(); }
-      stroke(c, px, tool.colour); c.restore();
+      c.save(); c.clip();  // a picture seen `through` the window is as large as the panel
+      if (picture) c.drawImage(picture, ...(tool.through ? [-x, -y, ...panel.spec.size] : [-w / 2, -h / 2, w, h]));
+      c.restore(); stroke(c, px, tool.colour); c.restore();
       if (tool.grip) knob(c, px, ...this.grip(hand, tool, px), tool.colour);
     },
     press(hand, tool, p, event, px, panel) {  // where it is held stays with the panel
@@ -57,8 +53,8 @@ const TOOLS = {
       const left = hand.x - hand.w / 2, top = hand.y - hand.h / 2;
       if (held === "turn") hand.angle = 5 * Math.round(Math.atan2(p.y - hand.y, p.x - hand.x) * 36 / Math.PI);
       else if (held === "corner") {
-        hand.w = Math.max(8, p.x - left); hand.h = Math.max(8, p.y - top);
-        hand.x = left + hand.w / 2; hand.y = top + hand.h / 2;
+        const w = Math.max(8, p.x - left), h = Math.max(8, p.y - top);
+        Object.assign(hand, { w, h, x: left + w / 2, y: top + h / 2 });
       } else { hand.x = p.x + held[0]; hand.y = p.y + held[1]; }
       return true;
     },
@@ -79,8 +75,7 @@ const TOOLS = {
       if (tool.divider) { c.moveTo(x, 0); c.lineTo(x, spec.size[1]); } else c.arc(x, y, tool.lens || 9 * px, 0, 7);
       stroke(c, px); knob(c, px, x, tool.divider ? spec.size[1] / 2 : y, "white", tool.divider ? 9 : 2);
     },
-    press: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
-    drag(hand, tool, p) { return this.press(hand, tool, p); },
+    drag: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
     key(hand, { step = 4, divider }, event, [u, v]) {
       hand.x += step * u; hand.y += step * v;
       return u || v ? !divider : null;
@@ -94,17 +89,18 @@ const TOOLS = {
       for (const [u, v] of points) { c.moveTo(u, v); c.arc(u, v, radius, 0, 7); }
       c.fill(); c.globalAlpha = 1; c.beginPath(); c.arc(x, y, radius, 0, 7); stroke(c, px, colour, 2, [4, 3]);
     },
-    begin(hand, tool, second) { hand.second = Boolean(tool.second) !== second; hand.points = []; },
-    press(hand, tool, p, event) { this.begin(hand, tool, event.shiftKey || event.button === 2); this.drag(hand, tool, p); },
-    drag(hand, tool, p) { Object.assign(hand, p); hand.points.push([Math.round(p.x), Math.round(p.y)]); },
+    press(hand, tool, p, event) {
+      hand.second = Boolean(tool.second) !== (event.shiftKey || event.button === 2);
+      hand.points = []; this.drag(hand, tool, p);
+    },
+    drag(hand, tool, { x, y }) { Object.assign(hand, { x, y }); hand.points.push([Math.round(x), Math.round(y)]); },
     hover: (hand, tool, p) => void Object.assign(hand, p),
     release: () => true,
-    key(hand, tool, { key, shiftKey }, [u, v]) {
-      hand.x += 6 * u; hand.y += 6 * v;
-      if (GROW[key]) hand.radius = clamp(hand.radius + 2 * GROW[key], 2, 60);
-      if (key !== "Enter" && key !== " ") return u || v || GROW[key] ? false : null;
-      this.begin(hand, tool, shiftKey); this.drag(hand, tool, hand);
-      return true;
+    key(hand, tool, event, [u, v]) {
+      const grow = GROW[event.key] || 0, paints = event.key === "Enter" || event.key === " ";
+      hand.x += 6 * u; hand.y += 6 * v; hand.radius = clamp(hand.radius + 2 * grow, 2, 60);
+      if (paints) this.press(hand, tool, hand, event);
+      return paints || (u || v || grow ? false : null);
     },
   },
   // A step along curves, or one of several bars: `hand.i`.
@@ -114,7 +110,6 @@ const TOOLS = {
       c.beginPath(); c.moveTo(X(lines[0].x[i]), Y(ylim[0])); c.lineTo(X(lines[0].x[i]), Y(ylim[1])); stroke(c, px, "#ccc", 1);
       for (const { x, y, dash, colour } of lines) if (!dash && y[i] != null) knob(c, px, X(x[i]), Y(y[i]), colour);
     },
-    press(...given) { return this.drag(...given); },
     drag(hand, tool, p, event, px, panel) {
       const { X } = panel.scale(px), away = panel.spec.lines[0].x.map(v => Math.abs(X(v) - p.x));
       return hand.i !== (hand.i = away.indexOf(Math.min(...away)));
@@ -140,7 +135,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     stage.observer.observe(this.face);
   }
   get hand() { return this.stage.hands[this.spec.key] ||= {}; }
-  get tool() { return this.spec.tool && TOOLS[this.spec.tool.kind]; }
+  get tool() { return TOOLS[this.spec.tool?.kind]; }
   show(spec) {
     const { face } = this, { title, label, tool, size, bars } = this.spec = spec;
     this.title.textContent = title || "\u00a0";
@@ -167,7 +162,8 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     for (const layer of spec.layers || []) this.layer(c, layer, from);
     if (spec.lines) this.curves(c, px);
     for (const mark of spec.marks || []) this.mark(c, mark, px);
-    if (from.tool) from.tool.draw(c, from.hand, from.spec.tool, px, from);
+    const plain = from === this ? {} : { picture: null, fill: null, grip: null };  // there, an outline only
+    if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from);
   }
   layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
     const image = this.stage.images.get(picture), [W, H] = this.spec.size;
@@ -184,10 +180,9 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     if (rect) c.rect(rect[0], rect[1], rect[2] - rect[0], rect[3] - rect[1]);
     if (circle) c.arc(...circle, 0, 7);
     if (fill) { c.fillStyle = fill; c.fill(); } else if (!text) stroke(c, px, colour, 2, dash ? [6, 4] : []);
-    if (!text) return;
-    c.font = `600 ${13 * px}px system-ui, sans-serif`;
-    c.fillStyle = "rgba(0,0,0,.6)"; c.fillRect(...at, c.measureText(text).width + 10 * px, 20 * px);
-    c.fillStyle = colour; c.fillText(text, at[0] + 5 * px, at[1] + 15 * px);
+    c.font = `600 ${13 * px}px system-ui, sans-serif`; c.fillStyle = "rgba(0,0,0,.6)";
+    if (text) c.fillRect(...at, c.measureText(text).width + 10 * px, 20 * px);
+    c.fillStyle = colour; if (text) c.fillText(text, at[0] + 5 * px, at[1] + 15 * px);
   }
   scale(px) {  // from the numbers of curves to places in the panel
     const { size: [W, H], xlim: [x0, x1], ylim: [y0, y1] } = this.spec;
@@ -203,22 +198,23 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
       c.globalAlpha = .25; c.fillRect(X(x0), Y(v), X(x1) - X(x0), px); c.globalAlpha = 1;
       write(short(v), X(x0) - 6 * px, Y(v) + 4 * px, "right");
     }
-    write(short(x0), X(x0), Y(y0) + 16 * px, "center"); write(short(x1), X(x1), Y(y0) + 16 * px, "right");
-    write(xlabel, X((x0 + x1) / 2), Y(y0) + 32 * px, "center"); c.textAlign = "left";
+    for (const [v, text, drop] of [[x0, short(x0), 16], [x1, short(x1), 16], [(x0 + x1) / 2, xlabel, 32]])
+      write(text, X(v), Y(y0) + drop * px, "center");
     for (const { x, y, colour, dash } of lines) {
       c.beginPath(); c.setLineDash(dash ? [5 * px, 4 * px] : []); c.lineWidth = 2 * px; c.strokeStyle = colour;
       y.forEach((v, i) => v != null && c.lineTo(X(x[i]), Y(v))); c.stroke();
     }
-    c.setLineDash([]);
+    c.setLineDash([]); c.textAlign = "left";
   }
   follow(what, event) {  // the pointer, or a key
     const { face, hand, stage, spec: { tool, size, bars } } = this, box = face.getBoundingClientRect();
     const [W, H] = size || [1, 1], px = W / box.width, inside = (v, length) => clamp(v, 0, length - 1e-3);
     const p = { x: inside((event.clientX - box.left) * px, W), y: inside((event.clientY - box.top) / box.height * H, H) };
     const bar = bars && what === "press" ? [...face.children].indexOf(event.target.closest(".course-bar")) : -1;
+    const act = this.tool[what] || (what === "press" ? this.tool.drag : () => false);
     let ask = bar >= 0 && bar !== hand.i;
-    if (what === "key") ask = this.tool.key(hand, tool, event, ARROWS[event.key] || [0, 0], this);
-    else if (!bars) ask = this.tool[what]?.(hand, tool, p, event, px, this);
+    if (what === "key") ask = act.call(this.tool, hand, tool, event, ARROWS[event.key] || [0, 0], this);
+    else if (!bars) ask = act.call(this.tool, hand, tool, p, event, px, this);
     else if (ask) hand.i = bar;
     const fit = (v, side, length) => { const m = tool.kind === "window" ? Math.min(side, length) / 2 : 0; return clamp(v, m, length - m); };
     if ("x" in hand) { hand.x = fit(hand.x, hand.w, W); hand.y = fit(hand.y, hand.h, H); }  // it stays inside
@@ -253,9 +249,8 @@ class Stage {
     this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root);
     this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
     for (const name of ["scene", "numbers"]) model.on(`change:${name}`, () => this.update());
-    model.on("change:hands", () => this.take());
     for (const name of ["answer", "failed", "state"]) model.on(`change:${name}`, () => this.say());
-    model.on("msg:custom", ({ done, hand }) => done && this.answered(done, hand));
+    model.on("change:hands", () => this.take()); model.on("msg:custom", ({ done, hand }) => done && this.answered(done, hand));
     for (const kind of ["dragover", "drop", "paste"]) this.root.addEventListener(kind, event => this.file(event));
     this.take(); this.say(); this.update();
   }
@@ -271,6 +266,8 @@ class Stage {
       panels.set(spec.key, panel); panel.show(spec);
       if (grid.children[i] !== panel.node) grid.insertBefore(panel.node, grid.children[i] || null);
     });
+    const home = scene.panels.at(-1)?.bars ? panels.get(scene.panels.at(-1).key).node : this.root;
+    if (this.numbers.parentNode !== home) home.append(this.numbers);  // below bars, where there is room
     this.fit();
   }
   fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
@@ -289,9 +286,8 @@ class Stage {
   draw() { for (const panel of this.panels.values()) panel.draw(); }
   take() {  // the hands that controls have moved
     for (const [key, hand] of Object.entries(this.model.get("hands"))) {
-      if (JSON.stringify(hand) === this.taken[key]) continue;
-      this.taken[key] = JSON.stringify(hand);
-      if (this.panels.has(key)) this.panels.get(key).settle(hand); else this.hands[key] = { ...hand };
+      const same = this.taken[key] === (this.taken[key] = JSON.stringify(hand)), panel = this.panels.get(key);
+      if (!same && panel) panel.settle(hand); else if (!same) this.hands[key] = { ...hand };
     }
   }
   say() {

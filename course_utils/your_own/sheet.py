@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .._machinery.arguments import ArgumentError, choice, described, naming, warn
 from .._machinery.files import write_whole
 from .._machinery.progress import Progress, goes_on
-from ..figures import describe, map_limits, map_panel, plot_panels, to_array, to_png
+from ..figures import DPI, describe, map_limits, map_panel, plot_panels, to_array, to_png
 from ..images import deprocess, preprocess
 from ..inputs import Inputs, inputs_for, own_inputs
 from ..methods import METHODS, find_method
@@ -142,7 +142,7 @@ class Sheet:
             results[index]["seconds"][method] = seconds
         record = {"methods": self.methods, "names": self.inputs.names, "results": results}
         record["calls"] = [function_name(METHODS[method]) for method in self.methods]
-        png, path = to_png(self.figure()), folder / f"{name}.json"
+        png, path = to_png(self.figure(), DPI), folder / f"{name}.json"
         with writing(f"folder {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             for count, picture in enumerate(self.pictures, 1):
@@ -169,7 +169,7 @@ class Sheet:
         limit = max(map_limits([_strength(map_) for map_ in finite]))
         if scale == "rank":
             panel = map_panel(ranks(method.importance(values[None])[0]), method.label, 1)
-            panel[2]["below"] = "rank, 0 to 1"
+            panel[2]["label"] = "rank, 0 to 1"
         elif self.settings["signed"] and (values.ndim == 2 or len(values) in (1, 3)):
             panel = method.panel(values[0] if len(values) == 1 else values, limit=limit)
         else:
@@ -178,7 +178,8 @@ class Sheet:
             panel[2]["below"] = "zero everywhere"
         if times:
             took = self.seconds[key]
-            panel[2]["below"] += f"\n{took:.{2 if took < 10 else 0}f} s"
+            zero = f"{panel[2]['below']}\n" if "below" in panel[2] else ""
+            panel[2]["below"] = f"{zero}{took:.{2 if took < 10 else 0}f} s"
         return panel
 
 

@@ -76,12 +76,30 @@ def test_saved_lesson_shows_all_its_pictures(open_notebook, name):
     ]
     count = sum(
         any(kind.startswith("image/") for kind in output.get("data", {}))
+        or "<img" in output.get("data", {}).get("text/html", "")
         for outputs in saved
         for output in outputs
     )
     page = open_notebook(name)
     expect(page.locator(".jp-OutputArea-output img")).to_have_count(count)
     save_screenshot(page, name)
+
+
+FIGURES = """() => [...document.querySelectorAll('.jp-RenderedHTML img')].map(image => ({
+    alt: image.alt, shown: image.naturalWidth / image.clientWidth,
+    words: image.parentElement.querySelector('details div')?.textContent }))"""
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "02_vanilla_saliency"])
+def test_figures_are_sharp_and_have_a_sentence(open_notebook, name):
+    """As saved, before the notebook is trusted and before anything runs."""
+    figures = open_notebook(name).evaluate(FIGURES)
+    assert figures
+    for figure in figures:
+        assert 20 < len(figure["alt"]) <= 250
+        assert figure["words"]
+        assert figure["alt"] != figure["words"]
+        assert figure["shown"] >= 1.9, "two pixels of the picture to one of the page"
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("00")])

@@ -17,11 +17,12 @@ import pytest
 import torch
 from address import ROOT
 
+from course_utils.figures.display import to_webp
 from course_utils.labs import base
 from course_utils.labs.base import Lab
 from course_utils.labs.controls import ClassPicker
 from course_utils.labs.live import LiveLab
-from course_utils.labs.still import draw_scene, to_jpeg
+from course_utils.labs.still import draw_scene
 from course_utils.labs.touch import Scene
 
 MODULES = sorted(path.stem for path in (ROOT / "course_utils" / "labs").glob("*.py"))
@@ -199,4 +200,4 @@ def test_each_panel_that_can_be_touched_says_how(kind):
 
 def test_what_it_shows_can_be_kept_as_a_picture(kind):
     figure = draw_scene(kind().scene)
-    assert len(to_jpeg(figure)) < 200_000
+    assert len(to_webp(figure)) < 200_000

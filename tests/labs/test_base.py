@@ -243,15 +243,15 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 def test_a_lab_is_shown_as_widget_and_after_it_as_a_picture_with_text(shown):
     toy = Toy()
     toy._ipython_display_()
-    (view, _), (note, _), (picture, options) = shown
+    (view, _), (note, _), (picture, _) = shown
     assert [*view] == [VIEW], "no other form, which JupyterLab would pass over"
     assert view[VIEW]["model_id"] == toy.widget.model_id
     assert [*note] == ["text/html"]
     assert picture["text/plain"] == (
         "Interactive: A toy. a < b: 2; number: 2. 1 panel: n  2; 1 bars: 2"
     )
-    assert options["metadata"]["image/jpeg"]["alt"] == picture["text/plain"]
-    assert picture["image/jpeg"]
+    assert 'alt="A toy: a &lt; b: 2"' in picture["text/html"]
+    assert picture["text/html"].startswith("<img ")
 
 
 def test_the_note_is_the_same_for_every_lab_and_at_every_time(shown):

@@ -51,7 +51,7 @@ def scores_without(lab, x, y, w=64):
 def test_it_opens_on_a_window_that_hides_something(lab):
     assert not lab.failed
     assert lab.touch.answer.startswith("Hidden: lorikeet ")
-    photo, bars = lab.touch.scene["panels"]
+    photo, _, bars = lab.touch.scene["panels"]
     assert photo["tool"]["kind"] == "window"
     assert lab.touch.hands["photo"] == {"x": 112, "y": 112, "w": 64, "h": 64}
     assert [bar["name"] for bar in bars["bars"]][:2] == ["lorikeet", "German shepherd"]
@@ -63,7 +63,7 @@ def test_a_moved_window_says_what_the_network_says_then(lab):
     share = scores.softmax(0)[90].item()
     assert f"Hidden: lorikeet {share:.1%}; top class German shepherd." in said
     assert f"{scores[90]:.1f}" in said
-    bars = {bar["name"]: bar["value"] for bar in lab.touch.scene["panels"][1]["bars"]}
+    bars = {bar["name"]: bar["value"] for bar in lab.touch.scene["panels"][2]["bars"]}
     assert bars["lorikeet"] == pytest.approx(share, abs=1e-4)
     assert (lab.row.value, lab.column.value) == (70, 50)
 
@@ -117,7 +117,7 @@ def test_a_map_is_computed_and_single_windows_looked_at(lab, start, shown):
     result = start(lab)
     assert not result.drops.isnan().any()
     assert shown(lab) != before
-    assert [p["key"] for p in lab.touch.scene["panels"]] == ["photo", "map", "bars"]
+    assert lab.touch.scene["panels"][1]["title"] == "mean drop, all windows"
     after = shown(lab)
     assert move(lab, 50, 70).startswith("Hidden: lorikeet 0.")
     assert shown(lab) != after

@@ -39,7 +39,7 @@ FIELDS = {
     *("file", "name", "title", "label", "class_name", "box", "size", "licence"),
     *("licence_url", "author", "source_url", "source", "changes", "evidence", "sha256"),
 }
-OPTIONAL_FIELDS = {"instances", "second_object"}
+OPTIONAL_FIELDS = {"instances", "second_object", "description"}
 MACHINE_PATH = re.compile(r"(?<![\w./])(/(home|root|tmp|work|Users|mnt)/|[A-Z]:\\)")
 
 
@@ -115,6 +115,19 @@ def test_fields(kind, entry):
     assert set(entry) - OPTIONAL_FIELDS == FIELDS
     assert entry["name"] == Path(entry["file"]).stem
     assert entry["title"].strip()
+
+
+@every_picture
+def test_photographs_are_described_in_one_sentence(kind, entry):
+    words = entry.get("description")
+    assert (words is not None) == (kind == "photos")
+    if words:
+        assert re.fullmatch(r"(A|An|The|Three|Slices) [^.\n]{20,100}\.", words)
+
+
+def test_no_two_photographs_are_described_alike():
+    words = [entry["description"] for entry in PICTURES["photos"]]
+    assert len(set(words)) == len(words)
 
 
 @every_picture

@@ -1,7 +1,10 @@
 """Figures: their scale is stated, and their text alternative follows their data."""
 
+import base64
 import io
+import re
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -19,15 +22,19 @@ from course_utils import (
     vanilla_saliency,
 )
 from course_utils.figures import (
+    colour_of,
     describe,
+    draw,
     in_words,
     lighten,
     map_limits,
     map_panel,
     map_picture,
     overlay,
+    overlay_panel,
     plot_images,
     plot_maps,
+    plot_panels,
     plot_rows,
     plot_saliency,
     plot_signed,
@@ -35,11 +42,15 @@ from course_utils.figures import (
     plot_tables,
     range_text,
     save_map,
+    sentence,
     show,
+    signed_panel,
     signed_picture,
     smooth,
     to_png,
 )
+from course_utils.figures.style import GREY as GREY_LINE
+from course_utils.methods import METHODS
 
 GREY = Image.new("RGB", (32, 32), (90, 90, 90))
 
@@ -205,7 +216,7 @@ def test_words_of_titles_and_labels():
     left, right = figure.subplots(1, 2)
     left.set(title="one\nline", xlabel="x", ylabel="y")
     text = describe(figure)
-    assert text == "“Two things”. 2 panels: “one, line”; x by y | empty"
+    assert text == "“Two things”. 2 panels: “one line”; x by y | empty"
 
 
 def test_words_of_a_table_are_its_numbers():
@@ -217,6 +228,8 @@ def test_words_of_a_table_are_its_numbers():
 
 def test_a_colour_bar_is_no_panel():
     figure = plot_maps([GREY] * 2, [bump(), bump()], scale="shared")
+    assert describe(figure).startswith("4 panels:")
+    figure.colorbar(figure.axes[2].images[0])
     assert describe(figure).startswith("4 panels:")
 
 
@@ -250,23 +263,56 @@ def test_limit_is_never_zero(scale):
     assert min(map_limits([np.zeros((4, 4)), lonely], scale)) > 0
 
 
-def test_scale_is_stated_under_each_map():
+def legends(figure):
+    return [text.get_text() for text in figure.texts]
+
+
+def test_scale_of_each_map_is_its_own_and_in_its_words():
     figure = plot_maps([GREY] * 2, [bump(), bump(height=3)])
-    labels = [axes.get_xlabel() for axes in figure.axes]
     limits = map_limits([bump(), bump(height=3)])
-    assert labels == ["", "", *map(range_text, limits)]
     assert [axes.images[0].get_clim() for axes in figure.axes[2:]] == [
         (0, v) for v in limits
     ]
+    assert all(f"{range_text(limit)}; map" in describe(figure) for limit in limits)
+    assert legends(figure) == ["0", "each map on its own scale"]
 
 
 def test_shared_scale_is_stated_by_one_colour_bar():
     figure = plot_maps([GREY] * 2, [bump(), bump(height=3)], scale="shared")
     limit = map_limits([bump(height=3)])[0]
-    bars = [axes for axes in figure.axes if axes.get_ylabel() == "saliency"]
-    assert len(bars) == 1
     maps = [axes.images[0].get_clim() for axes in figure.axes[2:4]]
     assert maps == [(0, limit), (0, limit)]
+    assert legends(figure) == ["0", f"{limit:.2g} and above"]
+    assert describe(figure).count(range_text(limit)) == 2
+
+
+def test_rows_on_scales_of_their_own_say_so():
+    rows = [[bump(), bump(height=2)], [bump(height=5), bump()]]
+    assert legends(plot_rows(rows, "ab", "cd", scale="shared"))[1] == (
+        "each row on its own scale"
+    )
+    assert legends(plot_rows(rows, "ab", "cd"))[1] == "each map on its own scale"
+
+
+def test_signed_and_unsigned_maps_have_a_colour_bar_each():
+    figure = plot_panels([map_panel(bump()), signed_panel(bump(), limit=2.0)])
+    assert legends(figure)[2:] == ["−2", "2 and beyond"]
+
+
+def test_no_room_is_kept_for_what_is_not_there():
+    bare = plot_images([GREY] * 3).get_figheight()
+    titled = plot_images([GREY] * 3, ["a", "b", "c"]).get_figheight()
+    panels = [(GREY, "", {})] * 6
+    two_rows = plot_panels(panels, columns=3).get_figheight()
+    assert bare < titled
+    assert bare == pytest.approx(two_rows / 2, abs=0.1)
+    wide = [(GREY.crop((0, 0, 32, 16)), "", {})] * 3
+    assert plot_panels(wide).get_figheight() == pytest.approx(bare / 2, abs=0.1)
+
+
+@pytest.mark.parametrize(("count", "pixels"), [(1, 312), (2, 620), (3, 928), (5, 928)])
+def test_figures_fill_the_column_of_the_page(count, pixels):
+    assert plot_images([GREY] * count).get_figwidth() * 80 == pytest.approx(pixels)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -320,6 +366,28 @@ def test_overlay_takes_a_limit_and_a_tensor():
     )
 
 
+def test_overlay_of_a_signed_map_is_red_above_zero_blue_below_and_clear_at_zero():
+    values = np.zeros((32, 32))
+    values[4, 4], values[9, 9], values[20, 20] = 1, -1, 0.3
+    laid = overlay(GREY, values, limit=1)
+    assert np.allclose(laid[0, 0], 90 / 255)
+    assert laid[4, 4, 0] > 2 * laid[4, 4, 2]
+    assert laid[9, 9, 2] > 2 * laid[9, 9, 0]
+    # A weak value tints the photograph and does not bleach it.
+    assert laid[20, 20, 1:].max() <= 90 / 255
+    assert 90 / 255 < laid[20, 20, 0] < laid[4, 4, 0] + 0.2
+
+
+def test_overlay_as_a_panel_states_its_range_and_its_map():
+    for values, words, ends in (
+        (bump(), "0 to 0.97 and above; map 32×32", ["0", "0.97 and above"]),
+        (-bump(), "±0.97 and beyond; map 32×32", ["−0.97", "0.97 and beyond"]),
+    ):
+        figure = plot_panels([overlay_panel(GREY, values, "laid")])
+        assert f"with {words}" in describe(figure)
+        assert legends(figure) == ends
+
+
 def test_smooth_keeps_the_sum_and_lowers_the_peak():
     values = np.zeros((40, 40))
     values[20, 20] = 1
@@ -331,16 +399,112 @@ def test_smooth_keeps_the_sum_and_lowers_the_peak():
 # -- showing ---------------------------------------------------------------------------
 
 
-def test_show_displays_the_picture_its_words_and_nothing_else(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda *a, **k: shown.append((a, k)))
-    figure = plot_images([GREY])
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """What is displayed: pairs of arguments and keyword arguments."""
+    found = []
+    monkeypatch.setattr("IPython.display.display", lambda *a, **k: found.append((a, k)))
+    return found
+
+
+def test_show_displays_one_picture_with_a_sentence_and_its_words(shown):
+    figure = plot_images([GREY], ["grey"])
     show(figure)
-    (bundle,), options = shown[0]
+    (((bundle,), _),) = shown
     assert bundle["text/plain"] == describe(figure)
-    assert options["metadata"]["image/png"]["alt"] == describe(figure)
-    assert shown[1][0][0].data == in_words(describe(figure))
-    assert len(shown) == 2
+    page = bundle["text/html"]
+    assert page.count("<img") == 1
+    assert 'alt="A picture: grey."' in page
+    assert 'width="312"' in page
+    assert page.endswith(in_words(describe(figure), "312px"))
+
+
+def test_a_picture_on_the_page_has_two_pixels_for_each_of_the_page(shown):
+    show(plot_maps([GREY] * 2, [bump()] * 2))
+    page = shown[0][0][0]["text/html"]
+    data = base64.b64decode(re.search(r"base64,([^\"]+)", page)[1])
+    assert Image.open(io.BytesIO(data)).width == 2 * int(
+        re.search(r'width="(\d+)', page)[1]
+    )
+
+
+def test_a_lesson_may_give_the_sentence_and_the_words(shown):
+    show(plot_images([GREY]), "a grey square", "Something <grey> & “square”.")
+    (bundle,), _ = shown[0]
+    assert bundle["text/plain"] == "a grey square"
+    assert 'alt="Something &lt;grey&gt; &amp; “square”."' in bundle["text/html"]
+
+
+def test_figures_leave_the_settings_of_the_learner_alone(shown):
+    before = matplotlib.rcParams.copy()
+    with matplotlib.rc_context({"font.size": 3}):
+        figure = plot_maps([GREY], [bump()], ["grey"])
+        show(figure)
+        assert matplotlib.rcParams["font.size"] == 3
+    assert figure.axes[0]._left_title.get_fontsize() > 10
+    assert matplotlib.rcParams == before
+
+
+@pytest.mark.parametrize(
+    ("draw_it", "kind"),
+    [
+        (lambda: plot_images([load_samples(1).images[0]]), b"RIFF"),
+        (lambda: plot_table(np.eye(3)), b"\x89PNG"),
+    ],
+)
+def test_photographs_are_webp_and_tables_png(draw_it, kind):
+    assert draw(draw_it())[:4] == kind
+
+
+SENTENCES = {
+    "Two pictures above their saliency maps: a, b.": lambda: plot_maps(
+        [GREY] * 2, [bump()] * 2, ["a", "b"]
+    ),
+    "A picture, a map and a map over its picture: dog, saliency map, smoothed, laid over "
+    "it.": lambda: plot_saliency(GREY, bump(), "dog"),
+    "Two columns (a, b) of: picture, map.": lambda: plot_rows(
+        [[GREY] * 2, [bump()] * 2], ["picture", "map"], ["a", "b"]
+    ),
+    "A table of 1 × 2 numbers: dog, snow, green.": lambda: plot_table(
+        [[1, 2]], row_titles=["dog"], titles=["snow", "green"]
+    ),
+    "Three signed maps.": lambda: plot_signed([bump()] * 3),
+}
+
+
+@pytest.mark.parametrize("words", SENTENCES)
+def test_a_sentence_for_people(words):
+    assert sentence(SENTENCES[words]()) == words
+
+
+def test_a_sentence_on_curves_names_them():
+    figure = Figure()
+    axis = figure.subplots()
+    axis.set(title="It falls", xlabel="step", ylabel="error")
+    axis.plot([1, 2], label="small")
+    axis.plot([2, 1], label="large")
+    expected = "It falls: curves of error against step for small, large."
+    assert sentence(figure) == expected
+    draw(figure)  # which moves the title to the left
+    assert sentence(figure) == expected
+    assert "“It falls”; step by error" in describe(figure)
+
+
+def test_a_sentence_is_short():
+    titles = ["a rather long title of a picture"] * 12
+    assert (
+        len(sentence(plot_images([GREY] * 12, [f"{t} {i}" for i, t in enumerate(titles)])))
+        <= 250
+    )
+
+
+def test_each_method_has_one_colour():
+    methods = [m for m in METHODS.values() if not m.baseline]
+    colours = {colour_of(method.name) for method in methods}
+    assert len(colours) == len(methods)
+    for method in METHODS.values():
+        assert colour_of(method.label) == colour_of(method.name)
+        assert (colour_of(method.name) == GREY_LINE) == method.baseline
 
 
 def test_png_is_a_picture_and_its_light_form_looks_alike():
@@ -394,7 +558,7 @@ def test_signed_plots_state_their_range_and_describe_their_data():
 def test_a_map_as_a_panel_states_its_range():
     values, title, style = map_panel(torch.eye(2), "eye", limit=0.5)
     assert values.tolist() == [[1, 0], [0, 1]]
-    assert (title, style["vmax"], style["below"]) == ("eye", 0.5, range_text(0.5))
+    assert (title, style["vmax"], style["label"]) == ("eye", 0.5, range_text(0.5))
     assert map_panel(3 * np.eye(2))[2]["vmax"] == 3
 
 

@@ -84,5 +84,5 @@ def test_several_at_once_with_progress():
 
 def test_a_shared_limit_can_be_given():
     values, title, style = METHODS["edges"].panel(np.eye(4), "mine", limit=2.0)
-    assert (title, style["vmax"], style["below"]) == ("mine", 2.0, "0 to 2 and above")
+    assert (title, style["vmax"], style["label"]) == ("mine", 2.0, "0 to 2 and above")
     assert values.shape == (4, 4)

@@ -1,0 +1,244 @@
+"""Figures of single lessons: more than a row of panels, drawn of what they are given."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch, Patch, Rectangle
+from PIL import Image
+
+from ..images import fit_image, load_image
+from .maps import limit_of, signed_panel, signed_picture, to_array
+from .panels import draw_rows
+from .plots import photo_panel
+from .sentences import count_of
+from .style import BLUE, INK, QUIET, SMALL, TEXT, TWO, styled
+
+FOUND, DRAWN = "#ff2fd0", "#ffffff"  # boxes: of a method, of a person
+BLANK = (lambda axis: None, "", {})  # a panel with nothing in it
+NOTE = {"fc": "#000000b0", "lw": 0, "boxstyle": "square,pad=0.3"}
+
+
+def write_in(axis, words: str, x: float = 0.03, y: float = 0.04, **style) -> None:
+    """A label on a dark ground in the lower left corner of a picture."""
+    style = {"color": "w", "fontsize": TEXT, "bbox": NOTE, "va": "bottom"} | style
+    axis.text(x, y, words, transform=axis.transAxes, **style)
+
+
+@styled
+def chart(title="", xlabel="", ylabel="", width=TWO, height=3.3, **settings) -> Axes:
+    """Empty axes for curves, in the course's style; ``show(axis.figure)`` shows them.
+
+    `width` and `height` are inches, of 80 pixels of the page; the `settings` go to `Axes.set`.
+
+    Example:
+        >>> axis = chart("It falls", "step", "error", ylim=(0, 1))
+        >>> axis.plot([0, 1], [0.9, 0.2])
+        >>> show(axis.figure)
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    drawn = figure.subplots()
+    drawn.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
+    return drawn
+
+
+# -- pictures with something in them ---------------------------------------------------
+
+
+@styled
+def plot_boxes(images, found, drawn, words: Sequence[str] = (), masks=None) -> Figure:
+    """Pictures in a row with two boxes each: the found one and the one a person drew.
+
+    Boxes are ``(x0, y0, x1, y1)`` in pixels of the pictures; `words` stand in the corners.
+    `masks` (H, W) are outlined. The first picture says which box is which.
+    """
+    pictures = [np.asarray(load_image(image)) for image in images]
+    figure = draw_rows([[(picture, "", {}) for picture in pictures]])
+    for number, axis in enumerate(figure.axes):
+        boxes = (drawn[number], DRAWN, "--", "drawn"), (found[number], FOUND, "-", "found")
+        for box, colour, dash, name in boxes:
+            if box is None or box[2] <= box[0]:
+                continue
+            x, y, wide, high = box[0] - 0.5, box[1] - 0.5, box[2] - box[0], box[3] - box[1]
+            look = {"fill": False, "ec": colour, "lw": 2, "ls": dash}
+            axis.add_patch(Rectangle((x, y), wide, high, **look))
+            if number == 0:
+                place = (x + 3, y + 3) if name == "found" else (x + wide - 3, y + high - 3)
+                side = ("left", "top") if name == "found" else ("right", "bottom")
+                text = axis.text(*place, name, color=colour, fontsize=SMALL, bbox=NOTE)
+                text.set(ha=side[0], va=side[1])
+        if masks is not None:
+            axis.contour(to_array(masks[number]), [0.5], colors=[FOUND], linewidths=0.8)
+        if number < len(words):
+            write_in(axis, words[number])
+    many = count_of(len(pictures), "picture").capitalize()
+    figure.set_label(f"{many} with the found box and the drawn one: {', '.join(words)}.")
+    return figure
+
+
+@styled
+def plot_answers(
+    pictures: Sequence[Sequence], values, row_titles: Sequence[str], titles: Sequence[str]
+) -> Figure:
+    """A table of pictures (rows, columns), each with a number, framed red above 0.
+
+    The deeper the red or, below 0, the blue, the larger the number.
+    """
+    values = to_array(values)
+    top = np.abs(values).max() or 1.0
+    rows = []
+    for row, heads in zip(pictures, [titles, [""] * len(titles)], strict=False):
+        drawn = [np.asarray(load_image(picture)) for picture in row]
+        rows.append([(one, head, {}) for one, head in zip(drawn, heads, strict=True)])
+    figure = draw_rows(rows, size=(6.3 - 0.35) / len(titles), left=0.35)
+    for axis, value in zip(figure.axes, values.ravel(), strict=True):
+        colour = matplotlib.colormaps["RdBu_r"](0.5 + value / top / 2)
+        axis.spines[:].set(visible=True, color=colour, lw=6)
+        ink = "w" if abs(value) > 0.4 * top else INK
+        write_in(
+            axis, f"{value:+.1f}", color=ink, fontsize=16, bbox={"fc": colour, "lw": 0}
+        )
+    for row, title in enumerate(row_titles):
+        figure.axes[row * len(titles)].set_ylabel(title, labelpad=8)
+    named = " and ".join(row_titles), ", ".join(titles)
+    figure.set_label(
+        f"A table of pictures, {named[0]} by {named[1]}, with a number in each."
+    )
+    return figure
+
+
+@styled
+def plot_places(image, classes, tops, lefts, window: int, names: dict[int, str]) -> Figure:
+    """Which class is on top when a window is hidden: a tile in the middle of each window.
+
+    `classes` (rows, columns) belong to windows that begin at `tops` and `lefts`; `names`
+    gives the classes in the order in which they get their colours.
+    """
+    size = 224
+    grey = np.asarray(fit_image(load_image(image), size).convert("L"))[..., None] / 255
+    tinted = np.repeat(0.25 + 0.75 * grey, 3, axis=2)
+    colours = dict(zip(names, ("#d55e00", "#0072b2", "#f0e442", "#009e73"), strict=False))
+    step = lefts[1] - lefts[0]
+    for row, top in enumerate(tops):
+        for column, left in enumerate(lefts):
+            y, x = (start + (window - step) // 2 for start in (top, left))
+            colour = matplotlib.colors.to_rgb(colours[int(classes[row, column])])
+            place = slice(y + 1, y + step - 1), slice(x + 1, x + step - 1)
+            tinted[place] = 0.45 * tinted[place] + 0.55 * np.array(colour)
+    said = "; ".join(" ".join(str(int(code)) for code in row) for row in classes)
+    panels = [
+        photo_panel(image, size, "photograph"),
+        (tinted, "on top when this place is hidden", {"label": said, "below": " \n "}),
+    ]
+    figure = draw_rows([panels])
+    keys = [Patch(color=colours[code], label=name) for code, name in names.items()]
+    look = {"loc": "upper left", "bbox_to_anchor": (-0.02, 0.0), "ncols": len(keys)}
+    figure.axes[1].legend(handles=keys, handlelength=1, columnspacing=1, **look)
+    listed = ", ".join(names.values())
+    figure.set_label(f"A photograph, and tiles over it in the colours of: {listed}.")
+    return figure
+
+
+@styled
+def plot_close_ups(image, maps, titles: Sequence[str], side: int = 96) -> Figure:
+    """Signed maps (3, H, W), each cropped to its place, below what is there in the picture.
+
+    A map's place is `side` pixels wide and lies around the middle of its strength; all
+    places are framed in the first panel, the whole picture, with the number of their map.
+    """
+    photo, above, below, frames = np.asarray(image), [], [], []
+    for values, title in zip(map(to_array, maps), titles, strict=True):
+        strength = np.abs(values).max(axis=0)
+        middles = [
+            (strength * grid).sum() / strength.sum() for grid in np.indices(strength.shape)
+        ]
+        y, x = (
+            int(np.clip(middle - side / 2, 0, length - side))
+            for middle, length in zip(middles, strength.shape, strict=True)
+        )
+        place = slice(y, y + side), slice(x, x + side)
+        above.append((photo[place], title, {}))
+        panel = signed_panel(values)
+        below.append((panel[0][place], "", panel[2]))
+        frames.append((x, y))
+    figure = draw_rows([[(photo, "the picture", {}), *above], [BLANK, *below]])
+    whole, blank = figure.axes[0], figure.axes[1 + len(above)]
+    blank.set_visible(False)
+    for number, (x, y) in enumerate(frames, 1):
+        whole.add_patch(Rectangle((x, y), side, side, fill=False, ec="w", lw=1.5))
+        whole.text(
+            x + 4, y + 4, str(number), color="w", va="top", bbox=NOTE, fontsize=SMALL
+        )
+    figure.set_label(f"Details of a picture above their maps: {', '.join(titles)}.")
+    return figure
+
+
+# -- what happens to one picture -------------------------------------------------------
+
+
+@styled
+def plot_flow(forward: Sequence[tuple], backward: Sequence[tuple], name=str) -> Figure:
+    """One picture on its way through a network and back: forward above, backward below.
+
+    A step is ``(name, value)``, with a picture or a tensor. Three colours are drawn as a
+    picture (with negative values, 0 is middle grey), a map (H, W) in ``hot``, a vector by
+    its five largest values, with ``name(index)`` of each, a number in digits. The way back
+    runs from right to left, and ends below where it began. Leading axes of length 1 change
+    only the shape stated.
+    """
+    columns = len(forward)
+    rows = [[], [BLANK] * (columns - len(backward))]
+    for number, (title, value) in enumerate(forward, 1):
+        step = partial(_draw_step, value=value, name=name)
+        rows[0].append((step, f"{number}  {title}", {"below": _shape(value)}))
+    for number, (title, value) in reversed([*enumerate(backward, columns + 1)]):
+        step = partial(_draw_step, value=value, name=name)
+        rows[1].append((step, f"{number}  {title}", {"below": _shape(value)}))
+    figure = draw_rows(rows)
+    axes = figure.axes
+    there, back = axes[:columns], axes[2 * columns - len(backward) :][::-1]
+    for axis in axes[columns : 2 * columns - len(backward)]:
+        axis.set_visible(False)
+    way = [*zip(there, there[1:], [(1, 0.5)] * columns, [(0, 0.5)] * columns, strict=False)]
+    way += [(there[-1], back[0], (0.5, -0.09), (0.5, 1.13))]
+    way += [(a, b, (0, 0.5), (1, 0.5)) for a, b in zip(back, back[1:], strict=False)]
+    for a, b, start, end in way:
+        look = {"arrowstyle": "-|>", "color": QUIET, "lw": 1.5, "mutation_scale": 14}
+        look |= {"coordsA": a.transAxes, "coordsB": b.transAxes, "zorder": 9}
+        figure.add_artist(ConnectionPatch(start, end, shrinkA=0, shrinkB=0, **look))
+    steps = ", ".join(title for title, _ in [*forward, *backward])
+    figure.set_label(f"A picture on its way through the network and back: {steps}.")
+    return figure
+
+
+def _shape(value) -> str:
+    if isinstance(value, Image.Image):
+        return f"{value.width}×{value.height} {value.mode}"
+    return str(tuple(value.shape))
+
+
+def _draw_step(axis, value, name) -> None:
+    if isinstance(value, Image.Image):
+        axis.imshow(value, interpolation="bicubic")
+        return
+    values = to_array(value)
+    while values.ndim > 1 and len(values) == 1:
+        values = values[0]
+    if values.ndim == 3 and values.min() < 0:
+        axis.imshow(signed_picture(values))
+    elif values.ndim == 3:
+        axis.imshow((values / limit_of(values)).transpose(1, 2, 0).clip(0, 1))
+    elif values.ndim == 2:
+        axis.imshow(values, cmap="hot", vmin=0, vmax=limit_of(values))
+    elif values.size > 1:
+        largest = values.argsort()[::-1][:5]
+        axis.barh(np.arange(len(largest)) + 0.2, values[largest], height=0.3, color=BLUE)
+        for row, index in enumerate(largest):
+            axis.text(0, row, f"{name(int(index))}  {values[index]:.1f}", va="bottom")
+        axis.set(ylim=(len(largest) - 0.4, -0.8), xlim=(0, None))
+    else:
+        axis.set(xlim=(-1, 1), ylim=(-1, 1))
+        axis.text(0, 0, f"{values.item():.1f}", ha="center", va="center", size=26)

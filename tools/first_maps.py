@@ -1,0 +1,57 @@
+"""Draw docs/first-maps.jpg, the picture of the README and of lesson 00.
+
+    python tools/first_maps.py
+
+Five photographs with what the network calls each of them, and how sure it is; below, what
+its score reacts to: the saliency map of that class, smoothed, over the photograph in grey.
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from course_utils import load_model, load_samples, preprocess  # noqa: E402
+from course_utils.figures import overlay, photo_panel, smooth, to_png  # noqa: E402
+from course_utils.figures.panels import draw_rows  # noqa: E402
+from course_utils.methods import METHODS  # noqa: E402
+from course_utils.models import class_name  # noqa: E402
+from course_utils.targets import predict  # noqa: E402
+
+PICTURE = ROOT / "docs" / "first-maps.jpg"
+WIDTH, LARGEST, SIGMA = 1600, 260_000, 4.0  # pixels, bytes, pixels of the map
+
+
+def main() -> None:
+    """Draw the picture and write it."""
+    model, samples = load_model(), load_samples(5)
+    images = preprocess(samples.images)
+    _, classes, _, shares = predict(model, images, None)
+    maps = METHODS["vanilla_saliency"](model, images, classes)
+    photos = [photo_panel(image, 224) for image in samples.images]
+    found = [
+        (overlay(photo, smooth(map_, SIGMA)), "", {})
+        for (photo, *_), map_ in zip(photos, maps, strict=True)
+    ]
+    figure = draw_rows([photos, found])
+    for axis, index, share in zip(figure.axes, classes.tolist(), shares, strict=False):
+        words, label = (
+            f"{class_name(index)}  {share[index]:.0%}",
+            {"fc": "#000000a0", "lw": 0},
+        )
+        place = {"x": 0.04, "y": 0.05, "transform": axis.transAxes}
+        axis.text(s=words, color="w", size=10, weight="bold", bbox=label, **place)
+    picture = Image.open(io.BytesIO(to_png(figure, round(WIDTH / figure.get_figwidth()))))
+    picture = picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)))
+    picture.save(PICTURE, quality=88, subsampling=0, optimize=True)
+    size = PICTURE.stat().st_size
+    print(f"{PICTURE.relative_to(ROOT)}: {picture.size}, {size / 1000:.0f} kB")
+    assert size < LARGEST, "lower the quality"
+
+
+if __name__ == "__main__":
+    main()
