@@ -40,6 +40,7 @@ const TOOLS = {
       c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180); c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
       c.save(); c.clip();  // a picture seen `through` the window is as large as the panel
       if (picture) c.drawImage(picture, ...(tool.through ? [-x, -y, ...panel.spec.size] : [-w / 2, -h / 2, w, h]));
+      else if (tool.fill) { c.fillStyle = tool.fill; c.fill(); }
       c.restore(); stroke(c, px, tool.colour); c.restore();
       if (tool.grip) knob(c, px, ...this.grip(hand, tool, px), tool.colour);
     },
@@ -151,7 +152,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     const [low, high] = this.spec.limits || [0, 1], at = v => 100 * clamp((v - low) / (high - low), 0, 1);
     if (!row.firstChild) row.innerHTML = "<span></span><i><b></b><u></u></i><em></em>";
     const [words, track, number] = row.children, [bar, tick] = track.children, zero = at(0);
-    words.textContent = words.title = name; number.textContent = text;
+    words.textContent = words.title = name; number.textContent = text; track.style.setProperty("--zero", `${zero}%`);
     bar.style.cssText = `left:${Math.min(zero, at(value))}%;width:${Math.abs(at(value) - zero)}%;background:${colour}`;
     tick.style.cssText = before == null ? "display:none" : `left:${at(before)}%`;
   }
@@ -162,9 +163,9 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     c.setTransform(k, 0, 0, k, 0, 0); c.clearRect(0, 0, ...spec.size);
     for (const layer of spec.layers || []) this.layer(c, layer, from);
     if (spec.lines) this.curves(c, px);
-    for (const mark of spec.marks || []) this.mark(c, mark, px);
+    const marks = over => (spec.marks || []).forEach(mark => !mark.over === !over && this.mark(c, mark, px));
     const plain = from === this ? {} : { picture: null, fill: null, grip: null };  // there, an outline only
-    if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from);
+    marks(false); if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from); marks(true);
   }
   layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
     const image = this.stage.images.get(picture), [W, H] = this.spec.size;
@@ -275,9 +276,11 @@ class Stage {
     if (this.numbers.parentNode !== home) home.append(this.numbers);  // below bars, where there is room
     this.fit();
   }
-  fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
+  fit() {  // as many columns as leave each panel enough pixels; canvases as fine as the screen
     if (!this.scene) return;
-    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < 200) n = Math.ceil(n / 2);
+    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < (this.scene.columns ? 160 : 200)) n = Math.ceil(n / 2);
+    const whole = n === (this.scene.columns || this.panels.size);  // no panel spans others where the page is narrow
+    for (const { node, spec: { span: [columns, rows] = [1, 1] } } of this.panels.values()) node.style.gridArea = whole ? `span ${rows} / span ${columns}` : "";
     const weights = this.scene.panels.slice(0, n).map(({ weight = 1 }) => weight);
     this.grid.style.gridTemplateColumns = weights.map(weight => `minmax(0, ${weight}fr)`).join(" ");
     this.grid.style.maxWidth = `${400 * weights.reduce((a, b) => a + b, 0)}px`;

@@ -292,6 +292,8 @@ def test_rows_on_scales_of_their_own_say_so():
         "each row on its own scale"
     )
     assert legends(plot_rows(rows, "ab", "cd"))[1] == "each map on its own scale"
+    columns = [map_panel(bump(), limit=limit) for limit in (1.0, 2.0)] * 2
+    assert legends(plot_panels(columns, columns=2))[1] == "each column on its own scale"
 
 
 def test_signed_and_unsigned_maps_have_a_colour_bar_each():
@@ -433,6 +435,8 @@ def test_a_lesson_may_give_the_sentence_and_the_words(shown):
     (bundle,), _ = shown[0]
     assert bundle["text/plain"] == "a grey square"
     assert 'alt="Something &lt;grey&gt; &amp; “square”."' in bundle["text/html"]
+    show(plot_images([GREY], ["not a good title"]), "a grey square")
+    assert 'alt="a grey square"' in shown[1][0][0]["text/html"]
 
 
 def test_figures_leave_the_settings_of_the_learner_alone(shown):
