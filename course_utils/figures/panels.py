@@ -8,6 +8,7 @@ that are not drawn. A picture (H, W, 3) made of a map states its colours by ``sc
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -121,11 +122,17 @@ def _legends(scales: list[list]):
             end = " and beyond" if low == -high else " and above" if low == 0 else ""
             yield alike[-1], _short(low), _short(high) + (end if alike[-1].open else "")
         else:
-            per_row = [[s for s in row if s and s.cmap == cmap] for row in scales]
-            of_a_row = all(len(row) != 1 and len(set(row)) < 2 for row in per_row)
-            own = "row" if of_a_row else "map"
+            columns = [*zip_longest(*scales)]
+            own = "row" if _alike(scales, cmap) else "map"
+            own = "column" if own == "map" and _alike(columns, cmap) else own
             words = f"each {own} on its own scale"
             yield alike[-1], *(("−", f"+  {words}") if low < 0 else ("0", words))
+
+
+def _alike(lines: list, cmap: str) -> bool:
+    """Whether each row, or column, has several maps of these colours on one scale."""
+    each = [[scale for scale in line if scale and scale.cmap == cmap] for line in lines]
+    return all(len(line) != 1 and len(set(line)) < 2 for line in each)
 
 
 def _draw_legend(figure: Figure, x: float, y: float, scale: Scale, low, high) -> None:

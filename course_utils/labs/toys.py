@@ -13,6 +13,7 @@ from IPython.display import clear_output, display
 from PIL import Image
 from torch import Tensor, nn
 
+from .._machinery.arguments import number
 from .._machinery.progress import Progress
 from ..figures.display import in_words, picture_html, to_webp
 from ..figures.style import CSS, DPI, FULL
@@ -103,9 +104,13 @@ class HideAndSee(Toy):
     def __init__(
         self, asked: Asked, photo: str, target, others: Sequence[int], window: int
     ):
-        self.asked, self.photo, self.window, self.others = asked, photo, window, others
+        self.asked, self.photo = asked, photo
         self.whole = asked.probabilities(photo)  # (classes,)
-        self.target = int(self.whole.argmax()) if target is None else target
+        count, side = len(self.whole), min(asked.inputs.sides)
+        target = int(self.whole.argmax()) if target is None else target
+        self.target = number("target", target, 0, count - 1, whole=True)
+        self.others = [number("others", one, 0, count - 1, whole=True) for one in others]
+        self.window = number("window", window, STEP, side, whole=True)
         self.shares: Tensor | None = None
 
     def measure(self, progress: Progress | None = None) -> None:

@@ -292,6 +292,8 @@ def test_rows_on_scales_of_their_own_say_so():
         "each row on its own scale"
     )
     assert legends(plot_rows(rows, "ab", "cd"))[1] == "each map on its own scale"
+    columns = [map_panel(bump(), limit=limit) for limit in (1.0, 2.0)] * 2
+    assert legends(plot_panels(columns, columns=2))[1] == "each column on its own scale"
 
 
 def test_signed_and_unsigned_maps_have_a_colour_bar_each():
