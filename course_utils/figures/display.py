@@ -20,7 +20,7 @@ QUALITY = (
     50,
     35,
 )  # the first one that makes a picture small enough: noise hides loss
-SMALL_ENOUGH = 90_000  # bytes; a notebook of ten figures should stay below a megabyte
+SMALL_ENOUGH = 80_000  # bytes; a notebook of ten figures should stay below a megabyte
 WIDEST = 928  # pixels of the page
 PHOTOGRAPH = 64 * 64  # pixels: a picture with more of them is no table of colours
 
