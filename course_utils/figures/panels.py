@@ -8,6 +8,7 @@ that are not drawn. A picture (H, W, 3) made of a map states its colours by ``sc
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -30,12 +31,17 @@ Panel = tuple[object, str, dict]
 
 @styled
 def plot_panels(
-    panels: Sequence[Panel], size: float | None = None, columns: int | None = None
+    panels: Sequence[Panel],
+    size: float | None = None,
+    columns: int | None = None,
+    ranges=False,
 ) -> Figure:
     """Pictures and maps of any kind, in one row or in several of `columns` panels.
 
     `size` is a panel's width in inches; without it the panels fill the column of the page.
+    With `ranges`, the range of each map's colours stands below it.
     """
+    panels = [(*panel[:2], stated(panel[2]) if ranges else panel[2]) for panel in panels]
     columns = columns or len(panels)
     rows = [panels[i : i + columns] for i in range(0, len(panels), max(columns, 1))]
     return draw_rows(rows, size)
@@ -80,6 +86,12 @@ def draw_rows(
     return figure
 
 
+def stated(style: dict) -> dict:
+    """A panel's style with the range of its colours as its caption."""
+    words = (style.get("label") or "").split(";")[0]
+    return {"below": words, **style} if words else style
+
+
 def draw_panel(axis, values, title: str, style: dict) -> AxesImage | None:
     """Draw one panel into its axes."""
     style = {k: v for k, v in style.items() if k != "scale"}
@@ -121,11 +133,17 @@ def _legends(scales: list[list]):
             end = " and beyond" if low == -high else " and above" if low == 0 else ""
             yield alike[-1], _short(low), _short(high) + (end if alike[-1].open else "")
         else:
-            per_row = [[s for s in row if s and s.cmap == cmap] for row in scales]
-            of_a_row = all(len(row) != 1 and len(set(row)) < 2 for row in per_row)
-            own = "row" if of_a_row else "map"
+            columns = [*zip_longest(*scales)]
+            own = "row" if _alike(scales, cmap) else "map"
+            own = "column" if own == "map" and _alike(columns, cmap) else own
             words = f"each {own} on its own scale"
             yield alike[-1], *(("−", f"+  {words}") if low < 0 else ("0", words))
+
+
+def _alike(lines: list, cmap: str) -> bool:
+    """Whether each row, or column, has several maps of these colours on one scale."""
+    each = [[scale for scale in line if scale and scale.cmap == cmap] for line in lines]
+    return all(len(line) != 1 and len(set(line)) < 2 for line in each)
 
 
 def _draw_legend(figure: Figure, x: float, y: float, scale: Scale, low, high) -> None:

@@ -261,7 +261,7 @@ def _curves_panel(curves: list[evaluation.Curves], hidden: int) -> Curves:
             if measured:
                 line["y"] = [round(float(v), 4) for v in getattr(measured, kind)]
             if not (dashed and kind == "insertion"):
-                line["name"] = name
+                line["name"] = f"{name} (dashed)" if dashed else name
             lines.append(line | ({"dash": True} if dashed else {}))
     return Curves(
         key="curves",

@@ -61,7 +61,7 @@ class WeakLocalizationLab(Lab):
             if box
         }
         self.brush = Brush(self, self.sides, ("this is object", "this is background"))
-        look = {"style": {"button_width": "130px"}, "layout": {"width": "auto"}}
+        look = {"style": {"button_width": "150px"}, "layout": {"width": "auto"}}
         self.mode = widgets.ToggleButtons(options=MODES, **look)
         self.mode.observe(lambda _: self.soon(self._turn), names="value")
         self.drawn = widgets.Checkbox(True, description="show the drawn box", indent=False)
@@ -194,7 +194,7 @@ class WeakLocalizationLab(Lab):
         shares = "object {:.0%}, background {:.0%}".format(*(s.mean() for s in seeds))
         looks = {
             "seeds": {
-                "title": "seeds: object orange, background blue",
+                "title": "seeds (orange: object)",
                 "layers": [_tint(*seeds, 0.7)],
                 "words": shares,
             },
