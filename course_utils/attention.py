@@ -196,6 +196,7 @@ class PopoutDisplay:
     image: Image.Image
     box: tuple[float, float, float, float]  # x0, y0, x1, y1 of the odd one's cell, pixels
     items: int  # the odd one included
+    centre: tuple[float, float]  # x, y of the odd one itself, pixels
 
     def found_by(self, saliency: np.ndarray) -> bool:
         """Whether the map (H, W) is largest inside the odd one's box."""
@@ -240,8 +241,9 @@ def popout_display(
     outlines = [_item(kind, tilt)] + [_item(kind, 0)] * (items - 1)
     image = _drawn(centres, outlines, _fills(kind, colour), size, rows)
     row, column = odd_cell
-    edges = (column, row, column + 1, row + 1)
-    return PopoutDisplay(image, tuple(round(e * size / rows, 2) for e in edges), items)
+    edges, middle = (column, row, column + 1, row + 1), centres[0, ::-1].tolist()
+    box, centre = (tuple(round(e * size / rows, 2) for e in es) for es in (edges, middle))
+    return PopoutDisplay(image, box, items, centre)
 
 
 def grid_rows(items: int) -> int:

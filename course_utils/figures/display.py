@@ -20,7 +20,7 @@ QUALITY = (
     50,
     35,
 )  # the first one that makes a picture small enough: noise hides loss
-SMALL_ENOUGH = 90_000  # bytes; a notebook of ten figures should stay below a megabyte
+SMALL_ENOUGH = 80_000  # bytes; a notebook of ten figures should stay below a megabyte
 WIDEST = 928  # pixels of the page
 PHOTOGRAPH = 64 * 64  # pixels: a picture with more of them is no table of colours
 
@@ -41,12 +41,13 @@ def show(figure: Figure, words: str | None = None, alt: str | None = None) -> No
     _display(draw(figure), round(figure.get_figwidth() * CSS), words, alt)
 
 
-def show_file(path: str | Path, words: str, alt: str | None = None) -> None:
-    """Display the picture in a file, at most as wide as the page, with its words."""
+def show_file(path: str | Path, words: str, alt: str | None = None, width=WIDEST) -> None:
+    """Display the picture in a file, at most `width` pixels wide, with its words."""
     with Image.open(path) as file:
         picture = file.convert("RGB")
-    picture.thumbnail((2 * WIDEST, 2 * WIDEST))
-    width = min(picture.width, WIDEST)
+    width = min(width, picture.width)
+    sharp = min(2 * width, picture.width)
+    picture = picture.resize((sharp, round(sharp * picture.height / picture.width)))
     _display(_compressed(picture), width, words, alt or words)
 
 

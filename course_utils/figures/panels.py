@@ -31,12 +31,17 @@ Panel = tuple[object, str, dict]
 
 @styled
 def plot_panels(
-    panels: Sequence[Panel], size: float | None = None, columns: int | None = None
+    panels: Sequence[Panel],
+    size: float | None = None,
+    columns: int | None = None,
+    ranges=False,
 ) -> Figure:
     """Pictures and maps of any kind, in one row or in several of `columns` panels.
 
     `size` is a panel's width in inches; without it the panels fill the column of the page.
+    With `ranges`, the range of each map's colours stands below it.
     """
+    panels = [(*panel[:2], stated(panel[2]) if ranges else panel[2]) for panel in panels]
     columns = columns or len(panels)
     rows = [panels[i : i + columns] for i in range(0, len(panels), max(columns, 1))]
     return draw_rows(rows, size)
@@ -79,6 +84,12 @@ def draw_rows(
         line, column = divmod(number, beside)
         _draw_legend(figure, left + LEGEND * column, y - 0.08 - 0.26 * line, *legend)
     return figure
+
+
+def stated(style: dict) -> dict:
+    """A panel's style with the range of its colours as its caption."""
+    words = (style.get("label") or "").split(";")[0]
+    return {"below": words, **style} if words else style
 
 
 def draw_panel(axis, values, title: str, style: dict) -> AxesImage | None:

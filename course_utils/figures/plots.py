@@ -24,14 +24,13 @@ from .maps import (
     map_limits,
     map_panel,
     overlay_panel,
-    range_text,
     signed_panel,
     signed_style,
     smooth,
     square,
     to_array,
 )
-from .panels import PANEL, draw_rows, plot_panels
+from .panels import PANEL, draw_rows, plot_panels, stated
 from .sentences import count_of
 from .style import (
     BLUE,
@@ -142,9 +141,7 @@ def plot_maps(
         panel = map_panel(values, "", limit, cmap)
         if overlaid:
             panel = overlay_panel(image, values, "", limit, cmap)
-        drawn.append(
-            (*panel[:2], panel[2] | ({"below": range_text(limit)} if ranges else {}))
-        )
+        drawn.append((*panel[:2], stated(panel[2]) if ranges else panel[2]))
     figure = draw_rows([photos, drawn])
     named = ", ".join(filter(None, titles))
     how = "with its saliency map below" if len(photos) == 1 else "above their saliency maps"

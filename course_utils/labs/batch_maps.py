@@ -1,15 +1,17 @@
-"""Lab of lesson 03: one photograph, two classes, the choices of how a map is drawn."""
+"""Lab of lesson 03: the maps of many classes over one photograph, and how they are drawn."""
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 
 from .._machinery.arguments import ArgumentError
-from ..figures import map_limits, map_panel, plot_panels, smooth
-from ..figures.maps import overlay_panel
+from ..figures import map_limits, smooth
+from .asking import PAIR, Asked, kept
 from .base import Lab
-from .controls import PAIR, Asked, dropdown
+from .controls import PicturePicker, dropdown, finder, slider
+from .scenes import class_bars, grey, map_layer, map_words, photo_panel, veil
+from .touch import Bars, Layer, Pictures, Scene, to_picture
 
 CHANNEL_RULES = {
     "largest |slope| of the colours": lambda g: g.abs().amax(dim=0),
@@ -18,7 +20,8 @@ CHANNEL_RULES = {
     "green only": lambda g: _only(g, 1),
     "blue only": lambda g: _only(g, 2),
 }
-SCALES = [("each map its own", "each"), ("one for both", "shared")]
+SCALES = [("each map its own", "each"), ("one for all", "shared")]
+BARS = 9  # classes: the most probable ones, and the other class
 
 
 def _only(gradient: Tensor, channel: int) -> Tensor:
@@ -29,33 +32,181 @@ def _only(gradient: Tensor, channel: int) -> Tensor:
 
 
 class BatchMapsLab(Lab):
-    """The map of the top class beside the map of any other class."""
+    """Point at a class: its map lies over the photograph; a rectangle says how much of it."""
 
-    title = "Maps of two classes of one photograph"
+    title = "Maps of many classes of one photograph"
+    primary = ("photo", "target", "channels", "scale", "overlaid")
 
     def __init__(self, model: nn.Module | None = None):
-        self.asked = Asked(model)
+        picker = PicturePicker(value=PAIR)
+        self.asked = Asked(model, picker.pictures)
+        rows, columns = self.asked.inputs.sides
         super().__init__(
-            photo=dropdown("photograph", [*self.asked.pictures], PAIR),
-            target=self.asked.finder("shepherd", (), "other class"),
+            photo=picker,
+            target=finder(self.asked, "shepherd", (), "other class"),
             channels=dropdown("colours", [*CHANNEL_RULES]),
             scale=dropdown("scale", SCALES),
-            cmap=dropdown("colour map", ["inferno", "hot", "viridis", "gray"]),
             overlaid=widgets.Checkbox(description="laid over the photograph"),
+            cmap=dropdown("colour map", ["inferno", "hot", "viridis", "gray"]),
+            bar=slider("bar", 1, 1, BARS),
+            left=slider("left (px)", columns // 2, 0, columns - 1),
+            top=slider("top (px)", rows // 8, 0, rows - 1),
+            width=slider("width (px)", columns * 7 // 16, 1, columns),
+            height=slider("height (px)", rows * 3 // 4, 1, rows),
         )
 
-    def draw(self, photo, target, channels, scale, cmap, overlaid) -> tuple[Figure, str]:
-        """Photograph, map of the top class, map of the class that was picked."""
-        classes = {"top class": self.asked.target(photo), "other class": target}
-        rule = CHANNEL_RULES[channels]
-        maps = [rule(self.asked.gradient(photo, c)).numpy() for c in classes.values()]
-        alike = np.corrcoef(maps[0].ravel(), maps[1].ravel())[0, 1]
-        maps = [smooth(m) for m in maps] if overlaid else maps
-        panels, limits = [self.asked.panel(photo)], map_limits(maps, scale)
-        for (word, c), values, limit in zip(classes.items(), maps, limits, strict=True):
-            drawn = values, f"{word}: {self.asked.name(c)}", limit, cmap
-            picture = panels[0][0]
-            panels.append(overlay_panel(picture, *drawn) if overlaid else map_panel(*drawn))
-        standing = "; ".join(self.asked.standing(photo, c) for c in classes.values())
-        words = f"{standing}. Correlation of the two maps: {alike:.2f}."
-        return plot_panels(panels, size=3.0), words
+    def touched(self, key: str, hand: dict) -> None:
+        """A bar was pointed at, or the rectangle has moved."""
+        if key == "bars":
+            self.set(bar=hand["i"] + 1)
+            return
+        corner = {"left": hand["x"] - hand["w"] / 2, "top": hand["y"] - hand["h"] / 2}
+        sizes = {"width": hand["w"], "height": hand["h"]}
+        self.set(**{name: round(value) for name, value in (corner | sizes).items()})
+
+    # -- what is on the screen -----------------------------------------------------------
+
+    def draw(self, photo, target, channels, scale, overlaid, cmap, bar, **corners) -> Scene:
+        """The photograph under one map, two maps beside it, and a bar for each class."""
+        shares, classes = self.asked.probabilities(photo), self._classes(photo, target)
+        bar, box = min(bar, len(classes)) - 1, self._box(**corners)
+        three = {"top class": classes[0], "other class": target, "pointed at": classes[bar]}
+        look, limits = (
+            (photo, channels, overlaid),
+            self._limits(photo, channels, overlaid, scale, three),
+        )
+        inside = [_share(self._map(photo, channels, False, c), box) for c in classes]
+        panels = [
+            self._photo(photo, channels, classes[bar], limits["pointed at"], cmap, box),
+            *(self._side(word, *look, three, limits[word], cmap) for word in [*three][:2]),
+            self._bars(shares, classes, bar),
+            _inside_bars(inside, bar),
+        ]
+        name = self.asked.name(classes[bar])
+        answer = f"{name}: {inside[bar]:.0%} of its map in the rectangle."
+        return Scene(
+            panels, answer, self._table(photo, channels, three, limits, box), drop=True
+        )
+
+    def _classes(self, photo: str, target: int) -> list[int]:
+        """The classes that have a bar; the other class is always among them."""
+        shares = self.asked.probabilities(photo)
+        likely = shares.topk(min(BARS, len(shares))).indices.tolist()
+        return likely if target in likely else [*likely[: BARS - 1], target][:BARS]
+
+    def _box(self, left: int, top: int, width: int, height: int) -> tuple[slice, slice]:
+        """Rows and columns of the rectangle, as far as they lie in the picture."""
+        rows, columns = self.asked.inputs.sides
+        return slice(top, min(top + height, rows)), slice(left, min(left + width, columns))
+
+    def _limits(self, photo, channels, overlaid, scale, three: dict) -> dict[str, float]:
+        """For each map the value of its brightest colour; one for all if it is shared."""
+        words, drawn = [*three], (overlaid, overlaid, True)  # over the photograph: smooth
+        maps = [
+            self._map(photo, channels, d, three[w])
+            for w, d in zip(words, drawn, strict=True)
+        ]
+        return dict(zip(words, map_limits(maps, scale), strict=True))
+
+    def _photo(self, photo, channels, pointed, limit, cmap, box) -> Pictures:
+        """The photograph with a map laid over it, and the rectangle."""
+        y, x = box
+        w, h = x.stop - x.start, y.stop - y.start
+        rows, columns = self.asked.inputs.sides
+        return photo_panel(
+            self.asked,
+            photo,
+            title=self.asked.name(pointed),
+            label="Photograph under the map of a class: drag the rectangle, or its corner; "
+            "or press arrow keys, with shift for the corner.",
+            base=grey(self.asked.looks(photo)),
+            layers=[Layer(self._painted(photo, channels, True, pointed, limit, cmap))],
+            tool={
+                "kind": "window",
+                "grip": "corner",
+                "step": max(min(rows, columns) // 28, 1),
+            },
+            hand={"x": x.start + w / 2, "y": y.start + h / 2, "w": w, "h": h},
+            words=map_words(self._map(photo, channels, True, pointed)),
+        )
+
+    def _side(self, word, photo, channels, overlaid, three, limit, cmap) -> Pictures:
+        """The map of the top class, or of the other one, with the same rectangle."""
+        again = word == "other class" and three[word] == three["top class"]
+        drawn = Layer(self._painted(photo, channels, overlaid, three[word], limit, cmap))
+        return photo_panel(
+            self.asked,
+            photo,
+            word,
+            title=f"{word}: {'the top class again' if again else self.asked.name(three[word])}",
+            base=grey(self.asked.looks(photo)) if overlaid else drawn,
+            layers=[drawn] if overlaid else [],
+            follow="photo",
+            words=map_words(self._map(photo, channels, overlaid, three[word])),
+        )
+
+    def _bars(self, shares: Tensor, classes: list[int], bar: int) -> Bars:
+        """The classes' probabilities; the one that is pointed at stands out."""
+        return class_bars(
+            self.asked,
+            shares,
+            classes,
+            explained=[classes[bar]],
+            label="Classes: point at one, or press up and down, to see its map.",
+            tool={"kind": "cursor", "hover": True},
+            hand={"i": bar},
+        )
+
+    def _table(self, photo, channels, three: dict, limits: dict, box) -> list[tuple]:
+        """Scores, shares and scales of the three maps; how alike they are."""
+        asked, scores, shares = (
+            self.asked,
+            self.asked.scores(photo),
+            self.asked.probabilities(photo),
+        )
+        maps = {c: self._map(photo, channels, False, c) for c in three.values()}
+        first = three["top class"]
+
+        def alike(c: int) -> str:
+            same = np.corrcoef(maps[first].ravel(), maps[c].ravel())[0, 1]
+            return "the same class" if c == first else f"{same:.2f}"
+
+        return [
+            ("", *(f"{word}: {asked.name(c)}" for word, c in three.items())),
+            ("score", *(f"{scores[c]:.1f}" for c in three.values())),
+            ("probability", *(f"{shares[c]:.1%}" for c in three.values())),
+            (
+                "map in the rectangle",
+                *(f"{_share(maps[c], box):.0%}" for c in three.values()),
+            ),
+            ("correlation with the top class", "–", *map(alike, [*three.values()][1:])),
+            ("brightest from", *(f"{limits[word]:.2g}" for word in three)),
+        ]
+
+    # -- computed once -------------------------------------------------------------------
+
+    @kept
+    def _map(self, photo: str, channels: str, smoothed: bool, target: int) -> np.ndarray:
+        """The map of a class; smoothed, as it is laid over a photograph."""
+        values = CHANNEL_RULES[channels](self.asked.gradient(photo, target)).numpy()
+        return smooth(values).astype(np.float32) if smoothed else values
+
+    @kept
+    def _painted(self, photo, channels, over: bool, target, limit, cmap) -> Image.Image:
+        """The map as a picture: opaque, or to be laid over the photograph."""
+        values = self._map(photo, channels, over, target)
+        layer = veil(values, limit, cmap=cmap) if over else map_layer(values, limit, cmap)
+        return to_picture(layer.picture)
+
+
+def _share(values: np.ndarray, box: tuple[slice, slice]) -> float:
+    """How much of a map lies in a box: the sum inside over the sum of all."""
+    return float(values[box].sum() / (values.sum() or 1))
+
+
+def _inside_bars(inside: list[float], bar: int) -> Bars:
+    """For each class the part of its map that lies in the rectangle, as bars without names."""
+    bars = [{"name": "", "value": round(v, 4), "text": f"{v:.0%}"} for v in inside]
+    return Bars(
+        key="inside", title="map in the rectangle", bars=bars, hand={"i": bar}, weight=0.5
+    )

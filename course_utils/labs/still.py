@@ -72,7 +72,9 @@ def draw_scene(scene: Scene) -> Figure:
     rows = max(down.stop for down, _ in places)
     high = rows / max(panel.span[1] for panel in scene.panels)
     widths = [panel.weight for panel in scene.panels[:columns]]
-    figure = Figure(figsize=(FULL, 0.4 + FULL / max(sum(widths), 2) * high))
+    bars = max((len(p.bars) for p in scene.panels if isinstance(p, Bars)), default=0)
+    height = max(FULL / max(sum(widths), 2) * high, 0.3 * bars)  # so that none overlap
+    figure = Figure(figsize=(FULL, 0.4 + height))
     grid = figure.add_gridspec(rows, columns, width_ratios=widths, wspace=0.08)
     for panel, place in zip(scene.panels, places, strict=True):
         axis = figure.add_subplot(grid[place])
@@ -113,7 +115,7 @@ def _pictures(axis, panel: Pictures) -> None:
         _mark(axis, mark)
     if (panel.tool or {}).get("kind") == "window":
         _window(axis, panel, extent)
-    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], anchor="N")
     axis.spines[:].set_visible(False)
 
 
@@ -189,6 +191,7 @@ def _curves(axis, panel: Curves) -> None:
     axis.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel)
     if any("name" in line for line in panel.lines):
         axis.legend(fontsize=7, frameon=False)
-    axis.set_box_aspect(0.86)
+    axis.set_box_aspect(0.86 * panel.size[1] / panel.size[0])
+    axis.set_anchor("N")
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)

@@ -1,16 +1,20 @@
-"""Lab of lesson 01: pop-out displays and photographs under three maps."""
+"""Lab of lesson 01: one odd item among many, or a photograph, under three maps."""
 
-import ipywidgets as widgets
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
-from ..attention import RED, centre_surround, grid_rows, popout_display, spectral_residual
-from ..figures import map_panel, plot_panels, smooth
+from ..attention import (
+    RED, PopoutDisplay, centre_surround, grid_rows, popout_display, spectral_residual,
+)  # fmt: skip
+from ..figures import smooth
 from ..gradients import vanilla_saliency
+from ..images import prepare
+from .asking import Asked, kept, photographs
 from .base import Lab
-from .controls import Asked, dropdown, kept, slider
+from .controls import PicturePicker, dropdown, finder, slider
+from .scenes import map_layer, map_words, photo_panel
+from .touch import Layer, Pictures, Scene
 
 DISPLAYS = {"pop-out: dots": "colour", "pop-out: bars": "orientation"}
 RESIDUALS = [("intensity only", "intensity"), ("and colours", "colour")]
@@ -23,90 +27,208 @@ COLOURS = {
     "blue, as the other dots": "#3c3cd2",
     "white, as the other bars": "white",
 }
+MAPS = ("spectral residual", "centre-surround", "network, smoothed")
+SIDE = 224  # of a display, in pixels
 
 
 class TheoryLab(Lab):
-    """A display of one odd item, or a photograph, under three kinds of saliency."""
+    """Drag the odd item through a display; three maps say whether they find it."""
 
     title = "Three kinds of saliency"
+    primary = ("photo", "target", "channels", "colour", "tilt")
 
     def __init__(self, model: nn.Module | None = None):
-        self.asked = Asked(model)
+        small = {
+            n: popout_display(kind, 9, place=(1, 1)).image for n, kind in DISPLAYS.items()
+        }
+        picker = PicturePicker(small | dict(photographs()))
+        self.asked = Asked(model, picker.pictures)
+        self.angle, self.held = 0, False  # of the odd item that is turned and dragged
         controls = {
-            "picture": dropdown("picture", [*DISPLAYS, *self.asked.pictures]),
-            "target": self.asked.finder("lorikeet", ()),
+            "photo": picker,
+            "target": finder(self.asked, "lorikeet", ()),
             "channels": dropdown("residual of", RESIDUALS),
             "colour": dropdown("odd colour", [*COLOURS.items()]),
-            "tilt": slider("odd tilt", 45, 0, 90, 5),
+            "tilt": slider("odd tilt", 45, -90, 90, 5),
             "items": slider("items", 36, 4, 100),
             "row": slider("odd row", 2, 1, 6),
             "column": slider("odd column", 4, 1, 6),
             "seed": slider("seed", 0, 0, 20),
         }
-        for name in ("picture", "items"):
+        for name in ("photo", "items"):
             self.follow(controls[name], lambda _: _adapt(controls))
         _adapt(controls)
         super().__init__(**controls)
 
-    def draw(self, picture, target, channels, **display) -> tuple[Figure, str]:
+    def touched(self, key: str, hand: dict) -> None:
+        """The odd item was moved, or turned: it belongs to the cell in which it is."""
+        rows, before = grid_rows(self.controls["items"].value), self.values
+        cell = {"row": hand["y"], "column": hand["x"]}
+        moved = {n: min(int(v * rows / SIDE), rows - 1) + 1 for n, v in cell.items()}
+        self.held, self.angle = bool(hand.get("held")), hand.get("angle", 0)
+        if self.values["photo"] == "pop-out: bars":
+            moved["tilt"] = 90 - round(-self.angle) % 180
+        self.set(**moved)
+        if self.values == before and not self.held:
+            self.refresh()  # which puts it into the middle of its cell
+
+    # -- what is on the screen -----------------------------------------------------------
+
+    def draw(self, photo, target, channels, **display) -> Scene:
         """Picture, spectral residual, centre-surround and the network's map."""
-        shown = picture, *(display.values() if picture in DISPLAYS else ())
-        image, popout = self._shown(*shown)
+        shown = photo, *(display.values() if photo in DISPLAYS else ())
+        popout = self._display(*shown) if photo in DISPLAYS else None
         (scores, shares), network = self._network(target, *shown)
-        maps = [
-            ("spectral residual", self._residual(channels, *shown)),
-            ("centre-surround", self._contrast(*shown)),
-            ("network, smoothed", network),
-        ]
-        panels = [(image, picture.replace("_", " "), {})]
-        panels += [map_panel(values, title) for title, values in maps]
-        figure, words = plot_panels(panels, size=2.0), ""
-        if popout:
-            x0, y0, x1, y1 = popout.box
-            frame = {"fill": False, "ec": "white", "lw": 1.5}
-            for axis in figure.axes:
-                axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **frame))
-            found = [f"{t}: {'yes' if popout.found_by(m) else 'no'}" for t, m in maps]
-            words = f"Largest in the odd one's cell? {'; '.join(found)}. "
-        name, share = self.asked.name(target), shares[target]
-        standing = f"“{name}”: score {scores[target]:.1f}, {share:.1%}."
-        return figure, f"{words}The network was asked for {standing}"
+        maps = self._residual(channels, *shown), self._contrast(*shown), network
+        found = [bool(popout and m.max() > 0 and popout.found_by(m)) for m in maps]
+        panels = [self._odd_panel(popout, *shown) if popout else self._photo_panel(photo)]
+        for title, values, hit in zip(MAPS, maps, found, strict=True):
+            panels.append(_map_panel(title, values, popout, hit))
+        name, share = self.asked.name(target), f"{shares[target]:.1%}"
+        answer = f"The network was asked for {name}: probability {share}."
+        table = [("", *MAPS), ("largest at row, column", *map(_largest, maps))]
+        table.append(("highest at the odd one", *(_at_odd(m, popout) for m in maps)))
+        table.append((f"score of {name}", "", "", f"{scores[target]:.1f} ({share})"))
+        return Scene(panels, _verdict(found) if popout else answer, table, drop=True)
+
+    def _photo_panel(self, photo: str) -> Pictures:
+        return photo_panel(self.asked, photo, "picture")
+
+    def _odd_panel(self, popout: PopoutDisplay, name: str, *settings) -> Pictures:
+        """The display, whose odd item can be dragged, and turned if it is a bar."""
+        colour, tilt, items = settings[:3]
+        bars, (x, y), cell = (
+            DISPLAYS[name] == "orientation",
+            popout.centre,
+            SIDE / grid_rows(items),
+        )
+        w, h = (0.8 * cell, 0.3 * cell) if bars else (0.7 * cell, 0.7 * cell)
+        turned = (self.angle - tilt + 90) % 180 == 0  # by this end, or by the other one
+        hand = {"x": x, "y": y, "w": w, "h": h} | (
+            {"angle": self.angle if turned else tilt - 90} if bars else {}
+        )
+        tool = {
+            "kind": "window",
+            "step": cell,
+            "snap": True,
+            "picture": _item(colour, bars),
+        }
+        keys = "turn it by its grip, or by [ and ]" if bars else "or press arrow keys"
+        return Pictures(
+            key="picture",
+            title="drag the odd one" + (", turn it" if bars else ""),
+            label=f"Display of {items} items: drag the odd one to another cell; {keys}.",
+            layers=[Layer(self._display(name, *settings, 2 * SIDE).image)],
+            size=(SIDE, SIDE),
+            tool=tool | ({"grip": "turn"} if bars else {}),
+            hand=None if self.held else hand,
+        )
 
     def likely(self) -> Tensor | None:
         """The scores of a photograph; on a display of dots or bars no class is likely."""
-        picture = self.controls["picture"].value
-        return None if picture in DISPLAYS else self.asked.scores(picture)
+        photo = self.controls["photo"].value
+        return None if photo in DISPLAYS else self.asked.scores(photo)
 
     # -- computed once for each photograph, and each display's settings ------------------
 
     @kept
-    def _shown(self, picture, colour=None, tilt=45, items=0, row=1, column=1, seed=0):
-        """The picture, and its `PopoutDisplay`; None for a photograph."""
-        if picture not in DISPLAYS:
-            return self.asked.panel(picture)[0], None
-        kind, place = DISPLAYS[picture], (row - 1, column - 1)
+    def _display(self, name, colour, tilt, items, row, column, seed, side=SIDE):
+        """The `PopoutDisplay` that the controls describe."""
+        kind, place = DISPLAYS[name], (row - 1, column - 1)
         tilt = tilt if kind == "orientation" else None
-        popout = popout_display(kind, items, seed, place, colour, tilt)
-        return popout.image, popout
+        return popout_display(kind, items, seed, place, colour, tilt, side)
+
+    def _picture(self, photo: str, *settings) -> Image.Image:
+        """What the maps are made of: a display, or a photograph as the network sees it."""
+        if photo in DISPLAYS:
+            return self._display(photo, *settings).image
+        return self.asked.seen(self.asked.images(photo))
 
     @kept
     def _residual(self, channels: str, *shown) -> np.ndarray:
-        return spectral_residual(self._shown(*shown)[0], channels=channels)
+        return spectral_residual(self._picture(*shown), channels=channels)
 
     @kept
     def _contrast(self, *shown) -> np.ndarray:
-        return centre_surround(self._shown(*shown)[0])
+        return centre_surround(self._picture(*shown))
 
     @kept
-    def _network(self, target: int, *shown) -> tuple[tuple[Tensor, Tensor], np.ndarray]:
-        images = self.asked.prepare(self._shown(*shown)[0])
+    def _network(
+        self, target: int, photo, *settings
+    ) -> tuple[tuple[Tensor, Tensor], np.ndarray]:
+        """Scores and probabilities, and the smoothed map, as large as the picture."""
+        if photo not in DISPLAYS:
+            answer = self.asked.scores(photo), self.asked.probabilities(photo)
+            return answer, smooth(self.asked.gradient(photo, target).abs().amax(dim=0))
+        picture = self._picture(photo, *settings)
+        whole = self.asked.inputs.but(fit="stretch")  # no item may be cropped away
+        images = prepare(self.asked.model, picture, whole)
         saliency = vanilla_saliency(self.asked.model, images, target)[0]
-        return self.asked.ask(images), smooth(saliency.float())
+        values = Image.fromarray(smooth(saliency.float()).astype(np.float32))
+        sized = values.resize(picture.size, Image.Resampling.BILINEAR)
+        return self.asked.ask(images), np.asarray(sized, dtype=float)
 
 
-def _adapt(controls: dict[str, widgets.Widget]) -> None:
+def _item(colour: str, bar: bool) -> Image.Image:
+    """The odd item under the hand: a dot, or a bar that lies along x, on nothing."""
+    picture = Image.new("RGBA", (160, 60) if bar else (140, 140))
+    pen = ImageDraw.Draw(picture)
+    if bar:
+        pen.rectangle((14, 15, 146, 45), fill=colour)
+    else:
+        pen.ellipse((20, 20, 120, 120), fill=colour)
+    return picture
+
+
+def _map_panel(
+    title: str, values: np.ndarray, popout: PopoutDisplay | None, hit: bool
+) -> Pictures:
+    """A map with a circle around its maximum and, dashed, the odd one's cell."""
+    height, width = values.shape
+    marks = []
+    if popout:
+        title = f"{'✔' if hit else '✘'} {title}"
+        marks.append({"rect": [*popout.box], "dash": True})
+    if values.max() > 0:
+        row, column = np.unravel_index(values.argmax(), values.shape)
+        marks.append({"circle": [int(column), int(row), max(width, height) / 22]})
+    return Pictures(
+        key=title.split()[-1],
+        title=title,
+        layers=[map_layer(values)],
+        marks=marks,
+        words=map_words(values),
+        size=(width, height),
+    )
+
+
+def _verdict(found: list[bool]) -> str:
+    """Which of the three maps find the odd one."""
+    names = [name.split(",")[0] for name, hit in zip(MAPS, found, strict=True) if hit]
+    if len(names) == 1:
+        return f"Only {names[0]} finds the odd one.".replace("network", "the network")
+    if len(names) == 2:
+        return f"Found by {' and '.join(names)}, not by the third map."
+    return f"{'All three maps find' if names else 'None of the maps finds'} the odd one."
+
+
+def _largest(values: np.ndarray) -> str:
+    """Where a map is largest."""
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    return f"{row}, {column}" if values.max() > 0 else "nowhere"
+
+
+def _at_odd(values: np.ndarray, popout: PopoutDisplay | None) -> str:
+    """The largest value in the odd one's cell, as a share of the largest of all."""
+    if popout is None or values.max() == 0:
+        return "–"
+    x0, y0, x1, y1 = (int(np.ceil(edge)) for edge in popout.box)
+    return f"{values[y0:y1, x0:x1].max() / values.max():.0%}"
+
+
+def _adapt(controls: dict) -> None:
     """Switch off what the chosen picture does not use; keep the place in the grid."""
-    kind = DISPLAYS.get(controls["picture"].value)
+    kind = DISPLAYS.get(controls["photo"].value)
     for name in ("items", "row", "column", "colour", "seed"):
         controls[name].disabled = kind is None
     controls["tilt"].disabled = kind != "orientation"

@@ -252,7 +252,7 @@ class Stage {
     Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0 });
     this.root = make("div", el); this.root.dataset.lmSuppressShortcuts = true;
     this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
-    this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root);
+    this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root, "course-below");
     this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
     for (const name of ["scene", "numbers"]) model.on(`change:${name}`, () => this.update());
     for (const name of ["answer", "failed", "state"]) model.on(`change:${name}`, () => this.say());

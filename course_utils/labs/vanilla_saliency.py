@@ -1,17 +1,21 @@
-"""Lab of lesson 02: one picture, one network, one class, and how its map is drawn."""
+"""Lab of lesson 02: a loupe over one picture shows its map and the slopes at a pixel."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import ipywidgets as widgets
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from ..figures import map_panel, plot_panels, smooth
-from ..figures.maps import overlay_panel
+from ..figures import map_limits, smooth
 from ..inputs import Inputs
 from ..models import download_size, load_model
+from .asking import Asked, kept
 from .base import Lab
 from .batch_maps import CHANNEL_RULES
-from .controls import Asked, PicturePicker, dropdown, slider
+from .controls import PicturePicker, dropdown, finder, slider
+from .scenes import OTHER, class_bars, grey, map_layer, map_words, photo_panel, veil
+from .touch import Bars, Layer, Scene, to_picture
 
 # Entry of the list → arguments of `load_model`.
 NETWORKS = {
@@ -23,15 +27,18 @@ NETWORKS |= {
     f"{title}, {download_size(name):.0f} MB to download once": (name, "torchvision")
     for title, name in DOWNLOADS.items()
 }
+COLOURS = {"red": "#d62728", "green": "#2ca02c", "blue": "#3b6ea5"}
+LENS = 36  # radius in pixels of a picture of 224
 
 
 class VanillaSaliencyLab(Lab):
-    """A photograph or an upload, its map, and what the network takes it for.
+    """Move a loupe over a photograph or an upload; the pixel in its middle is asked.
 
     `model` heads the list of networks. The last three are kept, with their answers.
     """
 
     title = "The saliency map of one picture"
+    primary = ("photo", "target", "network", "channels", "smoothing")
 
     def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
         own = {} if model is None else {type(model).__name__: model}
@@ -40,13 +47,17 @@ class VanillaSaliencyLab(Lab):
         self._former = next(iter(self.networks))
         self._asked = lru_cache(maxsize=3)(self._load)
         self.picker = PicturePicker(value="bison")
+        asked = self._asked(self._former)
+        rows, columns = asked.inputs.sides
         super().__init__(
             photo=self.picker,
-            target=self._asked(self._former).finder(),
+            target=finder(asked),
             network=dropdown("network", [*self.networks]),
             channels=dropdown("colours", [*CHANNEL_RULES]),
-            smoothing=slider("smoothing, px", 0, 0, 10),
+            smoothing=slider("smoothing (px)", 0, 0, 10),
             overlaid=widgets.Checkbox(description="laid over the picture"),
+            row=slider("row", rows * 3 // 8, 0, rows - 1),
+            column=slider("column", columns // 2, 0, columns - 1),
         )
 
     @property
@@ -54,22 +65,112 @@ class VanillaSaliencyLab(Lab):
         """The network that is chosen."""
         return self._network(self.controls["network"].value)
 
-    def draw(self, photo, target, network, channels, smoothing, overlaid):
-        """The picture, its map, and the five most probable classes."""
-        asked, finder = self._network(network), self.controls["target"]
-        finder.offer(asked.names())  # where they are others, the class is another too
-        target = finder.value
-        scores, target = asked.scores(photo), asked.target(photo, target)
-        values = smooth(CHANNEL_RULES[channels](asked.gradient(photo, target)), smoothing)
-        seen, drawn = asked.panel(photo), (values, f"map: {asked.name(target)}")
-        panel = overlay_panel(seen[0], *drawn) if overlaid else map_panel(*drawn)
-        share = asked.probabilities(photo)[target]
-        place = int((scores > scores[target]).sum()) + 1
-        return plot_panels([seen, panel, asked.bars(photo)], size=2.6), (
-            f"{network.split(',')[0]} gives {asked.name(target)} the score "
-            f"{scores[target]:.1f}, a probability of {share:.1%}: "
-            f"place {place} of {len(scores)}."
+    def touched(self, key: str, hand: dict) -> None:
+        """The loupe has moved: its middle is the pixel."""
+        self.set(row=int(hand["y"]), column=int(hand["x"]))
+
+    def draw(self, photo, target, network, channels, smoothing, overlaid, row, column):
+        """The picture under the loupe, its map, the pixel's slopes, and the classes."""
+        asked, field = self._network(network), self.controls["target"]
+        field.offer(asked.names())  # where they are others, the class is another too
+        target = asked.target(photo, field.value)
+        row, column = self._place(asked)
+        slopes = asked.gradient(photo, target)[:, row, column]
+        look = network, photo, target, channels, smoothing, overlaid
+        likely = (
+            asked.probabilities(photo)
+            .topk(min(5, len(asked.scores(photo))))
+            .indices.tolist()
         )
+        classes = likely if target in likely else [*likely[:4], target]
+        panels = [
+            *self._pictures(asked, {"x": column + 0.5, "y": row + 0.5}, *look),
+            _slope_bars(slopes, self._limit(network, photo, target)),
+            class_bars(
+                asked, asked.probabilities(photo), classes, explained=[target], weight=0.9
+            ),
+        ]
+        answer = f"Row {row}, column {column}: strongest slope {_strongest(slopes)}."
+        return Scene(panels, answer, self._table(look, slopes, row, column), drop=True)
+
+    def _place(self, asked: Asked) -> tuple[int, int]:
+        """Row and column of the pixel; another network may take smaller pictures."""
+        sides = zip(("row", "column"), asked.inputs.sides, strict=True)
+        with self.holding():
+            for name, side in sides:
+                self.controls[name].max = side - 1  # which moves the value inside
+        return self.controls["row"].value, self.controls["column"].value
+
+    def _pictures(self, asked: Asked, hand: dict, *look) -> list:
+        """The photograph with the map under a lens, and the map with the same lens."""
+        (picture, words, _), photo, target, overlaid = (
+            self._map(*look),
+            *look[1:3],
+            look[-1],
+        )
+        under = [grey(asked.looks(photo))] if overlaid else []
+        lens = [Layer(layer.picture, lens=True) for layer in (*under, Layer(picture))]
+        radius = LENS * min(asked.inputs.sides) / 224
+        tool = {"kind": "point", "lens": radius, "hover": True, "step": 1}
+        label = "Photograph under a loupe that shows the map: point at a pixel or press arrow keys."
+        title = "point at the photograph"
+        base = {"base": under[0]} if overlaid else {"base": Layer(picture)}
+        return [
+            photo_panel(
+                asked, photo, title=title, label=label, layers=lens, tool=tool, hand=hand
+            ),
+            photo_panel(
+                asked,
+                photo,
+                "map",
+                title=f"map: {asked.name(target)}",
+                layers=[Layer(picture)] if overlaid else [],
+                follow="photo",
+                words=words,
+                **base,
+            ),
+        ]
+
+    @kept
+    def _map(self, network, photo, target, channels, smoothing, overlaid):
+        """The map as a picture, in words, and the value of its brightest colour."""
+        rule, gradient = (
+            CHANNEL_RULES[channels],
+            self._asked(network).gradient(photo, target),
+        )
+        values = smooth(rule(gradient), smoothing)
+        layer = veil(values) if overlaid else map_layer(values)
+        return to_picture(layer.picture), map_words(values), map_limits([values])[0]
+
+    @kept
+    def _limit(self, network: str, photo: str, target: int) -> float:
+        """The slope at which a bar is full: one pixel of 200 has a steeper one."""
+        slopes = self._asked(network).gradient(photo, target).abs().amax(dim=0)
+        return float(slopes.flatten().quantile(0.995)) or 1.0
+
+    def _table(self, look: tuple, slopes: Tensor, row: int, column: int) -> list[tuple]:
+        """How the class stands, and what one grey level more does at the pixel."""
+        network, photo, target = look[:3]
+        asked = self._asked(network)
+        scores, share = asked.scores(photo), asked.probabilities(photo)[target]
+        level = 1 / 255 / torch.tensor(asked.inputs.std)
+        brighter = asked.images(photo).clone()
+        brighter[0, :, row, column] += level
+        change = asked.ask(brighter)[0][target] - scores[target]
+        place = int((scores > scores[target]).sum()) + 1
+        head = ("", "score", "probability", "place", "map's brightest from")
+        head += "one grey level more here: by the slopes", "measured"
+        name = f"{asked.name(target)}, {network.split(',')[0]}"
+        standing = (
+            f"{scores[target]:.1f}",
+            f"{share:.1%}",
+            f"{place} of {len(scores)}",
+            f"{self._map(*look)[2]:.2g}",
+        )
+        return [
+            head,
+            (name, *standing, f"{float(slopes @ level):+.2g}", f"{float(change):+.2g}"),
+        ]
 
     def _network(self, name: str) -> Asked:
         """The network of that name; where it cannot be loaded, the list goes back."""
@@ -94,3 +195,28 @@ class VanillaSaliencyLab(Lab):
                 raise RuntimeError("Loading was stopped.") from None
         own = isinstance(self.networks[name], nn.Module)
         return Asked(model, self.picker.pictures, self._inputs if own else None)
+
+
+def _channels(slopes: Tensor) -> Sequence[str]:
+    return [*COLOURS] if len(slopes) == 3 else [f"channel {n}" for n in range(len(slopes))]
+
+
+def _slope_bars(slopes: Tensor, limit: float) -> Bars:
+    """A bar for each colour, to the left of the middle where the slope is negative."""
+    bars = [
+        {
+            "name": name,
+            "value": value,
+            "text": f"{value:+.2g}",
+            "colour": COLOURS.get(name, OTHER),
+        }
+        for name, value in zip(_channels(slopes), slopes.tolist(), strict=True)
+    ]
+    return Bars(
+        key="slopes", title="slopes here", bars=bars, limits=(-limit, limit), weight=0.6
+    )
+
+
+def _strongest(slopes: Tensor) -> str:
+    index = int(slopes.abs().argmax())
+    return f"{slopes[index]:+.2g}, in {_channels(slopes)[index]}"
