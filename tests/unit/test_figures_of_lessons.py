@@ -44,7 +44,7 @@ def test_overlays_show_the_photograph_once_and_first():
     assert describe(figure).startswith("3 panels: “photo”; picture 32×32")
     # One map has negative values, so zero has one colour in both.
     assert describe(figure).count("and beyond; map 32×32") == 2
-    assert sentence(figure) == "photo: a photograph, and two maps over it: a, b."
+    assert sentence(figure) == "A photograph, photo, and two maps laid over it: a, b."
     with pytest.raises(ValueError):
         plot_overlays(GREY, maps, ["photo", "a"])
 
