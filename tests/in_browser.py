@@ -241,7 +241,7 @@ def upload(lab: "Locator", name: str, kind: str, content: bytes) -> None:
     chooser.value.set_files({"name": name, "mimeType": kind, "buffer": content})
 
 
-# -- notebooks of a test's own -----------------------------------------------------------
+# -- notebooks of a test's own -------------------------------------------------------------
 
 
 def write_notebook(server: tuple[str, str], name: str, cells: list[str]) -> None:

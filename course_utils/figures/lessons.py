@@ -108,9 +108,8 @@ def plot_answers(
         colour = matplotlib.colormaps["RdBu_r"](0.5 + value / top / 2)
         axis.spines[:].set(visible=True, color=colour, lw=6)
         ink = "w" if abs(value) > 0.4 * top else INK
-        write_in(
-            axis, f"{value:+.1f}", color=ink, fontsize=16, bbox={"fc": colour, "lw": 0}
-        )
+        look = {"color": ink, "fontsize": 16, "bbox": {"fc": colour, "lw": 0}}
+        write_in(axis, f"{value:+.1f}".replace("-", "−"), 0.025, 0.02, **look)
     for row, title in enumerate(row_titles):
         figure.axes[row * len(titles)].set_ylabel(title, labelpad=8)
     named = " and ".join(row_titles), ", ".join(titles)

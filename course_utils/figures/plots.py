@@ -100,9 +100,8 @@ def plot_overlays(
     ]
     figure = plot_panels([photo, *panels], size, columns)
     laid = count_of(len(maps), "map")
-    figure.set_label(
-        f"{titles[0]}: a photograph, and {laid} over it: {', '.join(titles[1:])}."
-    )
+    named = ", ".join(" ".join(title.split()) for title in titles[1:])
+    figure.set_label(f"A photograph, {titles[0]}, and {laid} laid over it: {named}.")
     return figure
 
 

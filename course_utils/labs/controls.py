@@ -264,7 +264,7 @@ class PicturePicker(Picker):
         self.choice = widgets.RadioButtons(options=_in_words(self.pictures))
         self.choice.value = value or next(iter(self.pictures))
         self.choice.add_class("course-strip")
-        look = {"description": "Upload a picture", "layout": {"width": "160px"}}
+        look = {"description": "Upload a picture", "layout": {"width": "auto"}}
         self.upload = widgets.FileUpload(accept="image/*", **look)
         self._look = widgets.HTML(layout={"display": "none"})
         self._small: dict[str, str] = {}  # name → address of its thumbnail

@@ -127,6 +127,8 @@ class GuidedBackpropLab(Lab):
             part = any(path.startswith(f"{other}.") for other in layers)
             if not part and channels != classes:
                 return path
+        if not layers:
+            raise ValueError("This network has no layer whose units could be listed.")
         return next(reversed(layers))
 
     # -- the hand --------------------------------------------------------------------------

@@ -79,6 +79,7 @@ class ShortcutLab(LiveLab):
     """
 
     title = "Plant a shortcut"
+    primary = ("scene", "sign", "size")
 
     def __init__(self, model: nn.Module | None = None):
         self.model = bundled() if model is None else model

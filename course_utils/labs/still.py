@@ -73,9 +73,11 @@ def draw_scene(scene: Scene) -> Figure:
     high = rows / max(panel.span[1] for panel in scene.panels)
     widths = [panel.weight for panel in scene.panels[:columns]]
     bars = max((len(p.bars) for p in scene.panels if isinstance(p, Bars)), default=0)
+    high *= min(max(widths), 1)
     height = max(FULL / max(sum(widths), 2) * high, 0.3 * bars)  # so that none overlap
     figure = Figure(figsize=(FULL, 0.4 + height))
-    grid = figure.add_gridspec(rows, columns, width_ratios=widths, wspace=0.08)
+    gap = 0.12 if any(isinstance(panel, Curves) for panel in scene.panels) else 0.08
+    grid = figure.add_gridspec(rows, columns, width_ratios=widths, wspace=gap)
     for panel, place in zip(scene.panels, places, strict=True):
         axis = figure.add_subplot(grid[place])
         axis.set_title(panel.title)

@@ -141,7 +141,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
   show(spec) {
     const { face } = this, { title, label, tool, size, bars } = this.spec = spec;
     this.title.textContent = title || "\u00a0";
-    face.className = tool ? "course-touch" : ""; face.tabIndex = tool ? 0 : -1;
+    face.className = tool ? "course-touch" : ""; face.tabIndex = tool ? 0 : -1; face.dataset.key = spec.key;
     face.setAttribute("role", tool ? "application" : bars ? "group" : "img");
     face.setAttribute("aria-label", label || title || "picture");
     if (bars) bars.forEach((bar, i) => this.bar(i, bar)); else face.style.aspectRatio = size.join("/");

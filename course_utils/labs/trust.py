@@ -117,15 +117,19 @@ class TrustLab(Lab):
         return float(predict(self.model, images).shares[:, target].float().mean())
 
     @kept
-    def _left_by_three(self, question: tuple, strokes: tuple) -> tuple[float, float, float]:
-        """The probability with 5 % hidden: by hand, by the map, and at random."""
-        hider, target = self._curves(*question, 1), question[1]
-        by_map = self._first(hider, self.budget)
+    def _left_by_hand(self, question: tuple, strokes: tuple) -> float:
+        mask = spent(strokes, self.sides, self.budget)
+        return self._left(self._curves(*question, 1), question[1], mask)
+
+    @kept
+    def _left_by_rivals(self, question: tuple) -> tuple[float, float]:
+        """The probability with 5 % hidden: by the map, and at random."""
+        hider, target, pixels = self._curves(*question, 1), question[1], np.prod(self.sides)
         dice = (seeded(seed) for seed in range(DRAWS))
-        random = [torch.randperm(by_map.size, generator=one).numpy() for one in dice]
-        random = [(draw < self.budget).reshape(self.sides) for draw in random]
-        by_hand = spent(strokes, self.sides, self.budget)
-        return tuple(self._left(hider, target, *m) for m in ([by_hand], [by_map], random))
+        draws = (torch.randperm(int(pixels), generator=one).numpy() for one in dice)
+        random = [(draw < self.budget).reshape(self.sides) for draw in draws]
+        by_map = self._first(hider, self.budget)
+        return self._left(hider, target, by_map), self._left(hider, target, *random)
 
     def _first(self, hider: evaluation.Curves, count: int) -> np.ndarray:
         """(rows, columns) bool: a map's most important pixels."""
@@ -142,7 +146,7 @@ class TrustLab(Lab):
         by_hand = spent(strokes, self.sides, self.budget)
         by_map = self._first(hider, round(hidden / 100 * by_hand.size))
         curves = self._curves_if_known(question)
-        three = self._left_by_three(question, strokes)
+        three = self._left_by_hand(question, strokes), *self._left_by_rivals(question)
         panels = [
             self._hand(photo, question[2], by_hand),
             self._hidden(photo, question[2], by_map, f"{hidden} % hidden by the map"),

@@ -67,7 +67,7 @@ def hides(lab, name: str) -> None:
     save_screenshot(lab, name)
 
 
-# -- a page without a kernel -------------------------------------------------------------
+# -- a page without a kernel ---------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_a_saved_toy_is_still_until_its_notebook_is_trusted(server, run_notebook
     plays(page, "toy-reopened")
 
 
-# -- with a kernel, elsewhere ------------------------------------------------------------
+# -- with a kernel, elsewhere --------------------------------------------------------------
 
 
 @pytest.mark.nightly

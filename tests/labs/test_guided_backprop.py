@@ -265,6 +265,14 @@ def test_a_network_that_cannot_be_loaded_is_an_error_in_the_answer(lab, monkeypa
     assert not lab.failed
 
 
+def test_a_network_without_layers_says_so_when_it_is_clicked(lab, monkeypatch):
+    monkeypatch.setattr(type(lab.asked), "layers", lambda self: {})
+    lab._heard("photo", {"x": 60.0, "y": 100.0})
+    assert lab.failed
+    assert "no layer whose units" in lab.touch.answer
+    assert lab.controls["layer"].value == ""
+
+
 def test_the_network_is_unchanged(lab, is_unchanged):
     lab._heard("photo", {"x": 120.0, "y": 120.0})
     assert is_unchanged(lab.networks[BUNDLED].model)

@@ -98,7 +98,7 @@ def score_by_hand(lab):
     return bear - dog
 
 
-# -- before the training -----------------------------------------------------------------
+# -- before the training -------------------------------------------------------------------
 
 
 def test_it_opens_with_the_training_pictures():
@@ -128,7 +128,7 @@ def test_a_changed_dial_forgets_the_old_probe_and_shows_its_pictures(lab, shown)
     lab.controls["size"].value = 0.3
 
 
-# -- the training ------------------------------------------------------------------------
+# -- the training --------------------------------------------------------------------------
 
 
 def test_a_training_ends_with_maps_and_scores(lab):
@@ -182,7 +182,7 @@ def test_stop_keeps_what_was_computed():
     assert len(scene.panels) == 5
 
 
-# -- the animal that is moved ------------------------------------------------------------
+# -- the animal that is moved --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", [1, 2, 7])
@@ -281,7 +281,7 @@ def test_a_mirrored_animal_is_dragged_mirrored(lab):
         assert (seen[flip] == own.tobytes()) == (not flip)
 
 
-# -- the maps ----------------------------------------------------------------------------
+# -- the maps ------------------------------------------------------------------------------
 
 
 def test_maps_wait_until_the_hand_rests(lab, held):

@@ -44,7 +44,7 @@ def test_overlays_show_the_photograph_once_and_first():
     assert describe(figure).startswith("3 panels: “photo”; picture 32×32")
     # One map has negative values, so zero has one colour in both.
     assert describe(figure).count("and beyond; map 32×32") == 2
-    assert sentence(figure) == "photo: a photograph, and two maps over it: a, b."
+    assert sentence(figure) == "A photograph, photo, and two maps laid over it: a, b."
     with pytest.raises(ValueError):
         plot_overlays(GREY, maps, ["photo", "a"])
 
@@ -67,7 +67,7 @@ def test_boxes_stand_where_they_are_and_the_first_picture_names_them():
 def test_answers_are_framed_red_above_zero_and_blue_below():
     values = torch.tensor([[4.0, -1.0], [1.0, -4.0]])
     figure = plot_answers([[GREY] * 2] * 2, values, ["bear", "dog"], ["snow", "green"])
-    assert [texts(axis) for axis in figure.axes] == [["+4.0"], ["-1.0"], ["+1.0"], ["-4.0"]]
+    assert [texts(axis) for axis in figure.axes] == [["+4.0"], ["−1.0"], ["+1.0"], ["−4.0"]]
     colours = [axis.spines["top"].get_edgecolor() for axis in figure.axes]
     assert [c[0] > c[2] for c in colours] == [True, False, True, False]
     assert colours[0][1] < colours[2][1]  # deeper
