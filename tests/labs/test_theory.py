@@ -2,7 +2,8 @@
 
 import pytest
 
-from course_utils.labs.controls import PAIR
+from course_utils.attention import grid_rows, popout_display
+from course_utils.labs.asking import PAIR
 from course_utils.labs.theory import COLOURS, DISPLAYS, TheoryLab
 
 DOTS, BARS = DISPLAYS
@@ -17,7 +18,7 @@ def shared():
 def lab(shared):
     """The lab with all its controls as it opens."""
     opening = {
-        "picture": DOTS,
+        "photo": DOTS,
         "items": 36,
         "row": 2,
         "column": 4,
@@ -26,27 +27,86 @@ def lab(shared):
         "tilt": 45,
         "seed": 0,
     }
-    for name, value in opening.items():
-        shared.controls[name].value = value
+    shared.angle = 0
+    shared.controls["photo"].choice.value = opening.pop("photo")
+    shared.set(**opening)
     return shared
 
 
+def panels(lab) -> dict:
+    """Key → what the browser gets of a panel."""
+    return {panel["key"]: panel for panel in lab.touch.scene["panels"]}
+
+
 def found(lab) -> list[bool]:
-    """What the status line says of the three maps."""
-    answer = lab.status.value.split("cell? ")[1].split(". ")[0]
-    return [part.endswith("yes") for part in answer.split("; ")]
+    """What the titles of the three maps say: a tick, or a cross."""
+    return [panel["title"][0] == "✔" for panel in lab.touch.scene["panels"][1:]]
 
 
-def choose(lab, **values):
+def choose(lab, photo=None, **values):
+    if photo is not None:
+        lab.controls["photo"].choice.value = photo
     for name, value in values.items():
         lab.controls[name].value = value
-        assert not lab.failed, lab.status.value
+        assert not lab.failed, lab.said
 
 
 def test_it_opens_on_dots_that_the_intensity_cannot_tell_apart(lab):
     assert not lab.failed
     assert found(lab) == [False, True, False]
-    assert bytes(lab.picture.value).startswith(b"\x89PNG")
+    assert lab.touch.answer == "Only centre-surround finds the odd one."
+
+
+# -- the odd item in the hand --------------------------------------------------------------
+
+
+def drag(lab, x, y, **hand):
+    """Drag the odd item to a place of the display."""
+    lab._heard("picture", lab.touch.hands["picture"] | {"x": x, "y": y, **hand})
+    assert not lab.failed, lab.said
+
+
+def test_the_odd_item_is_dragged_to_another_cell_and_stays_in_its_middle(lab, shown):
+    before = shown(lab)
+    drag(lab, 20, 205)
+    assert lab.controls["row"].value == 6
+    assert lab.controls["column"].value == 1
+    assert shown(lab) != before
+    place = popout_display("colour", 36, 0, (5, 0), next(iter(COLOURS.values()))).centre
+    hand = lab.touch.hands["picture"]
+    assert (hand["x"], hand["y"]) == place
+    cell = panels(lab)["residual"]["marks"][0]["rect"]
+    assert [round(edge) for edge in cell] == [0, 187, 37, 224]
+
+
+def test_within_its_cell_it_goes_back_to_its_place(lab):
+    before = dict(lab.touch.hands["picture"])
+    drag(lab, before["x"] + 3, before["y"] - 2)
+    assert lab.touch.hands["picture"] == before
+
+
+def test_the_maxima_follow_it(lab):
+    rows = grid_rows(36)
+    for row, column in ((1, 1), (6, 6), (3, 5)):
+        drag(lab, (column - 0.5) * 224 / rows, (row - 0.5) * 224 / rows)
+        assert found(lab)[1], "centre-surround finds it wherever it is"
+        _, circle = panels(lab)["centre-surround"]["marks"]
+        x, y, _ = circle["circle"]
+        assert (int(x * rows / 224) + 1, int(y * rows / 224) + 1) == (column, row)
+
+
+def test_a_bar_is_turned_by_its_grip(lab):
+    choose(lab, BARS, tilt=45)
+    hand = lab.touch.hands["picture"]
+    assert panels(lab)["picture"]["tool"]["grip"] == "turn"
+    drag(lab, hand["x"], hand["y"], angle=-20)
+    assert lab.controls["tilt"].value == 70
+    assert lab.touch.hands["picture"]["angle"] == -20
+    lab.controls["tilt"].value = 30
+    assert lab.touch.hands["picture"]["angle"] == -60
+
+
+# -- its controls --------------------------------------------------------------------------
 
 
 def test_what_the_lesson_found_with_colours(lab):
@@ -62,7 +122,7 @@ def test_what_the_lesson_found_with_colours(lab):
 
 
 def test_what_the_lesson_found_with_bars(lab):
-    choose(lab, picture=BARS, colour="white", items=25)
+    choose(lab, BARS, colour="white", items=25)
     counts = {25: 0, 100: 0}
     for items in counts:
         choose(lab, items=items)
@@ -74,16 +134,18 @@ def test_what_the_lesson_found_with_bars(lab):
 
 
 @pytest.mark.parametrize("name", ["items", "row", "column", "seed", "colour"])
-def test_each_control_of_a_display_draws_a_new_picture(lab, name):
-    control, before = lab.controls[name], lab.picture.value
+def test_each_control_of_a_display_draws_a_new_picture(lab, shown, name):
+    control, before = lab.controls[name], shown(lab)
     values = list(COLOURS.values()) if name == "colour" else range(control.min, control.max)
     choose(lab, **{name: next(v for v in values if v != control.value)})
-    assert lab.picture.value != before
+    assert shown(lab) != before
 
 
 def test_the_odd_one_lies_where_the_learner_puts_it(lab):
     choose(lab, row=6, column=1)
-    assert "box from (0, 187) to (37, 224)" in lab.words
+    for key in ("residual", "centre-surround", "smoothed"):
+        cell = panels(lab)[key]["marks"][0]["rect"]
+        assert [round(edge) for edge in cell] == [0, 187, 37, 224]
 
 
 def test_fewer_items_keep_the_place_inside_the_grid(lab):
@@ -92,32 +154,38 @@ def test_fewer_items_keep_the_place_inside_the_grid(lab):
     assert lab.controls["row"].max == 3
 
 
-def test_tilt_counts_for_bars_alone_and_is_switched_off_elsewhere(lab):
+def test_tilt_counts_for_bars_alone_and_is_switched_off_elsewhere(lab, shown):
     assert lab.controls["tilt"].disabled
-    choose(lab, picture=BARS)
+    choose(lab, BARS)
     assert not lab.controls["tilt"].disabled
-    before = lab.picture.value
+    before = shown(lab)
     choose(lab, tilt=80)
-    assert lab.picture.value != before
+    assert shown(lab) != before
 
 
 def test_the_class_changes_the_network_s_map_and_no_other(lab):
-    choose(lab, picture=PAIR)
+    choose(lab, PAIR)
     assert lab.controls["items"].disabled
-    before = lab.words.split(" | ")
-    lab.controls["target"].search.value = "German shepherd"
-    after = lab.words.split(" | ")
+    before = panels(lab)
+    lab.controls["target"].field.value = "German shepherd"
+    after = panels(lab)
     assert not lab.failed
-    assert "German shepherd" in lab.status.value
-    assert before[:3] == after[:3]
-    assert before[3] != after[3]
-    lab.controls["target"].search.value = "lorikeet"
+    assert "German shepherd" in lab.said
+    for key in ("picture", "residual", "centre-surround"):
+        assert before[key] == after[key]
+    assert before["smoothed"] != after["smoothed"]
+    lab.controls["target"].field.value = "lorikeet"
+
+
+def titles(lab) -> list[str]:
+    return [panel["title"] for panel in lab.touch.scene["panels"]]
 
 
 def test_every_photograph_can_be_shown(lab):
-    for name in [*lab.asked.pictures][:4]:
-        choose(lab, picture=name)
-        assert "cell?" not in lab.status.value
+    for name in [*lab.asked.pictures][2:6]:  # behind the two displays
+        choose(lab, name)
+        assert lab.touch.answer.startswith("The network was asked for lorikeet")
+        assert not any(title[0] in "✔✘" for title in titles(lab))
 
 
 def test_the_network_is_unchanged(lab, is_unchanged):
