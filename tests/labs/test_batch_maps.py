@@ -68,7 +68,9 @@ def test_every_bar_has_a_map_of_its_own(lab):
 def test_the_rectangle_gives_each_map_s_share_inside(lab):
     lab._heard("photo", {"x": 60, "y": 70, "w": 100, "h": 120})
     assert not lab.failed
-    controls = {name: lab.controls[name].value for name in ("left", "top", "width", "height")}
+    controls = {
+        name: lab.controls[name].value for name in ("left", "top", "width", "height")
+    }
     assert controls == {"left": 10, "top": 10, "width": 100, "height": 120}
     share = {}
     for target in (90, 235):

@@ -44,7 +44,7 @@ def test_it_opens_on_a_photograph_with_its_map_and_its_classes(lab):
     assert "water buffalo" in names
 
 
-# -- the loupe ------------------------------------------------------------------------------
+# -- the loupe ---------------------------------------------------------------------------
 
 
 def point(lab, x, y):
