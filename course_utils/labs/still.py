@@ -16,7 +16,7 @@ from matplotlib.patches import Circle, Rectangle
 
 from ..figures import describe
 from ..figures.display import picture_html, to_webp
-from ..figures.style import CSS, FULL, ORANGE, styled
+from ..figures.style import CSS, FULL, HEADING, ORANGE, styled
 from .touch import Bars, Curves, Panel, Pictures, Scene, to_picture
 
 CLOSED = "This lab is closed: run its cell again."
@@ -80,7 +80,9 @@ def draw_scene(scene: Scene) -> Figure:
     grid = figure.add_gridspec(rows, columns, width_ratios=widths, wspace=gap)
     for panel, place in zip(scene.panels, places, strict=True):
         axis = figure.add_subplot(grid[place])
-        axis.set_title(panel.title)
+        room = 72 * FULL * panel.weight / max(sum(widths), 1)  # in points
+        size = min(HEADING, room / (0.55 * max(len(panel.title), 1)))
+        axis.set_title(panel.title, fontsize=size)
         draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
         draw(axis, panel)
     figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.27 / figure.get_figheight())
