@@ -1,4 +1,4 @@
-"""Lab of lesson 03: the maps of many classes over one photograph, and how they are drawn."""
+"""Lab of lesson 03: the maps of many classes over one photograph."""
 
 import ipywidgets as widgets
 import numpy as np
@@ -32,10 +32,10 @@ def _only(gradient: Tensor, channel: int) -> Tensor:
 
 
 class BatchMapsLab(Lab):
-    """Point at a class: its map lies over the photograph; a rectangle says how much of it."""
+    """Point at a class for its map; a rectangle on the photograph says what it holds."""
 
     title = "Maps of many classes of one photograph"
-    primary = ("photo", "target", "channels", "scale", "overlaid")
+    primary = ("photo", "target", "channels", "scale")
 
     def __init__(self, model: nn.Module | None = None):
         picker = PicturePicker(value=PAIR)
@@ -71,22 +71,19 @@ class BatchMapsLab(Lab):
         shares, classes = self.asked.probabilities(photo), self._classes(photo, target)
         bar, box = min(bar, len(classes)) - 1, self._box(**corners)
         three = {"top class": classes[0], "other class": target, "pointed at": classes[bar]}
-        look, limits = (
-            (photo, channels, overlaid),
-            self._limits(photo, channels, overlaid, scale, three),
-        )
+        look = photo, channels, overlaid
+        limits = self._limits(*look, scale, three)
         inside = [_share(self._map(photo, channels, False, c), box) for c in classes]
         panels = [
             self._photo(photo, channels, classes[bar], limits["pointed at"], cmap, box),
-            *(self._side(word, *look, three, limits[word], cmap) for word in [*three][:2]),
             self._bars(shares, classes, bar),
             _inside_bars(inside, bar),
+            *(self._side(word, *look, three, limits[word], cmap) for word in [*three][:2]),
         ]
         name = self.asked.name(classes[bar])
         answer = f"{name}: {inside[bar]:.0%} of its map in the rectangle."
-        return Scene(
-            panels, answer, self._table(photo, channels, three, limits, box), drop=True
-        )
+        table = self._table(photo, channels, three, limits, box)
+        return Scene(panels, answer, table, drop=True)
 
     def _classes(self, photo: str, target: int) -> list[int]:
         """The classes that have a bar; the other class is always among them."""
@@ -133,12 +130,13 @@ class BatchMapsLab(Lab):
     def _side(self, word, photo, channels, overlaid, three, limit, cmap) -> Pictures:
         """The map of the top class, or of the other one, with the same rectangle."""
         again = word == "other class" and three[word] == three["top class"]
+        name = "the top class again" if again else self.asked.name(three[word])
         drawn = Layer(self._painted(photo, channels, overlaid, three[word], limit, cmap))
         return photo_panel(
             self.asked,
             photo,
             word,
-            title=f"{word}: {'the top class again' if again else self.asked.name(three[word])}",
+            title=f"{word}: {name}",
             base=grey(self.asked.looks(photo)) if overlaid else drawn,
             layers=[drawn] if overlaid else [],
             follow="photo",
@@ -159,29 +157,28 @@ class BatchMapsLab(Lab):
 
     def _table(self, photo, channels, three: dict, limits: dict, box) -> list[tuple]:
         """Scores, shares and scales of the three maps; how alike they are."""
-        asked, scores, shares = (
-            self.asked,
-            self.asked.scores(photo),
-            self.asked.probabilities(photo),
-        )
+        scores, shares = self.asked.scores(photo), self.asked.probabilities(photo)
         maps = {c: self._map(photo, channels, False, c) for c in three.values()}
-        first = three["top class"]
+        top = three["top class"]
 
         def alike(c: int) -> str:
-            same = np.corrcoef(maps[first].ravel(), maps[c].ravel())[0, 1]
-            return "the same class" if c == first else f"{same:.2f}"
+            same = np.corrcoef(maps[top].ravel(), maps[c].ravel())[0, 1]
+            return "the same class" if c == top else f"{same:.2f}"
 
-        return [
-            ("", *(f"{word}: {asked.name(c)}" for word, c in three.items())),
-            ("score", *(f"{scores[c]:.1f}" for c in three.values())),
-            ("probability", *(f"{shares[c]:.1%}" for c in three.values())),
+        columns = [
             (
-                "map in the rectangle",
-                *(f"{_share(maps[c], box):.0%}" for c in three.values()),
-            ),
-            ("correlation with the top class", "–", *map(alike, [*three.values()][1:])),
-            ("brightest from", *(f"{limits[word]:.2g}" for word in three)),
+                f"{word}: {self.asked.name(c)}",
+                f"{scores[c]:.1f}",
+                f"{shares[c]:.1%}",
+                f"{_share(maps[c], box):.0%}",
+                alike(c) if word != "top class" else "–",
+                f"{limits[word]:.2g}",
+            )
+            for word, c in three.items()
         ]
+        names = "", "score", "probability", "map in the rectangle"
+        names += "correlation with the top class", "brightest colour from"
+        return [*zip(names, *columns, strict=True)]
 
     # -- computed once -------------------------------------------------------------------
 
@@ -205,8 +202,6 @@ def _share(values: np.ndarray, box: tuple[slice, slice]) -> float:
 
 
 def _inside_bars(inside: list[float], bar: int) -> Bars:
-    """For each class the part of its map that lies in the rectangle, as bars without names."""
+    """The part of each class's map that lies in the rectangle, as bars without names."""
     bars = [{"name": "", "value": round(v, 4), "text": f"{v:.0%}"} for v in inside]
-    return Bars(
-        key="inside", title="map in the rectangle", bars=bars, hand={"i": bar}, weight=0.5
-    )
+    return Bars(key="inside", title="map inside", bars=bars, hand={"i": bar}, weight=0.5)

@@ -43,10 +43,13 @@ def map_layer(values, limit: float | None = None, cmap: str = "inferno", **look)
     return Layer(matplotlib.colormaps[cmap]((values / limit).clip(0, 1))[..., :3], **look)
 
 
-def veil(values, limit: float | None = None, signed: bool = False, **look) -> Layer:
+def veil(
+    values, limit: float | None = None, signed: bool = False, cmap: str = "inferno", **look
+) -> Layer:
     """A map (H, W) as a layer that is the more opaque the larger the value.
 
-    Signed values are red above zero and blue below; NaN, not known yet, shows nothing.
+    Signed values are red above zero and blue below, whatever the `cmap`; NaN, not known
+    yet, shows nothing.
     """
     values = to_array(values)
     known = np.nan_to_num(values)
@@ -55,7 +58,7 @@ def veil(values, limit: float | None = None, signed: bool = False, **look) -> La
     colours = (
         matplotlib.colormaps["RdBu_r"](0.5 + share / 2)
         if signed
-        else (matplotlib.colormaps["inferno"](share.clip(0, 1)))
+        else (matplotlib.colormaps[cmap](share.clip(0, 1)))
     )
     colours[..., 3] = 0.85 * np.abs(share)
     return Layer(colours, **look)

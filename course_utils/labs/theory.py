@@ -5,8 +5,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from ..attention import (
-    RED, PopoutDisplay, centre_surround, grid_rows, popout_display, spectral_residual,
-)  # fmt: skip
+    RED,
+    PopoutDisplay,
+    centre_surround,
+    grid_rows,
+    popout_display,
+    spectral_residual,
+)
 from ..figures import smooth
 from ..gradients import vanilla_saliency
 from ..images import prepare
@@ -29,13 +34,14 @@ COLOURS = {
 }
 MAPS = ("spectral residual", "centre-surround", "network, smoothed")
 SIDE = 224  # of a display, in pixels
+MARK = "#4cc9ff"  # seen on a grey display and on all colours of a map
 
 
 class TheoryLab(Lab):
     """Drag the odd item through a display; three maps say whether they find it."""
 
     title = "Three kinds of saliency"
-    primary = ("photo", "target", "channels", "colour", "tilt")
+    primary = ("photo", "target", "channels", "colour")
 
     def __init__(self, model: nn.Module | None = None):
         small = {
@@ -43,7 +49,7 @@ class TheoryLab(Lab):
         }
         picker = PicturePicker(small | dict(photographs()))
         self.asked = Asked(model, picker.pictures)
-        self.angle, self.held = 0, False  # of the odd item that is turned and dragged
+        self.angle = 0  # to which the odd bar was turned by hand
         controls = {
             "photo": picker,
             "target": finder(self.asked, "lorikeet", ()),
@@ -65,12 +71,12 @@ class TheoryLab(Lab):
         rows, before = grid_rows(self.controls["items"].value), self.values
         cell = {"row": hand["y"], "column": hand["x"]}
         moved = {n: min(int(v * rows / SIDE), rows - 1) + 1 for n, v in cell.items()}
-        self.held, self.angle = bool(hand.get("held")), hand.get("angle", 0)
         if self.values["photo"] == "pop-out: bars":
-            moved["tilt"] = 90 - round(-self.angle) % 180
+            self.angle = round(hand["angle"])
+            moved["tilt"] = 90 - -self.angle % 180
         self.set(**moved)
-        if self.values == before and not self.held:
-            self.refresh()  # which puts it into the middle of its cell
+        if self.values == before:
+            self.refresh()  # which puts it back into its place in the cell
 
     # -- what is on the screen -----------------------------------------------------------
 
@@ -81,7 +87,11 @@ class TheoryLab(Lab):
         (scores, shares), network = self._network(target, *shown)
         maps = self._residual(channels, *shown), self._contrast(*shown), network
         found = [bool(popout and m.max() > 0 and popout.found_by(m)) for m in maps]
-        panels = [self._odd_panel(popout, *shown) if popout else self._photo_panel(photo)]
+        panels = [
+            self._odd_panel(popout, *shown)
+            if popout
+            else photo_panel(self.asked, photo, "picture")
+        ]
         for title, values, hit in zip(MAPS, maps, found, strict=True):
             panels.append(_map_panel(title, values, popout, hit))
         name, share = self.asked.name(target), f"{shares[target]:.1%}"
@@ -91,37 +101,27 @@ class TheoryLab(Lab):
         table.append((f"score of {name}", "", "", f"{scores[target]:.1f} ({share})"))
         return Scene(panels, _verdict(found) if popout else answer, table, drop=True)
 
-    def _photo_panel(self, photo: str) -> Pictures:
-        return photo_panel(self.asked, photo, "picture")
-
     def _odd_panel(self, popout: PopoutDisplay, name: str, *settings) -> Pictures:
         """The display, whose odd item can be dragged, and turned if it is a bar."""
         colour, tilt, items = settings[:3]
-        bars, (x, y), cell = (
-            DISPLAYS[name] == "orientation",
-            popout.centre,
-            SIDE / grid_rows(items),
-        )
-        w, h = (0.8 * cell, 0.3 * cell) if bars else (0.7 * cell, 0.7 * cell)
-        turned = (self.angle - tilt + 90) % 180 == 0  # by this end, or by the other one
-        hand = {"x": x, "y": y, "w": w, "h": h} | (
-            {"angle": self.angle if turned else tilt - 90} if bars else {}
-        )
-        tool = {
-            "kind": "window",
-            "step": cell,
-            "snap": True,
-            "picture": _item(colour, bars),
-        }
-        keys = "turn it by its grip, or by [ and ]" if bars else "or press arrow keys"
+        bars, cell = DISPLAYS[name] == "orientation", SIDE / grid_rows(items)
+        w, h = (0.8, 0.3) if bars else (0.7, 0.7)
+        hand = {"x": popout.centre[0], "y": popout.centre[1], "w": w * cell, "h": h * cell}
+        picture = _item(colour, bars)
+        tool = {"kind": "window", "step": cell, "picture": picture, "colour": MARK}
+        keys = "press arrow keys"
+        if bars:
+            turned = (self.angle - tilt + 90) % 180 == 0  # by this end, or by the other
+            hand["angle"] = self.angle if turned else tilt - 90
+            tool["grip"], keys = "turn", f"turn it by its grip; or {keys}, [ and ]"
         return Pictures(
             key="picture",
             title="drag the odd one" + (", turn it" if bars else ""),
-            label=f"Display of {items} items: drag the odd one to another cell; {keys}.",
+            label=f"Display of {items} items: drag the odd one to another cell, {keys}.",
             layers=[Layer(self._display(name, *settings, 2 * SIDE).image)],
             size=(SIDE, SIDE),
-            tool=tool | ({"grip": "turn"} if bars else {}),
-            hand=None if self.held else hand,
+            tool=tool,
+            hand=hand,
         )
 
     def likely(self) -> Tensor | None:
@@ -188,10 +188,11 @@ def _map_panel(
     marks = []
     if popout:
         title = f"{'✔' if hit else '✘'} {title}"
-        marks.append({"rect": [*popout.box], "dash": True})
+        marks.append({"rect": [*popout.box], "dash": True, "colour": MARK})
     if values.max() > 0:
         row, column = np.unravel_index(values.argmax(), values.shape)
-        marks.append({"circle": [int(column), int(row), max(width, height) / 22]})
+        circle = [int(column), int(row), max(width, height) / 22]
+        marks.append({"circle": circle, "colour": MARK})
     return Pictures(
         key=title.split()[-1],
         title=title,
@@ -204,12 +205,12 @@ def _map_panel(
 
 def _verdict(found: list[bool]) -> str:
     """Which of the three maps find the odd one."""
-    names = [name.split(",")[0] for name, hit in zip(MAPS, found, strict=True) if hit]
-    if len(names) == 1:
-        return f"Only {names[0]} finds the odd one.".replace("network", "the network")
-    if len(names) == 2:
-        return f"Found by {' and '.join(names)}, not by the third map."
-    return f"{'All three maps find' if names else 'None of the maps finds'} the odd one."
+    words = "spectral residual", "centre-surround", "the network"
+    names = [word for word, hit in zip(words, found, strict=True) if hit]
+    if len(names) == 3:
+        return "All three maps find the odd one."
+    by = " and ".join(names) or "none of the three maps"
+    return f"The odd one is found by {by}{' alone' if len(names) == 1 else ''}."
 
 
 def _largest(values: np.ndarray) -> str:
@@ -228,7 +229,9 @@ def _at_odd(values: np.ndarray, popout: PopoutDisplay | None) -> str:
 
 def _adapt(controls: dict) -> None:
     """Switch off what the chosen picture does not use; keep the place in the grid."""
-    kind = DISPLAYS.get(controls["photo"].value)
+    kind, colour = DISPLAYS.get(controls["photo"].value), controls["colour"]
+    if colour.value == {"orientation": RED, "colour": "white"}.get(kind):
+        colour.value = {"orientation": "white", "colour": RED}[kind]
     for name in ("items", "row", "column", "colour", "seed"):
         controls[name].disabled = kind is None
     controls["tilt"].disabled = kind != "orientation"

@@ -1,6 +1,7 @@
 """Lab of lesson 02: a loupe over one picture shows its map and the slopes at a pixel."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import ipywidgets as widgets
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..figures import map_limits, smooth
+from ..figures.style import BLUE
 from ..inputs import Inputs
 from ..models import download_size, load_model
 from .asking import Asked, kept
@@ -15,7 +17,7 @@ from .base import Lab
 from .batch_maps import CHANNEL_RULES
 from .controls import PicturePicker, dropdown, finder, slider
 from .scenes import OTHER, class_bars, grey, map_layer, map_words, photo_panel, veil
-from .touch import Bars, Layer, Scene, to_picture
+from .touch import Bars, Layer, Pictures, Scene, to_picture
 
 # Entry of the list → arguments of `load_model`.
 NETWORKS = {
@@ -27,7 +29,7 @@ NETWORKS |= {
     f"{title}, {download_size(name):.0f} MB to download once": (name, "torchvision")
     for title, name in DOWNLOADS.items()
 }
-COLOURS = {"red": "#d62728", "green": "#2ca02c", "blue": "#3b6ea5"}
+COLOURS = {"red": "#d62728", "green": "#2ca02c", "blue": BLUE}
 LENS = 36  # radius in pixels of a picture of 224
 
 
@@ -38,7 +40,7 @@ class VanillaSaliencyLab(Lab):
     """
 
     title = "The saliency map of one picture"
-    primary = ("photo", "target", "network", "channels", "smoothing")
+    primary = ("photo", "target", "network", "smoothing")
 
     def __init__(self, model: nn.Module | None = None, inputs: Inputs | None = None):
         own = {} if model is None else {type(model).__name__: model}
@@ -101,44 +103,32 @@ class VanillaSaliencyLab(Lab):
                 self.controls[name].max = side - 1  # which moves the value inside
         return self.controls["row"].value, self.controls["column"].value
 
-    def _pictures(self, asked: Asked, hand: dict, *look) -> list:
+    def _pictures(self, asked: Asked, hand: dict, *look) -> list[Pictures]:
         """The photograph with the map under a lens, and the map with the same lens."""
-        (picture, words, _), photo, target, overlaid = (
-            self._map(*look),
-            *look[1:3],
-            look[-1],
-        )
-        under = [grey(asked.looks(photo))] if overlaid else []
-        lens = [Layer(layer.picture, lens=True) for layer in (*under, Layer(picture))]
+        (_, photo, target, *_, overlaid), (picture, words, _) = look, self._map(*look)
+        layers = [Layer(picture)]
+        if overlaid:
+            layers.insert(0, grey(asked.looks(photo)))
         radius = LENS * min(asked.inputs.sides) / 224
-        tool = {"kind": "point", "lens": radius, "hover": True, "step": 1}
-        label = "Photograph under a loupe that shows the map: point at a pixel or press arrow keys."
-        title = "point at the photograph"
-        base = {"base": under[0]} if overlaid else {"base": Layer(picture)}
-        return [
-            photo_panel(
-                asked, photo, title=title, label=label, layers=lens, tool=tool, hand=hand
-            ),
-            photo_panel(
-                asked,
-                photo,
-                "map",
-                title=f"map: {asked.name(target)}",
-                layers=[Layer(picture)] if overlaid else [],
-                follow="photo",
-                words=words,
-                **base,
-            ),
-        ]
+        loupe = photo_panel(
+            asked,
+            photo,
+            title="point at the photograph",
+            label="Photograph under a loupe that shows the map: point at a pixel, "
+            "or press arrow keys.",
+            layers=[replace(layer, lens=True) for layer in layers],
+            tool={"kind": "point", "lens": radius, "hover": True, "step": 1},
+            hand=hand,
+        )
+        title = f"map: {asked.name(target)}"
+        whole = replace(loupe, key="map", title=title, label="", layers=layers, words=words)
+        return [loupe, replace(whole, tool=None, hand=None, follow="photo")]
 
     @kept
     def _map(self, network, photo, target, channels, smoothing, overlaid):
         """The map as a picture, in words, and the value of its brightest colour."""
-        rule, gradient = (
-            CHANNEL_RULES[channels],
-            self._asked(network).gradient(photo, target),
-        )
-        values = smooth(rule(gradient), smoothing)
+        gradient = self._asked(network).gradient(photo, target)
+        values = smooth(CHANNEL_RULES[channels](gradient), smoothing)
         layer = veil(values) if overlaid else map_layer(values)
         return to_picture(layer.picture), map_words(values), map_limits([values])[0]
 
@@ -158,18 +148,14 @@ class VanillaSaliencyLab(Lab):
         brighter[0, :, row, column] += level
         change = asked.ask(brighter)[0][target] - scores[target]
         place = int((scores > scores[target]).sum()) + 1
-        head = ("", "score", "probability", "place", "map's brightest from")
-        head += "one grey level more here: by the slopes", "measured"
-        name = f"{asked.name(target)}, {network.split(',')[0]}"
-        standing = (
-            f"{scores[target]:.1f}",
-            f"{share:.1%}",
-            f"{place} of {len(scores)}",
-            f"{self._map(*look)[2]:.2g}",
-        )
         return [
-            head,
-            (name, *standing, f"{float(slopes @ level):+.2g}", f"{float(change):+.2g}"),
+            (asked.name(target), network.split(",")[0]),
+            ("score", f"{scores[target]:.1f}"),
+            ("probability", f"{share:.1%}"),
+            ("place", f"{place} of {len(scores)}"),
+            ("map's brightest colour from", f"{self._map(*look)[2]:.2g}"),
+            ("one grey level more here: by the slopes", f"{float(slopes @ level):+.2g}"),
+            ("measured", f"{float(change):+.2g}"),
         ]
 
     def _network(self, name: str) -> Asked:
