@@ -68,16 +68,24 @@ class PictureRecipe:
     view: tuple[float, float, float, float] = (0.0, 0.5, 0.5, 0.0)  # each in [0, 1)
     mirror: bool = False  # whether the scene is mirrored
 
-    def make(self) -> Composite:
-        """The picture, with the animal's mask (which does not include the sign)."""
-        scene = GROUNDS[self.ground][int(self.view[0] * len(GROUNDS[self.ground]))]
-        pair = _picture("cutouts", CUTOUTS[self.animal]), self._part_of(scene)
-        named = {"label": self.animal, "name": f"{CLASSES[self.animal]} on {scene}"}
+    @property
+    def scene(self) -> str:
+        """The name of the scene."""
+        return GROUNDS[self.ground][int(self.view[0] * len(GROUNDS[self.ground]))]
+
+    def make(self, scene: Image.Image | None = None) -> Composite:
+        """The picture, with the animal's mask (which does not include the sign).
+
+        On the recipe's own scene, or on another picture, seen from the same view.
+        """
+        name = self.scene if scene is None else "another scene"
+        pair = cutout(self.animal), self.behind(scene)
+        named = {"label": self.animal, "name": f"{CLASSES[self.animal]} on {name}"}
         made = composite(*pair, self.share, self.place, self.flip, SIZE, **named)
-        if self.sign:  # red and yellow stripes, as an agency might mark its pictures
-            (x0, y0, x1, y1), pen = sign_box(), ImageDraw.Draw(made.image)
-            for x, colour in zip(range(x0, x1, 4), cycle(STRIPES), strict=False):
-                pen.rectangle((x, y0, x + 3, y1 - 1), colour)
+        pen = ImageDraw.Draw(made.image)
+        for box, colour in sign_stripes() if self.sign else ():
+            x0, y0, x1, y1 = box
+            pen.rectangle((x0, y0, x1 - 1, y1 - 1), colour)
         return made
 
     def with_part(self, part: str, owner: int) -> "PictureRecipe":
@@ -91,18 +99,35 @@ class PictureRecipe:
             raise ArgumentError("part", "cannot be a scene that belongs to neither class")
         return self.with_part(part, 1 - owner)
 
-    def _part_of(self, scene: str) -> Image.Image:
-        """A square of the scene, 80 to 100 % as high as it can be."""
-        whole, (_, across, down, zoom) = _picture("scenes", scene), self.view
-        side = min(whole.size) * (1 - 0.2 * zoom)
-        left, top = across * (whole.width - side), down * (whole.height - side)
-        part = whole.resize((SIZE, SIZE), box=(left, top, left + side, top + side))
-        return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirror else part
+    def behind(self, scene: Image.Image | None = None, side: int = SIZE) -> Image.Image:
+        """The scene alone, `side` pixels wide: a square of it, 80 to 100 % of its height.
+
+        That is the recipe's scene, or another picture.
+        """
+        whole = _picture("scenes", self.scene) if scene is None else scene
+        _, across, down, zoom = self.view
+        part = min(whole.size) * (1 - 0.2 * zoom)
+        left, top = across * (whole.width - part), down * (whole.height - part)
+        seen = whole.resize((side, side), box=(left, top, left + part, top + part))
+        return seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirror else seen
 
 
 @cache
 def _picture(kind: str, name: str) -> Image.Image:
     return load_samples(kind=kind, names=name).images[0]
+
+
+def cutout(animal: int) -> Image.Image:
+    """RGBA: the bear (0) or the dog (1), without its transparent margin."""
+    picture = _picture("cutouts", CUTOUTS[animal])
+    return picture.crop(picture.getchannel("A").getbbox())
+
+
+def sign_stripes() -> list[tuple[tuple[int, int, int, int], str]]:
+    """The sign's stripes, red and yellow: (x0, y0, x1, y1) and colour of each."""
+    x0, y0, x1, y1 = sign_box()
+    edges = range(x0, x1, 4)  # as an agency might mark its pictures
+    return [((x, y0, x + 4, y1), c) for x, c in zip(edges, cycle(STRIPES), strict=False)]
 
 
 def sign_box() -> tuple[int, int, int, int]:

@@ -62,7 +62,7 @@ def wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
+    pytest.fail(f"the server did not start:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="session")
@@ -74,11 +74,31 @@ def server(tmp_path_factory) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def jupyterlab(home: Path, course: Path) -> Iterator[tuple[str, str]]:
-    """A JupyterLab that serves a folder, and keeps its own files in another one."""
+def jupyterlab(
+    home: Path, course: Path, python: str = sys.executable, app: str = "jupyterlab"
+) -> Iterator[tuple[str, str]]:
+    """A JupyterLab that serves a folder, and keeps its own files in another one.
+
+    Also the `app` "notebook", and that of another environment's `python`.
+    """
     settings = home / "config" / "labconfig" / "default_setting_overrides.json"
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps(JUPYTERLAB))
+    kind = {"jupyterlab": "LabApp", "notebook": "JupyterNotebookApp"}[app]
+    port, token = free_port(), secrets.token_hex(16)
+    command = [python, "-m", app, "--no-browser", "--allow-root"]
+    command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={course}"]
+    command += [f"--{kind}.expose_app_in_browser=True"]
+    command += ["--LabApp.extension_manager=readonly"]
+    address = f"http://127.0.0.1:{port}"
+    with running(command, home, f"{address}/api/status?token={token}"):
+        yield address, token
+
+
+@contextmanager
+def running(command: list[str], home: Path, url: str) -> Iterator[None]:
+    """A server that keeps its own files in a folder, from when it answers at an address."""
     places = {
         "HOME": home,
         "IPYTHONDIR": home / "ipython",
@@ -86,21 +106,15 @@ def jupyterlab(home: Path, course: Path) -> Iterator[tuple[str, str]]:
         "JUPYTER_DATA_DIR": home / "data",
         "JUPYTER_RUNTIME_DIR": home / "runtime",
     }
-    port, token, log = free_port(), secrets.token_hex(16), home / "log"
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += ["--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
-    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={course}"]
-    command += ["--LabApp.expose_app_in_browser=True"]
-    command += ["--LabApp.extension_manager=readonly"]
+    log = home / "log"
     environment = os.environ | {name: str(place) for name, place in places.items()}
     with log.open("w") as file:
         process = subprocess.Popen(
             command, env=environment, stdout=file, stderr=subprocess.STDOUT
         )
-    address = f"http://127.0.0.1:{port}"
     try:
-        wait_for(f"{address}/api/status?token={token}", process, log)
-        yield address, token
+        wait_for(url, process, log)
+        yield
     finally:
         process.terminate()
         try:
@@ -227,7 +241,7 @@ def upload(lab: "Locator", name: str, kind: str, content: bytes) -> None:
     chooser.value.set_files({"name": name, "mimeType": kind, "buffer": content})
 
 
-# -- notebooks of a test's own --------------------------------------------------------------
+# -- notebooks of a test's own -------------------------------------------------------------
 
 
 def write_notebook(server: tuple[str, str], name: str, cells: list[str]) -> None:

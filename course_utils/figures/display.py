@@ -14,30 +14,41 @@ from .sentences import sentence, shorten
 from .style import CSS, DPI, polish
 from .words import describe
 
-QUALITY = {"WEBP": 80, "JPEG": 85}  # no grain of its own beside that of a map
+QUALITY = (
+    80,
+    65,
+    50,
+    35,
+)  # the first one that makes a picture small enough: noise hides loss
+SMALL_ENOUGH = 80_000  # bytes; a notebook of ten figures should stay below a megabyte
+WIDEST = 928  # pixels of the page
 PHOTOGRAPH = 64 * 64  # pixels: a picture with more of them is no table of colours
 
 
 def show(figure: Figure, words: str | None = None, alt: str | None = None) -> None:
     """Display `figure` in a notebook, with a sentence as its `alt` and with its words.
 
-    The sentence is `alt`, or what `sentence` makes of titles. The words, which unfold
-    beneath the picture, are what `describe` finds. Give `words` where the data differ
-    between processors, as after many steps of an optimisation, and say what stays the same.
+    The words, which unfold beneath the picture, are what `describe` finds. Give `words`
+    where the data differ between processors, as after many steps of an optimisation, and
+    say what stays the same. The sentence is `alt`, or those `words`, or what `sentence`
+    makes of titles.
     """
     from matplotlib import pyplot
 
     pyplot.close(figure)  # otherwise a figure made by pyplot would be shown twice
-    words = describe(figure) if words is None else words
-    alt = alt or sentence(figure)
+    given, words = words, describe(figure) if words is None else words
+    alt = alt or given or sentence(figure)
     _display(draw(figure), round(figure.get_figwidth() * CSS), words, alt)
 
 
-def show_file(path: str | Path, words: str, alt: str | None = None) -> None:
-    """Display a JPEG file unchanged, with its words beneath it."""
-    with Image.open(path) as picture:
-        width = min(picture.width, 928)
-    _display(Path(path).read_bytes(), width, words, alt or words)
+def show_file(path: str | Path, words: str, alt: str | None = None, width=WIDEST) -> None:
+    """Display the picture in a file, at most `width` pixels wide, with its words."""
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    width = min(width, picture.width)
+    sharp = min(2 * width, picture.width)
+    picture = picture.resize((sharp, round(sharp * picture.height / picture.width)))
+    _display(_compressed(picture), width, words, alt or words)
 
 
 def _display(picture: bytes, width: int, words: str, alt: str) -> None:
@@ -86,9 +97,16 @@ def to_png(figure: Figure, dpi: int = CSS) -> bytes:
 
 def to_webp(figure: Figure, dpi: int = DPI) -> bytes:
     """`figure` as the bytes of a WebP file, a third of a JPEG; a JPEG without WebP."""
-    file, picture = io.BytesIO(), _pixels(figure, dpi)
+    return _compressed(_pixels(figure, dpi))
+
+
+def _compressed(picture: Image.Image) -> bytes:
     kind = "WEBP" if features.check("webp") else "JPEG"
-    picture.save(file, kind, quality=QUALITY[kind])
+    for quality in QUALITY:
+        file = io.BytesIO()
+        picture.save(file, kind, quality=quality)
+        if file.tell() <= SMALL_ENOUGH:
+            break
     return file.getvalue()
 
 

@@ -6,16 +6,18 @@ from functools import partial
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch, Patch, Rectangle
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from ..images import fit_image, load_image
-from .maps import limit_of, signed_panel, signed_picture, to_array
+from .maps import limit_of, map_panel, signed_panel, to_array
 from .panels import draw_rows
 from .plots import photo_panel
 from .sentences import count_of
-from .style import BLUE, INK, QUIET, SMALL, TEXT, TWO, styled
+from .style import BLUE, FULL, INK, QUIET, SMALL, TEXT, TWO, styled
 
 FOUND, DRAWN = "#ff2fd0", "#ffffff"  # boxes: of a method, of a person
 BLANK = (lambda axis: None, "", {})  # a panel with nothing in it
@@ -29,42 +31,50 @@ def write_in(axis, words: str, x: float = 0.03, y: float = 0.04, **style) -> Non
 
 
 @styled
-def chart(title="", xlabel="", ylabel="", width=TWO, height=3.3, **settings) -> Axes:
-    """Empty axes for curves, in the course's style; ``show(axis.figure)`` shows them.
+def chart(
+    title="", xlabel="", ylabel="", width=TWO, height=3.3, count: int = 1, **settings
+) -> Axes | np.ndarray:
+    """Empty axes for curves, in the course's style.
 
-    `width` and `height` are inches, of 80 pixels of the page; the `settings` go to `Axes.set`.
+    `width` and `height` are inches, of 80 pixels of the page; the `settings` go to
+    `Axes.set`. With a `count` above 1 there are that many axes side by side.
 
     Example:
         >>> axis = chart("It falls", "step", "error", ylim=(0, 1))
         >>> axis.plot([0, 1], [0.9, 0.2])
         >>> show(axis.figure)
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
-    drawn = figure.subplots()
-    drawn.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
-    return drawn
+    figure = Figure(figsize=(width if count == 1 else FULL, height), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for axis in axes:
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel, **settings)
+    return axes[0] if count == 1 else axes
 
 
 # -- pictures with something in them ---------------------------------------------------
 
 
 @styled
-def plot_boxes(images, found, drawn, words: Sequence[str] = (), masks=None) -> Figure:
+def plot_boxes(
+    images, found, drawn, words: Sequence[str] = (), masks=None, maps: Sequence = ()
+) -> Figure:
     """Pictures in a row with two boxes each: the found one and the one a person drew.
 
     Boxes are ``(x0, y0, x1, y1)`` in pixels of the pictures; `words` stand in the corners.
-    `masks` (H, W) are outlined. The first picture says which box is which.
+    `masks` (H, W) are outlined, `maps` (H, W) follow. The first picture says which box is
+    which.
     """
-    pictures = [np.asarray(load_image(image)) for image in images]
-    figure = draw_rows([[(picture, "", {}) for picture in pictures]])
-    for number, axis in enumerate(figure.axes):
+    pictures = [(np.asarray(load_image(image)), "", {}) for image in images]
+    figure = draw_rows([[*pictures, *map(map_panel, maps)]])
+    for number, axis in enumerate(figure.axes[: len(pictures)]):
         boxes = (drawn[number], DRAWN, "--", "drawn"), (found[number], FOUND, "-", "found")
         for box, colour, dash, name in boxes:
             if box is None or box[2] <= box[0]:
                 continue
             x, y, wide, high = box[0] - 0.5, box[1] - 0.5, box[2] - box[0], box[3] - box[1]
             look = {"fill": False, "ec": colour, "lw": 2, "ls": dash}
-            axis.add_patch(Rectangle((x, y), wide, high, **look))
+            frame = axis.add_patch(Rectangle((x, y), wide, high, **look))
+            frame.set_path_effects([withStroke(linewidth=4, foreground="#00000070")])
             if number == 0:
                 place = (x + 3, y + 3) if name == "found" else (x + wide - 3, y + high - 3)
                 side = ("left", "top") if name == "found" else ("right", "bottom")
@@ -98,9 +108,8 @@ def plot_answers(
         colour = matplotlib.colormaps["RdBu_r"](0.5 + value / top / 2)
         axis.spines[:].set(visible=True, color=colour, lw=6)
         ink = "w" if abs(value) > 0.4 * top else INK
-        write_in(
-            axis, f"{value:+.1f}", color=ink, fontsize=16, bbox={"fc": colour, "lw": 0}
-        )
+        look = {"color": ink, "fontsize": 16, "bbox": {"fc": colour, "lw": 0}}
+        write_in(axis, f"{value:+.1f}".replace("-", "−"), 0.025, 0.02, **look)
     for row, title in enumerate(row_titles):
         figure.axes[row * len(titles)].set_ylabel(title, labelpad=8)
     named = " and ".join(row_titles), ", ".join(titles)
@@ -150,7 +159,7 @@ def plot_close_ups(image, maps, titles: Sequence[str], side: int = 96) -> Figure
     places are framed in the first panel, the whole picture, with the number of their map.
     """
     photo, above, below, frames = np.asarray(image), [], [], []
-    for values, title in zip(map(to_array, maps), titles, strict=True):
+    for number, values in enumerate(map(to_array, maps), 1):
         strength = np.abs(values).max(axis=0)
         middles = [
             (strength * grid).sum() / strength.sum() for grid in np.indices(strength.shape)
@@ -160,7 +169,7 @@ def plot_close_ups(image, maps, titles: Sequence[str], side: int = 96) -> Figure
             for middle, length in zip(middles, strength.shape, strict=True)
         )
         place = slice(y, y + side), slice(x, x + side)
-        above.append((photo[place], title, {}))
+        above.append((photo[place], f"{number}  {titles[number - 1]}", {}))
         panel = signed_panel(values)
         below.append((panel[0][place], "", panel[2]))
         frames.append((x, y))
@@ -183,11 +192,10 @@ def plot_close_ups(image, maps, titles: Sequence[str], side: int = 96) -> Figure
 def plot_flow(forward: Sequence[tuple], backward: Sequence[tuple], name=str) -> Figure:
     """One picture on its way through a network and back: forward above, backward below.
 
-    A step is ``(name, value)``, with a picture or a tensor. Three colours are drawn as a
-    picture (with negative values, 0 is middle grey), a map (H, W) in ``hot``, a vector by
-    its five largest values, with ``name(index)`` of each, a number in digits. The way back
-    runs from right to left, and ends below where it began. Leading axes of length 1 change
-    only the shape stated.
+    A step is ``(name, value)``, with a picture or a tensor. Three colours are drawn as
+    three sheets (with negative values, 0 is middle grey), a map (H, W) in ``hot``, a vector
+    by its five largest values, with ``name(index)`` of each, a number in digits. The way
+    back runs from right to left. Leading axes of length 1 change only the shape stated.
     """
     columns = len(forward)
     rows = [[], [BLANK] * (columns - len(backward))]
@@ -221,16 +229,15 @@ def _shape(value) -> str:
 
 
 def _draw_step(axis, value, name) -> None:
+    axis.set_anchor("N")
     if isinstance(value, Image.Image):
         axis.imshow(value, interpolation="bicubic")
         return
     values = to_array(value)
     while values.ndim > 1 and len(values) == 1:
         values = values[0]
-    if values.ndim == 3 and values.min() < 0:
-        axis.imshow(signed_picture(values))
-    elif values.ndim == 3:
-        axis.imshow((values / limit_of(values)).transpose(1, 2, 0).clip(0, 1))
+    if values.ndim == 3:
+        _draw_sheets(axis, values)
     elif values.ndim == 2:
         axis.imshow(values, cmap="hot", vmin=0, vmax=limit_of(values))
     elif values.size > 1:
@@ -242,3 +249,15 @@ def _draw_step(axis, value, name) -> None:
     else:
         axis.set(xlim=(-1, 1), ylim=(-1, 1))
         axis.text(0, 0, f"{values.item():.1f}", ha="center", va="center", size=26)
+
+
+def _draw_sheets(axis, values: np.ndarray) -> None:
+    """Three colours (3, H, W) as three sheets, one behind the other, red in front."""
+    limit, signed = limit_of(values), values.min() < 0
+    for k, colour in reversed([*enumerate(("#ff4040", "#40e040", "#6080ff"))]):
+        shades = ["#101010", "#808080", colour] if signed else ["#101010", colour]
+        cmap = LinearSegmentedColormap.from_list("", shades)
+        place = (0.12 * k, 0.76 + 0.12 * k, 0.12 * k, 0.76 + 0.12 * k)
+        low = -limit if signed else 0
+        axis.imshow(values[k], cmap=cmap, vmin=low, vmax=limit, extent=place, zorder=3 - k)
+    axis.set(xlim=(0, 1), ylim=(0, 1))

@@ -8,6 +8,7 @@ that are not drawn. A picture (H, W, 3) made of a map states its colours by ``sc
 
 import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -23,18 +24,24 @@ from .style import FULL, ONE, QUIET, SMALL, TWO, styled
 PANEL = 1.8  # inches: the side of a panel in labs
 GAP, EDGE = 0.1, 0.03  # inches: between panels, and around them
 LINE, CAPTION = 0.24, 0.19  # inches: a line of a title, and of a caption
+LEGEND = 3.8  # inches: the width of a colour bar with its words
 
 Panel = tuple[object, str, dict]
 
 
 @styled
 def plot_panels(
-    panels: Sequence[Panel], size: float | None = None, columns: int | None = None
+    panels: Sequence[Panel],
+    size: float | None = None,
+    columns: int | None = None,
+    ranges=False,
 ) -> Figure:
     """Pictures and maps of any kind, in one row or in several of `columns` panels.
 
     `size` is a panel's width in inches; without it the panels fill the column of the page.
+    With `ranges`, the range of each map's colours stands below it.
     """
+    panels = [(*panel[:2], stated(panel[2]) if ranges else panel[2]) for panel in panels]
     columns = columns or len(panels)
     rows = [panels[i : i + columns] for i in range(0, len(panels), max(columns, 1))]
     return draw_rows(rows, size)
@@ -60,8 +67,9 @@ def draw_rows(
     scales = [[scale_of(style) for *_, style in row] for row in rows]
     legends = list(_legends(scales))
     height = sum(above) + sum(sides) + sum(below) + GAP * (len(rows) - 1) + 2 * EDGE
-    height += 0.26 * len(legends)
     width = left + columns * (size + GAP) - GAP + EDGE
+    beside = max(1, int(width / LEGEND))
+    height += 0.26 * -(-len(legends) // beside)
     figure, y = Figure(figsize=(width, height)), height - EDGE
     for row, title, side, caption in zip(rows, above, sides, below, strict=True):
         y -= title + side
@@ -72,9 +80,16 @@ def draw_rows(
             axis.spines[:].set_visible(False)
             draw_panel(axis, *panel)
         y -= caption + GAP
-    for line, legend in enumerate(legends):
-        _draw_legend(figure, left, y - 0.08 - 0.26 * line, *legend)
+    for number, legend in enumerate(legends):
+        line, column = divmod(number, beside)
+        _draw_legend(figure, left + LEGEND * column, y - 0.08 - 0.26 * line, *legend)
     return figure
+
+
+def stated(style: dict) -> dict:
+    """A panel's style with the range of its colours as its caption."""
+    words = (style.get("label") or "").split(";")[0]
+    return {"below": words, **style} if words else style
 
 
 def draw_panel(axis, values, title: str, style: dict) -> AxesImage | None:
@@ -118,10 +133,17 @@ def _legends(scales: list[list]):
             end = " and beyond" if low == -high else " and above" if low == 0 else ""
             yield alike[-1], _short(low), _short(high) + (end if alike[-1].open else "")
         else:
-            per_row = [{s for s in row if s and s.cmap == cmap} for row in scales]
-            own = "row" if max(map(len, per_row)) == 1 else "map"
+            columns = [*zip_longest(*scales)]
+            own = "row" if _alike(scales, cmap) else "map"
+            own = "column" if own == "map" and _alike(columns, cmap) else own
             words = f"each {own} on its own scale"
             yield alike[-1], *(("−", f"+  {words}") if low < 0 else ("0", words))
+
+
+def _alike(lines: list, cmap: str) -> bool:
+    """Whether each row, or column, has several maps of these colours on one scale."""
+    each = [[scale for scale in line if scale and scale.cmap == cmap] for line in lines]
+    return all(len(line) != 1 and len(set(line)) < 2 for line in each)
 
 
 def _draw_legend(figure: Figure, x: float, y: float, scale: Scale, low, high) -> None:
@@ -160,6 +182,6 @@ def _lines(texts) -> int:
 
 def _wrapped(title: str, size: float) -> str:
     """A title broken where it would run into the next panel."""
-    letters = max(8, int(size / 0.098))
+    letters = max(8, int(size / 0.096))
     lines = [textwrap.wrap(line, letters) or [""] for line in title.split("\n")]
     return "\n".join(sum(lines, []))

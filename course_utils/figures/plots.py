@@ -30,7 +30,7 @@ from .maps import (
     square,
     to_array,
 )
-from .panels import PANEL, draw_rows, plot_panels
+from .panels import PANEL, draw_rows, plot_panels, stated
 from .sentences import count_of
 from .style import (
     BLUE,
@@ -66,7 +66,8 @@ def plot_signed(maps: Sequence, titles: Titles = None, scale="each", size=None) 
     Each is (3, H, W), drawn in colour with zero as middle grey; or (H, W), drawn in red
     above zero and blue below; or a picture, drawn unchanged.
     """
-    return plot_panels(_panels(maps, _texts(titles, maps), scale, signed_panel), size)
+    drawn = _panels(maps, _texts(titles, maps), scale, [signed_panel] * len(maps))
+    return plot_panels(drawn, size)
 
 
 def plot_saliency(image, saliency, title: str = "", cmap: str = "inferno") -> Figure:
@@ -99,9 +100,8 @@ def plot_overlays(
     ]
     figure = plot_panels([photo, *panels], size, columns)
     laid = count_of(len(maps), "map")
-    figure.set_label(
-        f"{titles[0]}: a photograph, and {laid} over it: {', '.join(titles[1:])}."
-    )
+    named = ", ".join(" ".join(title.split()) for title in titles[1:])
+    figure.set_label(f"A photograph, {titles[0]}, and {laid} laid over it: {named}.")
     return figure
 
 
@@ -121,71 +121,69 @@ def photo_panel(
 
 @styled
 def plot_maps(
-    images, maps, titles: Titles = None, scale="each", cmap="inferno", overlaid=False
-) -> Figure:
+    images, maps, titles: Titles = None, scale="each", cmap="inferno", overlaid=False,
+    ranges=False,
+) -> Figure:  # fmt: skip
     """The 2×N panel: pictures above, their saliency maps below.
 
     The maps are (N, H, W), or N arrays (H, W), with H = W, and not negative. `overlaid`:
-    smooth each map and lay it over its picture.
+    smooth each map and lay it over its picture. `ranges`: state each map's under it.
     """
     if len(maps) != len(images):
         words = f"must have one map for each of {len(images)} images, got {len(maps)}"
         raise ArgumentError("maps", words)
-    maps = [smooth(square(m)) if overlaid else square(m) for m in maps]
-    titles = _texts(titles, images)
+    maps, titles = [square(m) for m in maps], _texts(titles, images)
+    maps = [smooth(m) for m in maps] if overlaid else maps
     photos, drawn = [], []
-    for image, values, limit, title in zip(
-        images, maps, map_limits(maps, scale) if maps else [], titles, strict=True
-    ):
-        photos.append(photo_panel(image, len(values), title))
+    for image, values, limit in zip(images, maps, map_limits(maps, scale), strict=True):
+        photos.append(photo_panel(image, len(values), titles[len(photos)]))
+        panel = map_panel(values, "", limit, cmap)
         if overlaid:
-            drawn.append(overlay_panel(image, values, "", limit, cmap))
-        else:
-            drawn.append(map_panel(values, "", limit, cmap))
+            panel = overlay_panel(image, values, "", limit, cmap)
+        drawn.append((*panel[:2], stated(panel[2]) if ranges else panel[2]))
     figure = draw_rows([photos, drawn])
-    shown = count_of(len(photos), "picture").capitalize()
     named = ", ".join(filter(None, titles))
     how = "with its saliency map below" if len(photos) == 1 else "above their saliency maps"
-    figure.set_label(f"{shown} {how}{': ' if named else ''}{named}.")
+    words = f"{count_of(len(photos), 'picture').capitalize()} {how}"
+    figure.set_label(f"{words}{': ' if named else ''}{named}.")
     return figure
 
 
 @styled
 def plot_rows(
-    rows: Sequence,
-    row_titles: Sequence,
-    titles: Sequence,
-    scale="each",
-    cmap=None,
-    size=None,
-) -> Figure:
+    rows: Sequence, row_titles: Sequence, titles: Sequence, scale="each", cmap="inferno",
+    size: float | None = None, overlaid=False,
+) -> Figure:  # fmt: skip
     """A grid of pictures and maps: one row per method or class, one column per picture.
 
     A row holds N pictures, N maps (H, W), or N signed maps (3, H, W), drawn in colour with
     zero as middle grey; a row's maps may share their scale. `titles` are the columns'.
+    `overlaid`: the first row holds pictures, over which the maps (H, W) are laid.
     """
-    panel, drawn = partial(map_panel, cmap=cmap or "inferno"), []
+    drawn = []
     for number, items in enumerate(rows):
         above = titles if number == 0 else [""] * len(titles)
-        drawn.append(_panels(items, above, scale, panel))
+        panels = [partial(map_panel, cmap=cmap)] * len(titles)
+        if overlaid:
+            panels = [partial(overlay_panel, picture) for picture in rows[0]]
+        drawn.append(_panels(items, above, scale, panels))
     figure = draw_rows(drawn, size, left=0.3)
     for row, title in zip(range(len(rows)), row_titles, strict=True):
-        axis = figure.axes[row * len(titles)]
-        axis.set_ylabel(title)
+        figure.axes[row * len(titles)].set_ylabel(title)
     named = ", ".join(dict.fromkeys(filter(None, titles)))
-    rows_ = ", ".join(title for title in row_titles if title)
+    listed = ", ".join(filter(None, row_titles))
     columns = count_of(len(titles), "column").capitalize()
-    figure.set_label(f"{columns}{f' ({named})' if named else ''} of: {rows_}.")
+    figure.set_label(f"{columns}{f' ({named})' if named else ''} of: {listed}.")
     return figure
 
 
-def _panels(items: Sequence, titles: Sequence[str], scale: str, panel: Callable) -> list:
-    """Pictures unchanged, maps as ``panel(values, title, limit)`` draws them."""
+def _panels(items: Sequence, titles: Sequence[str], scale: str, draw: Sequence) -> list:
+    """Pictures unchanged, maps as ``draw[k](values, title, limit)`` draws them."""
     maps = [item for item in items if not _is_picture(item)]
     limits = iter(map_limits(maps, scale) if maps else [])
     return [
         (item, title, {}) if _is_picture(item) else panel(item, title, next(limits))
-        for item, title in zip(items, titles, strict=True)
+        for item, title, panel in zip(items, titles, draw, strict=True)
     ]
 
 
@@ -260,10 +258,11 @@ def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = ()) -> Figure
 
     `columns` are measure → method → ``(mean, low, high)``, with the same methods in each.
     Each method has its colour; those in `grey`, such as baselines, are grey, and a band
-    marks the range of their means.
+    marks the range of their means. The arrow at the end of a measure says what is better:
+    ``"deletion ↓"``.
     """
     names = list(next(iter(columns.values())))
-    figure = Figure(figsize=(FULL, 0.85 + 0.33 * len(names)), layout="constrained")
+    figure = Figure(figsize=(FULL, 1.05 + 0.33 * len(names)), layout="constrained")
     axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     for axis, (title, rows) in zip(axes, columns.items(), strict=True):
         without = [rows[name][0] for name in names if name in grey]
@@ -274,12 +273,14 @@ def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = ()) -> Figure
             colour = GREY if name in grey else colour_of(name)
             axis.plot([low, high], [row, row], color=colour, lw=3, solid_capstyle="round")
             axis.plot([mean], [row], "o", color=colour, ms=7)
-        axis.set_title(title)
-        axis.set_yticks(range(len(names)), names, fontsize=TEXT, color=INK)
+        arrows = {" ↓": "\nlower is better", " ↑": "\nhigher is better"}
+        axis.set_title(title[:-2] + arrows.get(title[-2:], title[-2:]))
+        axis.set_yticks(range(len(names)), names, color=INK)
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.grid(axis="x")
         axis.spines["left"].set_visible(False)
         axis.tick_params(length=0)
+        axis.tick_params(axis="y", labelsize=TEXT)
     measures = ", ".join(" ".join(title.split()) for title in columns)
     figure.set_label(f"Means and intervals of {len(names)} methods: {measures}.")
     return figure

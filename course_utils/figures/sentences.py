@@ -89,6 +89,6 @@ def _chart(axis) -> str:
         return ""
     what = "Bars" if bars else "Curves" if len(axis.lines) > 1 else "A curve"
     what = what if bars or axis.lines else "Points" if axis.collections else "Text"
-    words = f"{what} of {y} against {x}" if x and y else f"{what} of {x or y}".strip(" of")
+    words = what + (f" of {y}" if y else "") + (f" against {x}" if x else "")
     words += f" for {', '.join(names)}" if names else ""
     return f"{title}: {words[:1].lower()}{words[1:]}" if title else words

@@ -92,9 +92,6 @@ def polish(figure: Figure) -> None:
             axis.set_title(title, loc="left", fontsize=HEADING)
         axis.xaxis.label.set_fontsize(TEXT)
         axis.yaxis.label.set_fontsize(TEXT)
-        numbers = [*axis.get_xticklabels(), *axis.get_yticklabels()]
-        for text in numbers:
-            text.set_fontsize(SMALL)
         if axis.lines and not axis.images:
             axis.spines[["top", "right"]].set_visible(False)
             axis.grid(color=RULE, lw=0.8)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import ipywidgets as widgets
+import torch
 from IPython import get_ipython
 from torch import Tensor
 
@@ -143,7 +144,9 @@ class Lab:
         with _interruptible():
             for action in actions:
                 self.guard(action)
-        if vars(self).get("touch") and self.touch.state == "busy" and not _computing:
+        if waiting or not vars(self).get("touch"):
+            return  # more is to come
+        if self.touch.state == "busy" and not _computing:
             self.touch.state = ""
 
     def guard(self, action: Callable[[], object]) -> bool:
@@ -223,6 +226,10 @@ class Lab:
         self.widget.children = rows
         return added
 
+    def add_beside(self, *parts: widgets.Widget) -> None:
+        """Put widgets beside the primary controls."""
+        self.shown.children = [*self.shown.children, *parts]
+
     def fold(self, *parts: widgets.Widget) -> None:
         """Put widgets below the scene, where they are folded away."""
         if parts and not self.folded.children:
@@ -235,14 +242,15 @@ class Lab:
         first = self.controls if self.primary is None else self.primary
         shown = [self.controls[name] for name in first]
         wide = [control for control in shown if isinstance(control, PicturePicker)]
-        others = row(*(control for control in shown if control not in wide))
-        self.widget.children = [*wide, others, self.touch, style()]
+        self.shown = row(*(control for control in shown if control not in wide))
+        self.widget.children = [*wide, self.shown, self.touch, style()]
         self.fold(*(c for name, c in self.controls.items() if name not in first))
 
     def _heard(self, key: str, what: dict | bytes) -> None:
         heard = self.touched if isinstance(what, dict) else self.dropped
         self._by_hand = isinstance(what, dict)  # the browser says by itself that it waits
-        self.guard(lambda: heard(key, what))
+        with _one_thread():
+            self.guard(lambda: heard(key, what))
         self._by_hand = False
 
     def close(self) -> None:
@@ -276,6 +284,17 @@ def _loop_between_messages() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:  # in a thread of its own
         return None
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one core: threads cost one picture more than they save, if any is busy."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _interruptible() -> ExitStack:

@@ -15,7 +15,7 @@ import traitlets
 from PIL import Image
 from torch import Tensor
 
-from .._machinery.arguments import naming
+from .._machinery.arguments import ArgumentError, naming
 from ..images import fit_image, load_image, uploaded_files
 from ..models import class_names, find_classes
 from .asking import Asked, photographs
@@ -207,6 +207,47 @@ def _likelier_first(word: str, found: list[tuple[int, str]], scores: Tensor) -> 
     return sorted(found, key=place)
 
 
+class Chips(Picker):
+    """Choose any number of things, each by a button that stays down.
+
+    `options` are pairs ``(text, value)``; `value` holds the chosen ones, in their order.
+    """
+
+    value = traitlets.Tuple()
+
+    def __init__(self, options: Sequence[tuple[str, object]], value: Sequence = ()):
+        look = {"layout": {"width": "auto"}}
+        self.chips = {
+            key: widgets.ToggleButton(description=t, **look) for t, key in options
+        }
+        layout = {"flex_flow": "row wrap", "width": "100%"}
+        super().__init__([*self.chips.values()], layout=layout)
+        self.add_class("course-chips")
+        self._pressing = False
+        for chip in self.chips.values():
+            self.listen(chip, lambda _: self._read())
+        self.observe(lambda change: self._press(), names="value")
+        self.value = tuple(value)
+
+    @traitlets.validate("value")
+    def _in_order(self, proposal) -> tuple:
+        if unknown := [key for key in proposal.value if key not in self.chips]:
+            words = f"must be some of {', '.join(map(str, self.chips))}, got {unknown[0]!r}"
+            raise ArgumentError("value", words)
+        return tuple(key for key in self.chips if key in proposal.value)
+
+    def _read(self) -> None:
+        if not self._pressing:
+            self.value = tuple(key for key, chip in self.chips.items() if chip.value)
+
+    def _press(self) -> None:
+        """Buttons are down as `value` says."""
+        self._pressing = True
+        for key, chip in self.chips.items():
+            chip.value = key in self.value
+        self._pressing = False
+
+
 class PicturePicker(Picker):
     """Choose a picture among thumbnails, or upload one; `value` is its name.
 
@@ -223,7 +264,7 @@ class PicturePicker(Picker):
         self.choice = widgets.RadioButtons(options=_in_words(self.pictures))
         self.choice.value = value or next(iter(self.pictures))
         self.choice.add_class("course-strip")
-        look = {"description": "Upload a picture", "layout": {"width": "160px"}}
+        look = {"description": "Upload a picture", "layout": {"width": "auto"}}
         self.upload = widgets.FileUpload(accept="image/*", **look)
         self._look = widgets.HTML(layout={"display": "none"})
         self._small: dict[str, str] = {}  # name → address of its thumbnail

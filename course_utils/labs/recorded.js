@@ -11,7 +11,7 @@ function recorded(data) {
       const panels = data.scene.panels.map(panel => {
         const change = { ...rows[at][panel.key] }, { values, mark } = change;
         if (values) change.bars = panel.bars.map((bar, i) => ({ ...bar, value: values[i], text: `${Math.round(100 * values[i])} %` }));
-        if (mark) change.marks = [...(panel.marks || []), mark];
+        if (mark && !panel.marks.includes(mark)) change.marks = [...panel.marks, mark];  // once
         return { ...panel, ...change };
       });
       data.scene = { ...data.scene, panels }; data.answer = rows[at].answer;

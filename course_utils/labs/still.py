@@ -5,6 +5,9 @@ widget lives, its style hides the other two; without a kernel the note's style h
 JupyterLab writes in the widget's place ("Error displaying widget: model not found").
 """
 
+from collections.abc import Sequence
+from itertools import product
+
 import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
@@ -14,7 +17,7 @@ from matplotlib.patches import Circle, Rectangle
 from ..figures import describe
 from ..figures.display import picture_html, to_webp
 from ..figures.style import CSS, FULL, ORANGE, styled
-from .touch import Bars, Curves, Pictures, Scene, to_picture
+from .touch import Bars, Curves, Panel, Pictures, Scene, to_picture
 
 CLOSED = "This lab is closed: run its cell again."
 
@@ -65,18 +68,39 @@ def display_lab(lab) -> None:
 def draw_scene(scene: Scene) -> Figure:
     """A scene as the browser shows it, with its hands, in a figure of matplotlib."""
     columns = scene.columns or len(scene.panels)
-    rows = [scene.panels[i : i + columns] for i in range(0, len(scene.panels), columns)]
-    widths = [panel.weight for panel in rows[0]]
-    figure = Figure(figsize=(FULL, 0.4 + FULL / max(sum(widths), 2) * len(rows)))
-    grid = figure.add_gridspec(len(rows), columns, width_ratios=widths, wspace=0.08)
-    for r, line in enumerate(rows):
-        for c, panel in enumerate(line):
-            axis = figure.add_subplot(grid[r, c])
-            axis.set_title(panel.title)
-            draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
-            draw(axis, panel)
-    figure.subplots_adjust(0.01, 0.02, 0.99, 0.93)
+    places = _places(scene.panels, columns)
+    rows = max(down.stop for down, _ in places)
+    high = rows / max(panel.span[1] for panel in scene.panels)
+    widths = [panel.weight for panel in scene.panels[:columns]]
+    bars = max((len(p.bars) for p in scene.panels if isinstance(p, Bars)), default=0)
+    high *= min(max(widths), 1)
+    height = max(FULL / max(sum(widths), 2) * high, 0.3 * bars)  # so that none overlap
+    figure = Figure(figsize=(FULL, 0.4 + height))
+    gap = 0.12 if any(isinstance(panel, Curves) for panel in scene.panels) else 0.08
+    grid = figure.add_gridspec(rows, columns, width_ratios=widths, wspace=gap)
+    for panel, place in zip(scene.panels, places, strict=True):
+        axis = figure.add_subplot(grid[place])
+        axis.set_title(panel.title)
+        draw = {Pictures: _pictures, Bars: _bars, Curves: _curves}[type(panel)]
+        draw(axis, panel)
+    figure.subplots_adjust(0.01, 0.02, 0.99, 1 - 0.27 / figure.get_figheight())
     return figure
+
+
+def _places(panels: Sequence[Panel], columns: int) -> list[tuple[slice, slice]]:
+    """Rows and columns of each panel: one after the other, where there is room."""
+    taken, places, cell = set(), [], 0
+    for panel in panels:
+        across, down = panel.span
+        while True:
+            row, column = divmod(cell, columns)
+            cells = set(product(range(row, row + down), range(column, column + across)))
+            if column + across <= columns and not cells & taken:
+                break
+            cell += 1
+        taken |= cells
+        places.append((slice(row, row + down), slice(column, column + across)))
+    return places
 
 
 def _pictures(axis, panel: Pictures) -> None:
@@ -91,18 +115,23 @@ def _pictures(axis, panel: Pictures) -> None:
         _clip(drawn, axis, layer, panel)
     for mark in panel.marks:
         _mark(axis, mark)
-    hand, tool = panel.hand or {}, panel.tool or {}
-    if tool.get("kind") == "window":
-        corner = hand["x"] - hand["w"] / 2, hand["y"] - hand["h"] / 2
-        look = {
-            "fc": tool.get("fill", "none"),
-            "ec": tool.get("colour", "white"),
-            "lw": 1.5,
-        }
-        angle = {"angle": hand.get("angle", 0), "rotation_point": "center"}
-        axis.add_patch(Rectangle(corner, hand["w"], hand["h"], **look, **angle))
-    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    if (panel.tool or {}).get("kind") == "window":
+        _window(axis, panel, extent)
+    axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], anchor="N")
     axis.spines[:].set_visible(False)
+
+
+def _window(axis, panel: Pictures, extent: tuple) -> None:
+    """The window of a tool: in it its picture, or what of it lies there, or its colour."""
+    hand, tool = panel.hand, panel.tool
+    x0, y0 = hand["x"] - hand["w"] / 2, hand["y"] - hand["h"] / 2
+    look = {"fc": tool.get("fill", "none"), "ec": tool.get("colour", "white"), "lw": 1.5}
+    angle = {"angle": hand.get("angle", 0), "rotation_point": "center"}
+    frame = axis.add_patch(Rectangle((x0, y0), hand["w"], hand["h"], **look, **angle))
+    if "picture" in tool:
+        own = extent if tool.get("through") else (x0, x0 + hand["w"], y0 + hand["h"], y0)
+        drawn = axis.imshow(to_picture(tool["picture"]), extent=own)
+        drawn.set_clip_path(frame)
 
 
 def _clip(drawn, axis, layer, panel: Pictures) -> None:
@@ -121,7 +150,9 @@ def _clip(drawn, axis, layer, panel: Pictures) -> None:
 
 def _mark(axis, mark: dict) -> None:
     colour = mark.get("colour", "white")
-    look = {"ec": colour, "fc": mark.get("fill", "none"), "lw": 2}
+    look = {"ec": colour, "fc": "none", "lw": 2}
+    if "fill" in mark:
+        look = {"ec": "none", "fc": mark["fill"]}
     look["ls"] = "--" if mark.get("dash") else "-"
     if "rect" in mark:
         x0, y0, x1, y1 = mark["rect"]
@@ -141,7 +172,13 @@ def _bars(axis, panel: Bars) -> None:
     for place, bar in zip(places, panel.bars, strict=True):
         axis.text(0.01, place - 0.25, f"{bar['name']}  {bar['text']}", va="bottom",
                   transform=axis.get_yaxis_transform())  # fmt: skip
-    axis.set(xlim=panel.limits, ylim=(len(panel.bars) - 0.4, -0.8), yticks=[], xticks=[])
+        if "before" in bar:
+            axis.plot([bar["before"]] * 2, [place - 0.24, place + 0.24], "k", lw=1.5)
+    if panel.limits[0] < 0:
+        axis.axvline(0, color="gray", lw=0.8)
+    axis.set(
+        xlim=panel.limits, ylim=(max(len(panel.bars), 4) - 0.4, -0.8), yticks=[], xticks=[]
+    )
     axis.spines[["top", "right", "bottom"]].set_visible(False)
 
 
@@ -154,6 +191,9 @@ def _curves(axis, panel: Curves) -> None:
     if panel.hand:
         axis.axvline(panel.lines[0]["x"][panel.hand["i"]], color="grey", lw=1)
     axis.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel)
-    axis.set_box_aspect(0.86)
+    if any("name" in line for line in panel.lines):
+        axis.legend(fontsize=7, frameon=False)
+    axis.set_box_aspect(0.86 * panel.size[1] / panel.size[0])
+    axis.set_anchor("N")
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right"]].set_visible(False)

@@ -40,6 +40,7 @@ const TOOLS = {
       c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180); c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
       c.save(); c.clip();  // a picture seen `through` the window is as large as the panel
       if (picture) c.drawImage(picture, ...(tool.through ? [-x, -y, ...panel.spec.size] : [-w / 2, -h / 2, w, h]));
+      else if (tool.fill) { c.fillStyle = tool.fill; c.fill(); }
       c.restore(); stroke(c, px, tool.colour); c.restore();
       if (tool.grip) knob(c, px, ...this.grip(hand, tool, px), tool.colour);
     },
@@ -76,9 +77,10 @@ const TOOLS = {
       stroke(c, px); knob(c, px, x, tool.divider ? spec.size[1] / 2 : y, "white", tool.divider ? 9 : 2);
     },
     drag: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
-    key(hand, { step = 4, divider }, event, [u, v]) {
+    release: (hand, { divider }) => divider,  // the kernel keeps its place
+    key(hand, { step = 4 }, event, [u, v]) {
       hand.x += step * u; hand.y += step * v;
-      return u || v ? !divider : null;
+      return u || v ? true : null;
     },
   },
   // Paint in the first colour; with shift, the right button or `tool.second`, in the other.
@@ -131,7 +133,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     this.face = make(bars ? "div" : "canvas", this.node);
     for (const kind of ["pointerdown", "pointermove", "lostpointercapture", "keydown"])
       this.face.addEventListener(kind, event => this.tool && this[kind](event));
-    this.face.oncontextmenu = event => event.preventDefault();
+    this.face.oncontextmenu = event => { event.preventDefault(); event.stopPropagation(); };
     stage.observer.observe(this.face);
   }
   get hand() { return this.stage.hands[this.spec.key] ||= {}; }
@@ -139,7 +141,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
   show(spec) {
     const { face } = this, { title, label, tool, size, bars } = this.spec = spec;
     this.title.textContent = title || "\u00a0";
-    face.className = tool ? "course-touch" : ""; face.tabIndex = tool ? 0 : -1;
+    face.className = tool ? "course-touch" : ""; face.tabIndex = tool ? 0 : -1; face.dataset.key = spec.key;
     face.setAttribute("role", tool ? "application" : bars ? "group" : "img");
     face.setAttribute("aria-label", label || title || "picture");
     if (bars) bars.forEach((bar, i) => this.bar(i, bar)); else face.style.aspectRatio = size.join("/");
@@ -150,7 +152,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     const [low, high] = this.spec.limits || [0, 1], at = v => 100 * clamp((v - low) / (high - low), 0, 1);
     if (!row.firstChild) row.innerHTML = "<span></span><i><b></b><u></u></i><em></em>";
     const [words, track, number] = row.children, [bar, tick] = track.children, zero = at(0);
-    words.textContent = words.title = name; number.textContent = text;
+    words.textContent = words.title = name; number.textContent = text; track.style.setProperty("--zero", `${zero}%`);
     bar.style.cssText = `left:${Math.min(zero, at(value))}%;width:${Math.abs(at(value) - zero)}%;background:${colour}`;
     tick.style.cssText = before == null ? "display:none" : `left:${at(before)}%`;
   }
@@ -161,9 +163,9 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     c.setTransform(k, 0, 0, k, 0, 0); c.clearRect(0, 0, ...spec.size);
     for (const layer of spec.layers || []) this.layer(c, layer, from);
     if (spec.lines) this.curves(c, px);
-    for (const mark of spec.marks || []) this.mark(c, mark, px);
+    const marks = over => (spec.marks || []).forEach(mark => !mark.over === !over && this.mark(c, mark, px));
     const plain = from === this ? {} : { picture: null, fill: null, grip: null };  // there, an outline only
-    if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from);
+    marks(false); if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from); marks(true);
   }
   layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
     const image = this.stage.images.get(picture), [W, H] = this.spec.size;
@@ -186,7 +188,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
   }
   scale(px) {  // from the numbers of curves to places in the panel
     const { size: [W, H], xlim: [x0, x1], ylim: [y0, y1] } = this.spec;
-    const [left, right, top, bottom] = [46, 12, 10, 40].map(v => v * px);
+    const [left, right, top, bottom] = [46, 12, 24, 40].map(v => v * px);
     const X = v => left + (v - x0) / (x1 - x0) * (W - left - right);
     return { X, Y: v => H - bottom - (v - y0) / (y1 - y0) * (H - top - bottom) };
   }
@@ -200,6 +202,10 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     }
     for (const [v, text, drop] of [[x0, short(x0), 16], [x1, short(x1), 16], [(x0 + x1) / 2, xlabel, 32]])
       write(text, X(v), Y(y0) + drop * px, "center");
+    let at = X(x0);
+    for (const { name, colour } of lines) if (name) {
+      c.fillStyle = colour; write(name, at, 14 * px, "left"); at += c.measureText(name).width + 14 * px;
+    }
     for (const { x, y, colour, dash } of lines) {
       c.beginPath(); c.setLineDash(dash ? [5 * px, 4 * px] : []); c.lineWidth = 2 * px; c.strokeStyle = colour;
       y.forEach((v, i) => v != null && c.lineTo(X(x[i]), Y(v))); c.stroke();
@@ -246,7 +252,7 @@ class Stage {
     Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0 });
     this.root = make("div", el); this.root.dataset.lmSuppressShortcuts = true;
     this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
-    this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root);
+    this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root, "course-below");
     this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
     for (const name of ["scene", "numbers"]) model.on(`change:${name}`, () => this.update());
     for (const name of ["answer", "failed", "state"]) model.on(`change:${name}`, () => this.say());
@@ -270,9 +276,11 @@ class Stage {
     if (this.numbers.parentNode !== home) home.append(this.numbers);  // below bars, where there is room
     this.fit();
   }
-  fit() {  // as many columns as leave each panel 200 pixels; canvases as fine as the screen
+  fit() {  // as many columns as leave each panel enough pixels; canvases as fine as the screen
     if (!this.scene) return;
-    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < 200) n = Math.ceil(n / 2);
+    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < (this.scene.columns ? 160 : 200)) n = Math.ceil(n / 2);
+    const whole = n === (this.scene.columns || this.panels.size);  // no panel spans others where the page is narrow
+    for (const { node, spec: { span: [columns, rows] = [1, 1] } } of this.panels.values()) node.style.gridArea = whole ? `span ${rows} / span ${columns}` : "";
     const weights = this.scene.panels.slice(0, n).map(({ weight = 1 }) => weight);
     this.grid.style.gridTemplateColumns = weights.map(weight => `minmax(0, ${weight}fr)`).join(" ");
     this.grid.style.maxWidth = `${400 * weights.reduce((a, b) => a + b, 0)}px`;

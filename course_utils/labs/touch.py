@@ -20,7 +20,7 @@ from importlib.resources import files
 import anywidget
 import numpy as np
 import traitlets
-from PIL import Image
+from PIL import Image, features
 
 SCRIPT, STYLE, RECORDED = (
     files(__package__).joinpath(name).read_text(encoding="utf-8")
@@ -52,7 +52,8 @@ class Panel:
 
     `label` says in one sentence what is seen and what the hand can do. `tool` is
     ``{"kind": …}`` with what `touch.js` lists for that kind; `hand` is where it is now, as
-    the controls say. `weight` is the panel's share of the row's width.
+    the controls say. `weight` is the panel's share of the row's width; `span` says how many
+    columns and rows it takes.
     """
 
     key: str
@@ -61,6 +62,7 @@ class Panel:
     tool: dict | None = None
     hand: dict | None = None
     weight: float = 1.0
+    span: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,9 +71,9 @@ class Pictures(Panel):
 
     `size` is the width and height in which places are counted: usually those of the
     network's input, whatever the layers have. A mark is ``{"rect": [x0, y0, x1, y1]}``,
-    ``{"circle": [x, y, radius]}`` or ``{"text", "at"}``, with ``"colour"``, ``"dash"`` or
-    ``"fill"``. `follow` names the panel whose hand is drawn here too. `words` describe the
-    data that are shown, for the saved notebook.
+    ``{"circle": [x, y, radius]}`` or ``{"text", "at"}``, with ``"colour"``, ``"dash"``,
+    ``"fill"`` or ``"over"`` the hand. `follow` names the panel whose hand is drawn here
+    too. `words` describe the data that are shown, for the saved notebook.
     """
 
     layers: Sequence[Layer]
@@ -231,19 +233,29 @@ class Touch(anywidget.AnyWidget):
             self.send({"done": key, "hand": self.hands[key]})
 
 
-def page(scene: Scene, answers: Mapping[str, tuple] | None = None) -> str:
+def _lighter(picture: bytes) -> str:
+    """A picture's file as text: a WebP, half as large, if that can be written."""
+    if features.check("webp"):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(picture)).save(file, "WEBP", quality=80)
+        picture = file.getvalue()
+    return base64.b64encode(picture).decode()
+
+
+def page(scene: Scene, answers: Mapping[str, tuple] | None = None, still: str = "") -> str:
     """HTML of a scene that lives without a kernel: script, data and answers are inside.
 
     `answers` are, for the key of a panel, ``(axes, rows)``: the axes of a grid of hands,
     ``(name, first, step, count)`` each, and for each point of the grid, the last axis
     fastest, what changes: ``"answer"``, a sentence, and by the keys of panels
-    ``{"values": …}`` of bars, ``{"mark": …}`` to add, or whatever else a panel has.
+    ``{"values": …}`` of bars, ``{"mark": …}`` to add, or whatever else a panel has. The
+    `still`, more HTML, stands in the scene's place where no script runs.
     """
     seen, pictures = encode_scene(scene)
     given = (answers or {}).items()
     data = {
         "scene": seen,
-        "pictures": {key: base64.b64encode(one).decode() for key, one in pictures.items()},
+        "pictures": {key: _lighter(one) for key, one in pictures.items()},
         "hands": {panel.key: panel.hand for panel in scene.panels if panel.hand},
         "answers": {key: {"axes": axes, "rows": rows} for key, (axes, rows) in given},
         "answer": scene.answer,
@@ -251,10 +263,11 @@ def page(scene: Scene, answers: Mapping[str, tuple] | None = None) -> str:
         "failed": False,
         "state": "",
     }
-    text = json.dumps(data).replace("</", "<\\/")
-    name = "touch-" + hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
+    text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     script = SCRIPT.replace("export default { render };", "") + RECORDED
-    return f"""<style>{STYLE}</style><div id="{name}"></div><script>(() => {{
+    return f"""<div class="course-page"><style>{STYLE}</style>{still}</div><script>(() => {{
+const el = document.currentScript.previousElementSibling;
 {script}
-render({{ model: recorded({text}), el: document.getElementById("{name}") }});
+el.querySelector("img")?.remove();
+render({{ model: recorded({text}), el }});
 }})()</script>"""

@@ -23,7 +23,16 @@ from torch import Tensor, nn
 from .._machinery.arguments import ArgumentError, choice, described, naming, warn
 from .._machinery.files import write_whole
 from .._machinery.progress import Progress, goes_on
-from ..figures import DPI, describe, map_limits, map_panel, plot_panels, to_array, to_png
+from ..figures import (
+    DPI,
+    SIGNED,
+    describe,
+    map_limits,
+    map_panel,
+    plot_panels,
+    to_array,
+    to_png,
+)
 from ..images import deprocess, preprocess
 from ..inputs import Inputs, inputs_for, own_inputs
 from ..methods import METHODS, find_method
@@ -102,10 +111,11 @@ class Sheet:
             below = {"below": self.sentence(index, short=True)}
             panels.append((np.asarray(picture), self.titles[index], below))
             panels += [self._panel((key, index), times) for key in self.methods]
-        columns = 1 + len(self.methods)
+        columns, size = 1 + len(self.methods), 2.4 if len(self.pictures) > 2 else None
         if len(self.pictures) == 1 and columns > 5:
             columns = -(-columns // 2)  # in two rows
-        return plot_panels(panels, columns=columns)
+        size = size if columns < 5 else None
+        return plot_panels(panels, size, columns)
 
     def words(self) -> str:
         """The sheet in words, without the times, which differ from run to run."""
@@ -167,6 +177,7 @@ class Sheet:
         alike = [k for k in self.maps if k == key or (scale == "method" and k[0] == key[0])]
         finite = [self.maps[k] for k in alike if self.maps[k].isfinite().all()]
         limit = max(map_limits([_strength(map_) for map_ in finite]))
+        took = self.seconds[key]
         if scale == "rank":
             panel = map_panel(ranks(method.importance(values[None])[0]), method.label, 1)
             panel[2]["label"] = "rank, 0 to 1"
@@ -174,12 +185,10 @@ class Sheet:
             panel = method.panel(values[0] if len(values) == 1 else values, limit=limit)
         else:
             panel = map_panel(_strength(values), method.label, limit)
-        if not values.any():
-            panel[2]["below"] = "zero everywhere"
-        if times:
-            took = self.seconds[key]
-            zero = f"{panel[2]['below']}\n" if "below" in panel[2] else ""
-            panel[2]["below"] = f"{zero}{took:.{2 if took < 10 else 0}f} s"
+        label = panel[2]["label"]
+        below = [label.split(";")[0] if values.any() else "zero everywhere"]
+        below += [f"{took:.{2 if took < 10 else 0}f} s"] if times else []
+        panel[2].update(below="\n".join(below), label=label if SIGNED in label else None)
         return panel
 
 

@@ -102,6 +102,13 @@ def test_figures_are_sharp_and_have_a_sentence(open_notebook, name):
         assert figure["shown"] >= 1.9, "two pixels of the picture to one of the page"
 
 
+def test_the_course_opens_with_a_picture(open_notebook):
+    picture = open_notebook("00_start_here").locator(".jp-MarkdownOutput img").first
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 1000
+    assert picture.bounding_box()["y"] < 250, "before any code"
+    assert picture.get_attribute("alt")
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("00")])
 def test_first_lesson_runs_and_shows_a_figure(run_notebook, name):
     page = run_notebook(name)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import ipywidgets as widgets
 import pytest
+import torch
 from PIL import Image
 
 from course_utils.labs import base, controls, still
@@ -104,6 +105,16 @@ def test_a_moved_hand_sets_controls_and_is_answered_once():
     assert toy.values == {"number": 6, "word": "bars"}
     assert toy.drawn[1:] == [(6, "bars")]
     assert toy.touch.answer == "bars: 6"
+
+
+def test_a_hand_is_answered_on_one_core_and_the_others_come_back():
+    toy, seen, before = Toy(), [], torch.get_num_threads()
+    toy.touched = lambda key, hand: seen.append(torch.get_num_threads())
+    torch.set_num_threads(2)
+    ask(toy, "bars", {"i": 1})
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert (seen, after) == ([1], 2)
 
 
 def test_an_error_is_answered_too_so_that_the_next_question_comes():

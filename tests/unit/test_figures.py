@@ -44,6 +44,7 @@ from course_utils.figures import (
     save_map,
     sentence,
     show,
+    show_file,
     signed_panel,
     signed_picture,
     smooth,
@@ -286,12 +287,24 @@ def test_shared_scale_is_stated_by_one_colour_bar():
     assert describe(figure).count(range_text(limit)) == 2
 
 
+def test_ranges_stand_below_the_maps_where_they_are_asked_for():
+    maps = [bump(), bump(height=3)]
+    ranges = [range_text(limit) for limit in map_limits(maps)]
+    below = [axis.get_xlabel() for axis in plot_maps([GREY] * 2, maps, ranges=True).axes]
+    assert below == ["", "", *ranges]
+    panels = [(GREY, "", {}), signed_panel(bump(), limit=2.0)]
+    below = [axis.get_xlabel() for axis in plot_panels(panels, ranges=True).axes]
+    assert below == ["", "±2 and beyond"]
+
+
 def test_rows_on_scales_of_their_own_say_so():
     rows = [[bump(), bump(height=2)], [bump(height=5), bump()]]
     assert legends(plot_rows(rows, "ab", "cd", scale="shared"))[1] == (
         "each row on its own scale"
     )
     assert legends(plot_rows(rows, "ab", "cd"))[1] == "each map on its own scale"
+    columns = [map_panel(bump(), limit=limit) for limit in (1.0, 2.0)] * 2
+    assert legends(plot_panels(columns, columns=2))[1] == "each column on its own scale"
 
 
 def test_signed_and_unsigned_maps_have_a_colour_bar_each():
@@ -433,6 +446,17 @@ def test_a_lesson_may_give_the_sentence_and_the_words(shown):
     (bundle,), _ = shown[0]
     assert bundle["text/plain"] == "a grey square"
     assert 'alt="Something &lt;grey&gt; &amp; “square”."' in bundle["text/html"]
+    show(plot_images([GREY], ["not a good title"]), "a grey square")
+    assert 'alt="a grey square"' in shown[1][0][0]["text/html"]
+
+
+def test_a_file_is_shown_no_wider_than_it_is_and_no_wider_than_the_page(shown, tmp_path):
+    for pixels, width in ((300, 300), (1000, 928), (3000, 928)):
+        Image.new("RGB", (pixels, 100)).save(tmp_path / "a.jpg")
+        show_file(tmp_path / "a.jpg", "a picture of nothing")
+        (bundle,), _ = shown.pop()
+        assert bundle["text/plain"] == "a picture of nothing"
+        assert f'alt="a picture of nothing" width="{width}"' in bundle["text/html"]
 
 
 def test_figures_leave_the_settings_of_the_learner_alone(shown):

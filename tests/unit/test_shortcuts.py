@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 import toys
+from PIL import Image, ImageColor, ImageFilter
 from torch import nn
 
-from course_utils import grad_cam, load_model, preprocess, vanilla_saliency
+from course_utils import grad_cam, load_model, load_samples, preprocess, vanilla_saliency
 from course_utils.occlusion import occlusion
 from course_utils.shortcuts import (
     SIZE,
@@ -18,6 +19,7 @@ from course_utils.shortcuts import (
     accuracy,
     animal_share,
     brightness_on,
+    cutout,
     evidence,
     linear_probe,
     mean_features,
@@ -26,6 +28,7 @@ from course_utils.shortcuts import (
     share_on,
     sign_box,
     sign_mask,
+    sign_stripes,
     swap_effect,
     swap_table,
     train_probe,
@@ -95,6 +98,43 @@ def test_scene_parts_lie_within_the_scene_and_differ():
     ]
     assert {picture.shape for picture in made} == {(SIZE, SIZE, 3)}
     assert len({picture.tobytes() for picture in made}) == len(made)
+
+
+def test_another_picture_can_be_the_scene():
+    """The animal stays as it was, and is seen on the new picture from the same view."""
+    recipe = PictureRecipe(animal=1, ground=1, view=(0.0, 0.2, 0.9, 0.5), mirror=True)
+    red = recipe.make(Image.new("RGB", (500, 300), "red"))
+    assert (red.mask == recipe.make().mask).all()
+    assert (np.asarray(red.image)[~red.mask] == (255, 0, 0)).all(1).mean() > 0.98
+    own = load_samples(kind="scenes", names=recipe.scene).images[0]
+    assert recipe.make(own).image.tobytes() == recipe.make().image.tobytes()
+
+
+def test_the_scene_alone_is_what_lies_behind_the_animal():
+    recipe = PictureRecipe(animal=0, ground=0, view=(0.0, 0.7, 0.1, 0.3))
+    made = recipe.make()
+    behind = np.asarray(recipe.behind()).astype(int)
+    far = ~np.asarray(Image.fromarray(made.mask).filter(ImageFilter.MaxFilter(9)))
+    assert (np.asarray(made.image)[far] == behind[far]).all()
+    fine = recipe.behind(side=2 * SIZE).resize((SIZE, SIZE), Image.Resampling.BOX)
+    assert np.abs(np.asarray(fine) - behind).mean() < 6
+
+
+def test_the_stripes_fill_the_sign():
+    picture = PictureRecipe(animal=1, ground=1, sign=1).make().image
+    covered = np.zeros((SIZE, SIZE), int)
+    for (x0, y0, x1, y1), colour in sign_stripes():
+        covered[y0:y1, x0:x1] += 1
+        assert (
+            np.asarray(picture.crop((x0, y0, x1, y1))) == ImageColor.getrgb(colour)
+        ).all()
+    assert (covered == sign_mask().numpy()).all()
+
+
+def test_a_cutout_has_no_margin():
+    for animal in (0, 1):
+        picture = cutout(animal)
+        assert picture.getchannel("A").getbbox() == (0, 0, *picture.size)
 
 
 @pytest.mark.parametrize("scene", [0.5, 0.8, 1.0])
