@@ -1,9 +1,11 @@
-"""Lesson 02's lab, its controls set as a learner would set them."""
+"""Lesson 02's lab: the loupe moved, controls set as a learner would."""
 
 import pytest
 import torch
 
 from course_utils import load_image
+from course_utils.gradients import input_gradient
+from course_utils.inputs import Inputs
 from course_utils.labs import vanilla_saliency as module
 from course_utils.labs.vanilla_saliency import VanillaSaliencyLab
 
@@ -22,10 +24,9 @@ def fresh():
 
 def test_it_opens_on_a_photograph_with_its_map_and_its_classes(lab):
     assert not lab.failed
-    assert "SqueezeNet 1.1 gives bison the score" in lab.status.value
-    assert "place 1 of 1000" in lab.status.value
-    assert bytes(lab.picture.value).startswith(b"\x89PNG")
-    assert "water buffalo" in lab.words  # of the bars
+    assert lab.scene.table[0] == ("bison", "SqueezeNet 1.1")
+    assert ("place", "1 of 1000") in lab.scene.table
+    assert "water buffalo" in [bar["name"] for bar in lab.scene.panels[-1].bars]
 
 
 def test_every_rule_for_colours_draws_a_new_picture(lab, draws_each):
@@ -39,32 +40,97 @@ def test_every_photograph_draws_a_new_picture(lab, draws_each, entries):
     draws_each(lab, lab.controls["photo"].choice, entries)
 
 
-def test_a_class_is_found_by_a_word_and_its_place_said(lab):
-    before = lab.picture.value
-    lab.controls["target"].search.value = "zebra"
+def test_a_class_is_found_by_a_word_and_its_place_said(lab, shown):
+    before = shown(lab)
+    lab.controls["target"].field.value = "zebra"
     assert not lab.failed
-    assert "zebra" in lab.status.value
-    assert "map: zebra" in lab.words
-    assert "place 1 of" not in lab.status.value
-    assert lab.picture.value != before
-    lab.controls["target"].search.value = ""
-    assert lab.picture.value == before
+    assert lab.scene.table[0][0] == "zebra"
+    assert lab.scene.panels[1].title == "map: zebra"
+    assert lab.scene.panels[-1].bars[-1]["name"] == "zebra"
+    assert ("place", "1 of 1000") not in lab.scene.table
+    assert shown(lab) != before
+    lab.controls["target"].field.value = ""
+    assert shown(lab) == before
 
 
 @pytest.mark.parametrize(("name", "value"), [("smoothing", 4), ("overlaid", True)])
-def test_each_choice_of_drawing_changes_the_picture_and_its_words(
-    lab, redraws, name, value
-):
-    assert redraws(lab, lab.controls[name], value) != lab.words
+def test_each_choice_of_drawing_changes_the_picture(lab, redraws, name, value):
+    redraws(lab, lab.controls[name], value)
+
+
+def test_smoothing_changes_the_words_of_the_map(lab):
+    before = lab.scene.panels[1].words
+    lab.controls["smoothing"].value = 4
+    assert lab.scene.panels[1].words != before
+    lab.controls["smoothing"].value = 0
 
 
 def test_another_network_sees_something_else(lab):
     lab.controls["network"].value = "ResNet-18, random weights"
-    assert not lab.failed, lab.status.value
-    assert "ResNet-18 gives" in lab.status.value
-    assert "map: bison" not in lab.words
+    assert not lab.failed, lab.said
+    assert lab.scene.table[0][1] == "ResNet-18"
+    assert lab.scene.panels[1].title != "map: bison"
     lab.controls["network"].value = "SqueezeNet 1.1"
-    assert "map: bison" in lab.words
+    assert lab.scene.panels[1].title == "map: bison"
+
+
+# -- the loupe ---------------------------------------------------------------------------
+
+
+def test_the_loupe_shows_the_slopes_of_the_pixel_in_its_middle(lab):
+    gradient = input_gradient(lab.asked.model, lab.asked.images("bison"), 347)[0]
+    lab._heard("photo", {"x": 75.6, "y": 110.2})
+    assert (lab.controls["row"].value, lab.controls["column"].value) == (110, 75)
+    slopes = gradient[:, 110, 75].tolist()
+    bars = lab.scene.panels[2]
+    assert [bar["name"] for bar in bars.bars] == ["red", "green", "blue"]
+    assert [bar["value"] for bar in bars.bars] == pytest.approx(slopes)
+    assert bars.limits[0] == -bars.limits[1]
+    strongest = max(range(3), key=lambda n: abs(slopes[n]))
+    colour = ("red", "green", "blue")[strongest]
+    expected = f"strongest slope {slopes[strongest]:+.2g}, in {colour}."
+    assert lab.touch.answer == f"Row 110, column 75: {expected}"
+
+
+def test_the_loupe_and_its_sliders_agree(lab, shown):
+    lab._heard("photo", {"x": 75.6, "y": 110.2})
+    by_hand = shown(lab)
+    assert lab.scene.panels[0].hand == {"x": 75.5, "y": 110.5}
+    lab.controls["row"].value = 20
+    assert shown(lab) != by_hand
+    lab.controls["row"].value = 110
+    assert shown(lab) == by_hand
+    map_panel = lab.scene.panels[1]
+    assert map_panel.follow == "photo"
+    assert lab.scene.panels[0].layers[1].picture is map_panel.layers[0].picture
+
+
+def test_one_grey_level_more_does_what_the_table_says(lab):
+    lab._heard("photo", {"x": 129.5, "y": 112.5})
+    images, std = lab.asked.images("bison"), torch.tensor(lab.asked.inputs.std)
+    brighter = images.clone()
+    brighter[0, :, 112, 129] += 1 / 255 / std
+    with torch.no_grad():
+        before, after = (lab.asked.model(i)[0, 347] for i in (images, brighter))
+    numbers = dict(lab.scene.table)
+    assert float(numbers["measured"]) == pytest.approx(float(after - before), rel=0.05)
+    gradient = input_gradient(lab.asked.model, images, 347)[0, :, 112, 129]
+    expected = float((gradient / 255 / std).sum())
+    name = "one grey level more here: by the slopes"
+    assert float(numbers[name]) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_smaller_network_keeps_the_loupe_inside():
+    small = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 5, 5), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    lab = VanillaSaliencyLab(small, inputs=Inputs(size=(40, 60)))
+    lab.controls["network"].value = "SqueezeNet 1.1"
+    lab._heard("photo", {"x": 200.0, "y": 200.0})
+    assert lab.controls["row"].value == 200
+    lab.controls["network"].value = "Sequential"
+    assert not lab.failed, lab.said
+    assert (lab.controls["row"].value, lab.controls["column"].value) == (39, 59)
 
 
 def test_the_size_of_a_download_is_stated():
@@ -85,26 +151,26 @@ def test_the_size_of_a_download_is_stated():
     ids=["no network", "damaged file", "stopped"],
 )
 def test_the_former_network_stays_when_one_cannot_be_loaded(
-    fresh, monkeypatch, error, reason
+    fresh, monkeypatch, error, reason, shown
 ):
     said = []
 
     def refuse(name, weights):
-        said.append(fresh.status.value)
+        said.append(fresh.touch.answer)
         raise error
 
-    before = fresh.picture.value
+    before = shown(fresh)
     monkeypatch.setattr(module, "load_model", refuse)
     fresh.controls["network"].value = "AlexNet, 233 MB to download once"
     assert "Loading AlexNet, 233 MB" in said[0]
     assert fresh.failed
-    assert "AlexNet could not be loaded; keeping SqueezeNet 1.1" in fresh.status.value
-    assert reason in fresh.status.value
+    assert "AlexNet could not be loaded; keeping SqueezeNet 1.1" in fresh.touch.answer
+    assert reason in fresh.touch.answer
     assert fresh.controls["network"].value == "SqueezeNet 1.1"
-    assert fresh.picture.value == before
+    assert shown(fresh) == before
     fresh.controls["smoothing"].value = 2
     assert not fresh.failed
-    assert fresh.picture.value != before
+    assert shown(fresh) != before
 
 
 def test_a_network_is_loaded_once(fresh, monkeypatch):
@@ -120,7 +186,7 @@ def test_a_network_is_loaded_once(fresh, monkeypatch):
         fresh.controls["network"].value = network
         assert not fresh.failed
     assert loaded == [("alexnet", "torchvision")]
-    assert "AlexNet gives bison" in fresh.status.value
+    assert fresh.scene.table[0] == ("bison", "AlexNet")
 
 
 def test_a_network_of_ones_own_heads_the_list():
@@ -134,30 +200,30 @@ def test_a_network_of_ones_own_heads_the_list():
     )
     lab = VanillaSaliencyLab(own)
     assert not lab.failed
-    assert "Sequential gives" in lab.status.value
+    assert lab.scene.table[0][1] == "Sequential"
 
 
 # -- uploads ---------------------------------------------------------------------------
 
 
-def test_an_upload_is_shown_and_joins_the_list(fresh, upload, png):
-    before = fresh.picture.value
+def test_an_upload_is_shown_and_joins_the_list(fresh, upload, png, shown):
+    before = shown(fresh)
     upload(fresh, "mine.png", png("red"))
     assert not fresh.failed
-    assert fresh.picture.value != before
+    assert shown(fresh) != before
     assert fresh.controls["photo"].choice.value == "mine.png"
-    assert "“mine.png”" in fresh.words
+    assert fresh.controls["photo"].value == "mine.png"
     fresh.controls["photo"].choice.value = "bison"
-    assert fresh.picture.value == before
+    assert shown(fresh) == before
     fresh.controls["photo"].choice.value = "mine.png"
-    assert "“mine.png”" in fresh.words
+    assert fresh.controls["photo"].value == "mine.png"
 
 
-def test_a_second_upload_of_that_name_is_another_picture(fresh, upload, png):
+def test_a_second_upload_of_that_name_is_another_picture(fresh, upload, png, shown):
     upload(fresh, "mine.png", png("red"))
-    red = fresh.picture.value
+    red = shown(fresh)
     upload(fresh, "mine.png", png("blue"))
-    assert fresh.picture.value != red
+    assert shown(fresh) != red
     assert fresh.controls["photo"].value == "mine.png (2)"
     pictures = fresh.controls["photo"].pictures
     assert pictures["mine.png"].getpixel((0, 0)) == (255, 0, 0)
@@ -165,31 +231,33 @@ def test_a_second_upload_of_that_name_is_another_picture(fresh, upload, png):
 
 
 @pytest.mark.parametrize("kind", ["text", "truncated", "empty"])
-def test_a_broken_upload_keeps_the_picture_and_is_named(fresh, upload, png, kind):
+def test_a_broken_upload_keeps_the_picture_and_is_named(fresh, upload, png, kind, shown):
     broken = {
         "text": b"these are no pixels",
         "truncated": png("red", (300, 300))[:200],
         "empty": b"",
     }[kind]
-    before, options = fresh.picture.value, fresh.controls["photo"].choice.options
+    before, options = shown(fresh), fresh.controls["photo"].choice.options
     upload(fresh, "notes.txt", broken)
     assert fresh.failed
-    assert "The picture is unchanged." in fresh.status.value
-    assert "notes.txt" in fresh.status.value
-    assert fresh.picture.value == before
+    assert "The picture is unchanged." in fresh.touch.answer
+    assert "notes.txt" in fresh.touch.answer
+    assert shown(fresh) == before
     assert fresh.controls["photo"].choice.options == options
     fresh.controls["overlaid"].value = True
     assert not fresh.failed
     upload(fresh, "notes2.txt", broken)
-    assert "notes2.txt" in fresh.status.value
+    assert "notes2.txt" in fresh.touch.answer
 
 
-def test_a_picture_too_long_to_crop_is_refused_in_the_status_line(fresh, upload, png):
-    before = fresh.picture.value
+def test_a_picture_too_long_to_crop_is_refused_in_the_status_line(
+    fresh, upload, png, shown
+):
+    before = shown(fresh)
     upload(fresh, "ribbon.png", png("red", (300_000, 1)))
     assert fresh.failed
-    assert "300000×1" in fresh.status.value
-    assert fresh.picture.value == before
+    assert "300000×1" in fresh.touch.answer
+    assert shown(fresh) == before
     fresh.controls["photo"].choice.value = "koala"
     assert not fresh.failed
 
