@@ -14,12 +14,8 @@ from .sentences import sentence, shorten
 from .style import CSS, DPI, polish
 from .words import describe
 
-QUALITY = (
-    80,
-    65,
-    50,
-    35,
-)  # the first one that makes a picture small enough: noise hides loss
+# The first one that makes a picture small enough; where it is low, noise hides the loss.
+QUALITY = (80, 65, 50, 35, 25)
 SMALL_ENOUGH = 80_000  # bytes; a notebook of ten figures should stay below a megabyte
 WIDEST = 928  # pixels of the page
 PHOTOGRAPH = 64 * 64  # pixels: a picture with more of them is no table of colours

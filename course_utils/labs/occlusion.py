@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from .._machinery.fills import fill_picture
+from ..figures import map_limits
 from ..inputs import Inputs
 from ..occlusion import OcclusionMap, occlusion
 from .asking import FILLS, PAIR, Asked, kept
@@ -113,21 +114,22 @@ class OcclusionLab(LiveLab):
         drop = float(whole[unit][target] - hidden[unit][target])
         self.crumbs.add((photo, target, fill, unit), place, drop)
         top = int(hidden[0].argmax())
-        classes = dict.fromkeys([target, *whole[1].topk(4).indices.tolist(), top])
+        likely = whole[1].topk(min(4, len(whole[1]))).indices.tolist()
+        classes = dict.fromkeys([target, *likely, top])
+        drops = self.crumbs.drops if found is None else found.heatmap.float().numpy()
+        limit = map_limits([np.nan_to_num(drops)])[0]
+        seen = self.asked.seen(self._filler(photo, fill))
         panels = [
-            self._picture(
-                photo, values["window"], self.asked.seen(self._filler(photo, fill))
-            ),
-            self._map(photo, found),
+            self._picture(photo, values["window"], seen),
+            self._map(photo, drops, limit, found is None),
             class_bars(self.asked, hidden[1], [*classes][:6], whole[1], [target]),
         ]
-        rows = f"score of {name(target)}", "probability"
         table = [("", "whole picture", "window hidden", "drop")]
-        for words, before, after, form in zip(
-            rows, whole, hidden, (".1f", ".1%"), strict=True
-        ):
+        forms = (f"score of {name(target)}", ".1f"), ("probability", ".1%")
+        for (words, form), before, after in zip(forms, whole, hidden, strict=True):
             before, after = float(before[target]), float(after[target])
             table.append((words, *(f"{v:{form}}" for v in (before, after, before - after))))
+        table.append(("deepest colour of the map", "", "", f"±{limit:{forms[unit][1]}}"))
         answer = f"Hidden: {name(target)} {hidden[1][target]:.1%}; top class {name(top)}."
         return Scene(panels, answer, table)
 
@@ -146,17 +148,16 @@ class OcclusionLab(LiveLab):
             hand=middle | {"w": window, "h": window},
         )
 
-    def _map(self, photo: str, found: OcclusionMap | None) -> Pictures:
-        """The mean drop at each pixel: of the windows hidden by hand, or of all."""
-        drops = self.crumbs.drops if found is None else found.heatmap.float()
+    def _map(self, photo: str, drops: np.ndarray, limit: float, by_hand: bool) -> Pictures:
+        """The mean drop at each pixel over the grey photograph, and where the window is."""
         return photo_panel(
             self.asked,
             photo,
             "map",
-            title="mean drop, by hand" if found is None else "mean drop, all windows",
+            title=f"mean drop, {'by hand' if by_hand else 'all windows'}",
             follow="photo",
             base=grey(self.asked.looks(photo)),
-            layers=[veil(drops, signed=True)],
+            layers=[veil(drops, limit, signed=True)],
             words=map_words(drops),
         )
 

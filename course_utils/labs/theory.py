@@ -207,10 +207,11 @@ def _verdict(found: list[bool]) -> str:
     """Which of the three maps find the odd one."""
     words = "spectral residual", "centre-surround", "the network"
     names = [word for word, hit in zip(words, found, strict=True) if hit]
-    if len(names) == 3:
-        return "All three maps find the odd one."
-    by = " and ".join(names) or "none of the three maps"
-    return f"The odd one is found by {by}{' alone' if len(names) == 1 else ''}."
+    if len(names) == 1:
+        return f"Only {names[0]} finds the odd one."
+    if len(names) == 2:
+        return f"{' and '.join(names).capitalize()} find the odd one."
+    return f"{'All three maps find' if names else 'None of the maps finds'} the odd one."
 
 
 def _largest(values: np.ndarray) -> str:

@@ -1,19 +1,19 @@
 """Labs of a network of one's own: other sizes, channels, types, classes and outputs."""
 
-import io
+import json
 
 import pytest
 import torch
-from PIL import Image
 from torch import nn
 
 from course_utils.inputs import Inputs
+from course_utils.labs.asking import Asked
 from course_utils.labs.batch_maps import BatchMapsLab
 from course_utils.labs.class_visualization import ClassVisualizationLab
-from course_utils.labs.controls import Asked
 from course_utils.labs.guided_backprop import GuidedBackpropLab
 from course_utils.labs.live import LiveLab
 from course_utils.labs.occlusion import OcclusionLab
+from course_utils.labs.still import draw_scene
 from course_utils.labs.theory import TheoryLab
 from course_utils.labs.trust import TrustLab
 from course_utils.labs.vanilla_saliency import VanillaSaliencyLab
@@ -101,7 +101,7 @@ def run(lab):
             lab.controls["steps"].value = 16
         assert lab.start()
         assert lab.wait()
-    return lab._sentence
+    return lab.said
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def run(lab):
 def test_a_network_of_ones_own_is_shown(kind, case):
     make, given, name = WORKING[case]
     lab = opened(kind, make(), Inputs(**given))
-    assert not lab.failed, lab._sentence
+    assert not lab.failed, lab.touch.answer
     words = run(lab)
     assert not lab.failed, words
-    assert name in words + lab.words
-    assert not lab.is_dim
-    width, height = Image.open(io.BytesIO(lab.picture.value)).size
-    assert width > height > 50
+    panels = lab.touch.scene["panels"]
+    assert name in words + json.dumps(panels)
+    assert lab.touch.state == ""
+    assert len(draw_scene(lab.scene).axes) == len(panels) > 1
 
 
 @pytest.mark.parametrize("case", FAILING)
@@ -132,7 +132,7 @@ def test_a_network_that_cannot_be_shown_is_said_in_the_status_line(kind, case):
     make, given, words = FAILING[case]
     lab = opened(kind, make(), Inputs(**given))
     assert lab.failed
-    assert words in lab._sentence
+    assert words in lab.touch.answer
     lab._ipython_display_()
 
 
@@ -140,11 +140,11 @@ def test_a_network_that_cannot_be_shown_is_said_in_the_status_line(kind, case):
 def test_its_classes_are_found_by_their_number_or_name(kind):
     lab = kind(network(3, 12), inputs=Inputs(size=64))
     finder = lab.controls["target"]
-    finder.search.value = "1"
+    finder.field.value = "1"
     assert finder.value == 1, "a whole word, before 10 and 11"
-    assert {value for _, value in finder.choice.options} == {1, 10, 11, -1}
+    assert {"class 1 (1)", "class 10 (10)", "class 11 (11)"} < set(finder.field.options)
     lab = kind(network(3, 2), inputs=Inputs(size=64, names=["fine", "scratch"]))
-    lab.controls["target"].search.value = "scr"
+    lab.controls["target"].field.value = "scr"
     assert lab.controls["target"].value == 1
 
 
@@ -152,16 +152,16 @@ def test_its_classes_are_found_by_their_number_or_name(kind):
 def test_another_network_brings_its_own_classes_and_none_is_chosen(kind, monkeypatch):
     lab = kind(network(), inputs=Inputs(size=64))
     finder = lab.controls["target"]
-    finder.search.value = "3"
+    finder.field.value = "3"
     assert finder.value == 3
     others = [n for n in lab.controls["network"].options if "random" in n or "1.1" in n]
     other = others[0] if others else lab.controls["network"].options[1][1]
     lab.controls["network"].value = other
-    assert not lab.failed, lab._sentence
+    assert not lab.failed, lab.touch.answer
     assert finder.value is None
-    finder.search.value = "goldfish"
+    finder.field.value = "goldfish"
     assert finder.value == 1
-    assert "goldfish" in lab._sentence
+    assert "goldfish" in lab.said
 
 
 def test_probabilities_are_those_of_its_outputs():
@@ -199,5 +199,5 @@ def test_what_is_assumed_of_a_network_is_said():
 def test_a_network_of_one_channel_has_no_colours(colour):
     lab = VanillaSaliencyLab(network(1), inputs=Inputs(size=64, **GREY))
     lab.controls["channels"].value = colour
-    assert "as the network takes 1 channel" in lab._sentence
+    assert "as the network takes 1 channel" in lab.touch.answer
     assert lab.failed
