@@ -205,11 +205,12 @@ def _map_panel(
 
 def _verdict(found: list[bool]) -> str:
     """Which of the three maps find the odd one."""
-    names = [name.split(",")[0] for name, hit in zip(MAPS, found, strict=True) if hit]
+    words = "spectral residual", "centre-surround", "the network"
+    names = [word for word, hit in zip(words, found, strict=True) if hit]
     if len(names) == 1:
-        return f"Only {names[0]} finds the odd one.".replace("network", "the network")
+        return f"Only {names[0]} finds the odd one."
     if len(names) == 2:
-        return f"Found by {' and '.join(names)}, not by the third map."
+        return f"{' and '.join(names).capitalize()} find the odd one."
     return f"{'All three maps find' if names else 'None of the maps finds'} the odd one."
 
 

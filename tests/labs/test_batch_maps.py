@@ -57,6 +57,14 @@ def test_a_class_that_is_pointed_at_lays_its_map_over_the_photograph(lab):
     assert lab.touch.answer.startswith("German shepherd: ")
 
 
+def test_the_bars_are_the_most_probable_classes(lab):
+    shares = lab.asked.model(lab.asked.images(lab.values["photo"])).softmax(1)[0]
+    likely, bars = shares.topk(9), panels(lab)["bars"]["bars"]
+    assert [bar["name"] for bar in bars] == [*map(lab.asked.name, likely.indices)]
+    values = likely.values.tolist()
+    assert [bar["value"] for bar in bars] == pytest.approx(values, abs=1e-4)
+
+
 def test_every_bar_has_a_map_of_its_own(lab):
     seen = set()
     for number in range(len(panels(lab)["bars"]["bars"])):

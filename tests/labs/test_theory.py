@@ -1,8 +1,9 @@
 """Lesson 01's lab, its controls set as a learner would set them."""
 
+import numpy as np
 import pytest
 
-from course_utils.attention import grid_rows, popout_display
+from course_utils.attention import centre_surround, grid_rows, popout_display
 from course_utils.labs.asking import PAIR
 from course_utils.labs.theory import COLOURS, DISPLAYS, TheoryLab
 
@@ -106,7 +107,41 @@ def test_a_bar_is_turned_by_its_grip(lab):
     assert lab.touch.hands["picture"]["angle"] == -60
 
 
+@pytest.mark.parametrize(
+    ("angle", "tilt"), [(-90, 0), (0, 90), (135, 45), (45, -45), (90, 0)]
+)
+def test_a_bar_is_turned_by_either_end(lab, angle, tilt):
+    choose(lab, BARS)
+    hand = lab.touch.hands["picture"]
+    drag(lab, hand["x"], hand["y"], angle=angle)
+    assert lab.controls["tilt"].value == tilt
+    assert lab.touch.hands["picture"]["angle"] == angle  # the grip stays where it is held
+
+
+def test_at_the_edge_it_stays_in_the_last_cell(lab):
+    drag(lab, 224, 224)
+    assert (lab.controls["row"].value, lab.controls["column"].value) == (6, 6)
+
+
 # -- its controls --------------------------------------------------------------------------
+
+
+def test_bars_begin_in_one_colour_and_dots_in_two(lab):
+    choose(lab, BARS)
+    assert lab.controls["colour"].value == "white"
+    choose(lab, DOTS)
+    assert lab.controls["colour"].value == next(iter(COLOURS.values()))
+
+
+def test_the_answer_names_the_maps_with_a_tick(lab):
+    answers = set()
+    for channels, colour in (("intensity", "#3c3cd2"), ("colour", "yellow")):
+        choose(lab, channels=channels, colour=colour)
+        names = "spectral residual", "centre-surround", "network"
+        said = [name in lab.touch.answer.lower() for name in names]
+        assert said == found(lab) or lab.touch.answer.startswith(("All three", "None"))
+        answers.add(lab.touch.answer)
+    assert len(answers) == 2
 
 
 def test_what_the_lesson_found_with_colours(lab):
@@ -139,6 +174,14 @@ def test_each_control_of_a_display_draws_a_new_picture(lab, shown, name):
     values = list(COLOURS.values()) if name == "colour" else range(control.min, control.max)
     choose(lab, **{name: next(v for v in values if v != control.value)})
     assert shown(lab) != before
+
+
+def test_the_numbers_are_those_of_the_map(lab):
+    values = centre_surround(popout_display("colour", 36, 0, (1, 3)).image)
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    _, largest, height, _ = lab.scene.table
+    assert largest[2] == f"{row}, {column}"
+    assert height[2] == "100%"
 
 
 def test_the_odd_one_lies_where_the_learner_puts_it(lab):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from course_utils import input_gradient, load_image
+from course_utils.inputs import Inputs
 from course_utils.labs import vanilla_saliency as module
 from course_utils.labs.vanilla_saliency import VanillaSaliencyLab
 
@@ -89,6 +90,19 @@ def test_sliders_move_the_loupe_too(lab):
 
 
 # -- its controls --------------------------------------------------------------------------
+
+
+def test_a_network_of_smaller_pictures_keeps_the_loupe_inside():
+    small = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 5, 5), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    lab = VanillaSaliencyLab(small, inputs=Inputs(size=(40, 60)))
+    lab.controls["network"].value = "SqueezeNet 1.1"
+    point(lab, 200.0, 200.0)
+    assert lab.controls["row"].value == 200
+    lab.controls["network"].value = "Sequential"
+    assert not lab.failed, lab.said
+    assert (lab.controls["row"].value, lab.controls["column"].value) == (39, 59)
 
 
 def test_every_rule_for_colours_draws_a_new_picture(lab, draws_each):
