@@ -46,7 +46,7 @@ class BatchMapsLab(Lab):
             target=finder(self.asked, "shepherd", (), "other class"),
             channels=dropdown("colours", [*CHANNEL_RULES]),
             scale=dropdown("scale", SCALES),
-            overlaid=widgets.Checkbox(description="laid over the photograph"),
+            overlaid=widgets.Checkbox(description="laid over the photograph", indent=False),
             cmap=dropdown("colour map", ["inferno", "hot", "viridis", "gray"]),
             bar=slider("bar", 1, 1, BARS),
             left=slider("left (px)", columns // 2, 0, columns - 1),
