@@ -130,8 +130,15 @@ def test_a_class_is_found_by_a_word_and_its_place_said(lab, shown):
 
 @pytest.mark.parametrize(("name", "value"), [("smoothing", 4), ("overlaid", True)])
 def test_each_choice_of_drawing_changes_the_picture(lab, redraws, name, value):
-    before = words(lab)
     redraws(lab, lab.controls[name], value)
+
+
+def test_a_smoothed_map_has_other_words_and_another_scale(lab, redraws):
+    before, said = words(lab), lab.said
+    assert redraws(lab, lab.controls["smoothing"], 4) != said
+    lab.controls["smoothing"].value = 4
+    assert words(lab) != before
+    lab.controls["smoothing"].value = 0
     assert words(lab) == before
 
 
