@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
 from ..figures import describe
-from ..figures.display import picture_html, to_webp
+from ..figures.display import in_words, picture_html, to_webp
 from ..figures.style import CSS, FULL, HEADING, ORANGE, styled
 from .touch import Bars, Curves, Panel, Pictures, Scene, to_picture
 
@@ -56,8 +56,9 @@ def display_lab(lab) -> None:
     if lab.scene.panels:
         figure = draw_scene(lab.scene)
         alt, width = f"{lab.title}: {lab.touch.answer}", round(figure.get_figwidth() * CSS)
-        still["text/html"] = picture_html(to_webp(figure), width, alt)
-        still["text/plain"] = f"{words}. {describe(figure)}"
+        still["text/plain"] = words = f"{words}. {describe(figure)}"
+        picture = picture_html(to_webp(figure), width, alt)
+        still["text/html"] = picture + in_words(words, f"{width}px")
     display(still, raw=True)
 
 

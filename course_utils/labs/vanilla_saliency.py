@@ -154,7 +154,7 @@ class VanillaSaliencyLab(Lab):
             ("probability", f"{share:.1%}"),
             ("place", f"{place} of {len(scores)}"),
             ("map's brightest colour from", f"{self._map(*look)[2]:.2g}"),
-            ("one grey level more here: by the slopes", f"{float(slopes @ level):+.2g}"),
+            ("one level more, by the slopes", f"{float(slopes @ level):+.2g}"),
             ("measured", f"{float(change):+.2g}"),
         ]
 

@@ -19,7 +19,7 @@ def test_the_loupe_follows_the_pointer_and_keys(open_lab_in):
     before = answer_of(lab)
     redraws(lab, "a key", lambda: [photo.press("ArrowUp") for _ in range(9)])
     assert answer_of(lab) != before
-    expect(lab).to_contain_text("one grey level more here")
+    expect(lab).to_contain_text("one level more")
     save_screenshot(lab, "02-loupe")
 
 

@@ -78,7 +78,7 @@ def test_one_grey_level_more_is_said_by_the_slopes_and_measured(lab):
         images[0, :, 100, 100] += level
         change = asked.model(images)[0, 347] - before
     said = numbers(lab)
-    by_slopes = float(said["one grey level more here: by the slopes"])
+    by_slopes = float(said["one level more, by the slopes"])
     assert by_slopes == pytest.approx(float((slopes * level).sum()), rel=0.06)
     assert float(said["measured"]) == pytest.approx(float(change), rel=0.06, abs=2e-5)
 
