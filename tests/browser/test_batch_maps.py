@@ -11,6 +11,9 @@ def test_a_class_is_pointed_at_and_a_rectangle_dragged(open_lab_in):
     lab = open_lab_in("batch_maps", "BatchMapsLab")
     bars, photo = lab.locator("div.course-touch"), lab.locator("canvas.course-touch")
     title = lab.locator("figcaption").first
+    rows = [panel.locator(".course-bar").all() for panel in lab.locator("figure").all()]
+    classes, inside = ([bar.bounding_box()["y"] for bar in r] for r in rows if r)
+    assert inside == pytest.approx(classes, abs=1), "each share beside its class"
     redraws(lab, "a bar", lab.get_by_text("German shepherd", exact=True).first.hover)
     expect(title).to_have_text("German shepherd")
     redraws(lab, "the next bar, by a key", lambda: bars.press("ArrowDown"))
