@@ -57,7 +57,7 @@ class VanillaSaliencyLab(Lab):
             network=dropdown("network", [*self.networks]),
             channels=dropdown("colours", [*CHANNEL_RULES]),
             smoothing=slider("smoothing (px)", 0, 0, 10),
-            overlaid=widgets.Checkbox(description="laid over the picture"),
+            overlaid=widgets.Checkbox(description="laid over the picture", indent=False),
             row=slider("row", rows * 3 // 8, 0, rows - 1),
             column=slider("column", columns // 2, 0, columns - 1),
         )

@@ -71,7 +71,7 @@ class WeakLocalizationLab(Lab):
             target=finder(self.asked),
             foreground=slider("foreground", 0.95, 0.5, 0.99, 0.01),
             background=slider("background", 0.30, 0.01, 0.6, 0.01),
-            averaged=widgets.Checkbox(description="map averaged over shifts"),
+            averaged=widgets.Checkbox(description="map averaged over shifts", indent=False),
             smoothing=slider("smoothing", 4.0, 0.0, 12.0, 0.5),
             contrast=slider("contrast", 60.0, 0.0, 300.0, 10.0),
             map_weight=slider("map weight", 5.0, 0.0, 10.0, 0.5),
