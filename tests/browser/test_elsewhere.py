@@ -21,6 +21,7 @@ from course_utils.labs.toys import hide_and_see
 
 COLAB = ROOT / ".venv-colab" / "bin" / "python"
 LAB = "from course_utils.labs.occlusion import OcclusionLab\nOcclusionLab()"
+BARS = "from course_utils.labs.batch_maps import BatchMapsLab\nBatchMapsLab()"
 TOY = "from course_utils.labs.toys import hide_and_see\nhide_and_see()"
 DOG = (0.72, 0.28)  # its head, as shares of the picture
 PARROT = (0.18, 0.25)
@@ -65,6 +66,15 @@ def hides(lab, name: str) -> None:
     redraws(lab, "over the dog", lambda: drag(photo, PARROT, DOG))
     expect(said).to_contain_text("top class lorikeet")
     save_screenshot(lab, name)
+
+
+def points(lab) -> None:
+    """A class of lesson 03's lab is pointed at, and the next one chosen by a key."""
+    title, bars = lab.locator("figcaption").first, lab.locator("div.course-touch")
+    redraws(lab, "a bar", lab.get_by_text("German shepherd", exact=True).first.hover)
+    expect(title).to_have_text("German shepherd")
+    redraws(lab, "a key", lambda: bars.press("ArrowDown"))
+    expect(title).to_have_text("malinois")
 
 
 # -- a page without a kernel ---------------------------------------------------------------
@@ -121,14 +131,15 @@ def test_a_saved_toy_is_still_until_its_notebook_is_trusted(server, run_notebook
 @pytest.mark.nightly
 def test_notebook_7(course, page, tmp_path):
     with jupyterlab(tmp_path / "home", course, app="notebook") as server:
-        write_notebook(server, "elsewhere", [LAB])
+        write_notebook(server, "elsewhere", [LAB, BARS])
         address, token = server
         page.goto(f"{address}/notebooks/notebooks/elsewhere.ipynb?token={token}")
         page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady"
         )
         page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
-        hides(page.locator(".course-lab"), "notebook-7")
+        hides(page.locator(".course-lab").first, "notebook-7")
+        points(page.locator(".course-lab").last)
 
 
 @pytest.mark.nightly
