@@ -168,7 +168,7 @@ class YourOwnLab(LiveLab):
         picture = photo_panel(
             asked,
             photo,
-            title="drop or paste a picture here",
+            title=f"{photo.replace('_', ' ')}: drop or paste here",
             label="Photograph: a picture of your own can be dropped or pasted here.",
         )
         answer = f"Press start to explain {what} by {len(methods)} methods."
