@@ -86,8 +86,8 @@ def test_saved_lesson_shows_all_its_pictures(open_notebook, name):
 
 
 FIGURES = """() => [...document.querySelectorAll('.jp-RenderedHTML img')].map(image => ({
-    alt: image.alt, shown: image.naturalWidth / image.clientWidth,
-    words: image.closest('.jp-RenderedHTML').querySelector('details div')?.textContent }))"""
+    alt: image.alt, shown: image.naturalWidth / image.clientWidth, words:
+        image.closest('.jp-RenderedHTML').querySelector('details div')?.textContent }))"""
 
 
 @pytest.mark.parametrize("name", ["00_start_here", "02_vanilla_saliency"])
