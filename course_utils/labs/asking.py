@@ -80,7 +80,8 @@ class Asked:
     def looks(self, photo: str) -> Image.Image:
         """One of the pictures as the network sees it, but twice as fine, for the screen."""
         rows, columns = self.inputs.sides
-        return fit_image(self.pictures[photo], (2 * rows, 2 * columns), self.inputs.fit)
+        fine = fit_image(self.pictures[photo], (2 * rows, 2 * columns), self.inputs.fit)
+        return fine.convert("L").convert("RGB") if self.inputs.channels == 1 else fine
 
     def fill(self, name: str, photo: str) -> str | Tensor:
         """A fill of `FILLS` for a picture; a colour in the network's normalisation."""

@@ -183,6 +183,13 @@ def test_the_inputs_of_the_network_itself_are_taken():
     assert Asked(model).images(PHOTO).shape == (1, 1, 40, 50)
 
 
+def test_a_network_of_one_channel_is_shown_grey_pictures():
+    model = network(1)
+    model.inputs = Inputs(size=40, **GREY)
+    red, green, blue = Asked(model).looks(PHOTO).split()
+    assert red.tobytes() == green.tobytes() == blue.tobytes()
+
+
 def test_old_keywords_go_on_working():
     given = {"mean": (0.5,) * 3, "std": (0.2,) * 3, "size": 48, "names": list("abcde")}
     asked = YourOwnLab(network(), **given).asked
