@@ -158,13 +158,14 @@ def test_a_saved_toy_is_still_until_its_notebook_is_trusted(server, run_notebook
 @pytest.mark.nightly
 def test_notebook_7(course, page, tmp_path):
     with jupyterlab(tmp_path / "home", course, app="notebook") as server:
-        write_notebook(server, "elsewhere", [LAB, BARS])
+        write_notebook(server, "elsewhere", [TOY, LAB, BARS])
         address, token = server
         page.goto(f"{address}/notebooks/notebooks/elsewhere.ipynb?token={token}")
         page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady"
         )
         page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        plays(page, "notebook-7-toy")
         hides(page.locator(".course-lab").first, "notebook-7")
         points(page.locator(".course-lab").last)
 
