@@ -39,7 +39,7 @@ def measure(quick: bool) -> list[Row]:
         lesson.cells.append(nbformat.v4.new_code_cell(REPORT, id="report"))
         start = time.perf_counter()
         try:
-            execute(lesson, path.name)
+            execute(lesson, path)
         except SystemExit as error:  # names the cell that failed
             rows.append({"lesson": path.stem, "failed": str(error).splitlines()[0]})
             continue

@@ -5,7 +5,8 @@
 
 Each lesson runs in a fresh kernel. Its file is written only when every cell ran, and
 running it twice gives the same bytes: what differs from run to run (the time, the ids of
-live widgets) is not saved.
+live widgets) is not saved. The minutes that a lesson takes are counted (`minutes.py`) and
+written into it and into the README.
 """
 
 import argparse
@@ -17,11 +18,11 @@ import time
 from pathlib import Path
 
 import nbformat
-from address import ROOT, colab_link, read_address
+from address import colab_link, read_address
+from minutes import NOTEBOOKS, state, state_in_readme
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-NOTEBOOKS = ROOT / "notebooks"
 TIMEOUT = 600  # seconds a cell may take
 WIDGET = "application/vnd.jupyter.widget-view+json"
 METADATA = {
@@ -43,7 +44,8 @@ from importlib.util import find_spec
 
 if find_spec("course_utils") is None:
     repo = "ADDRESS"
-    home = os.path.abspath("..")  # the course, if this notebook lies in a copy of it
+    folders = [os.path.abspath(up) for up in (".", "..", "../..")]  # of a copy of it?
+    home = next((f for f in folders if os.path.isdir(f + "/course_utils")), folders[0])
     if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ:
         repo = os.environ.get("COURSE_REPO", repo)
         home = os.environ.get("COURSE_HOME", "/content/" + os.path.basename(repo))
@@ -65,8 +67,11 @@ def setup_cell() -> str:
 
 
 def lesson_paths(only: list[str] | None = None) -> list[Path]:
-    """The lessons in reading order, or those whose names start with one of `only`."""
-    paths = sorted(NOTEBOOKS.glob("*.ipynb"))
+    """The lessons in reading order, or those whose names start with one of `only`.
+
+    Those in `deeper/`, which are optional, come last.
+    """
+    paths = sorted(NOTEBOOKS.glob("*.ipynb")) + sorted(NOTEBOOKS.glob("deeper/*.ipynb"))
     for start in only or []:
         if not any(path.name.startswith(start) for path in paths):
             raise SystemExit(f"no lesson's name starts with {start!r}")
@@ -88,7 +93,7 @@ def prepare(path: Path) -> Notebook:
     name_cells(raw["cells"])
     lesson = nbformat.reads(json.dumps(raw), as_version=4)
     link = re.compile(r"https://colab\.research\.google\.com/github/[^)\s]*")
-    own = colab_link(path.name, read_address())
+    own = colab_link(path.relative_to(NOTEBOOKS).as_posix(), read_address())
     for cell in lesson.cells:
         cell.source = cell.source.strip("\n")
         if cell.id == "setup":
@@ -139,8 +144,8 @@ def words_of(source: str) -> str:
 # -- running ---------------------------------------------------------------------------
 
 
-def execute(lesson: Notebook, name: str) -> None:
-    """Run every cell in a fresh kernel, where a learner would: in notebooks/."""
+def execute(lesson: Notebook, path: Path) -> None:
+    """Run every cell in a fresh kernel, where a learner would: in the lesson's folder."""
     client = NotebookClient(
         lesson,
         timeout=TIMEOUT,
@@ -149,13 +154,13 @@ def execute(lesson: Notebook, name: str) -> None:
         coalesce_streams=True,
         record_timing=False,
         extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(path.parent)}},
     )
     try:
         client.execute()
     except CellExecutionError as error:
         failed = next(c for c in lesson.cells if c.get("outputs") and has_error(c))
-        raise SystemExit(f"{name}: cell `{failed.id}` failed\n{error}") from None
+        raise SystemExit(f"{path.name}: cell `{failed.id}` failed\n{error}") from None
 
 
 def has_error(cell: Notebook) -> bool:
@@ -192,8 +197,9 @@ def run_lesson(path: Path) -> str:
     """Run one lesson and save it; return a line that says how it went."""
     start = time.perf_counter()
     lesson = prepare(path)
-    execute(lesson, path.name)
+    execute(lesson, path)
     clean(lesson)
+    state(lesson)
     save(lesson, path)
     seconds, size = time.perf_counter() - start, path.stat().st_size / 1024
     return f"{path.name:32} {seconds:5.1f} s {size:6.0f} KB"
@@ -207,6 +213,7 @@ def main() -> None:
     parser.add_argument("only", nargs="*", help="starts of lesson names, such as 03")
     for path in lesson_paths(parser.parse_args().only):
         print(run_lesson(path), flush=True)
+    state_in_readme()
 
 
 if __name__ == "__main__":

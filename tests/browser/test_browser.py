@@ -11,8 +11,8 @@ from in_browser import answer_of, picture_of, redraws, save_screenshot, unfold
 from lessons import NOTEBOOKS, lesson_paths, read_lesson
 from playwright.sync_api import Locator, expect
 
-NAMES = [path.stem for path in lesson_paths()]
-WITH_LAB = [name for name in NAMES if not name.startswith("00")]
+NAMES = [path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in lesson_paths()]
+WITH_LAB = [name for name in NAMES if not name.startswith(("00", "deeper"))]
 LABEL = "element => element.closest('.jupyter-widgets')?.innerText.split('\\n')[0]"
 
 IN_EVERY_RUN = ("00_start_here", "02_vanilla_saliency", "06_occlusion")

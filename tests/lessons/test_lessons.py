@@ -16,9 +16,13 @@ import nbformat
 import pytest
 from address import ROOT, colab_link, read_address
 from lessons import FOLDED, WIDGET, is_named, lesson_paths, read_lesson, setup_cell
+from minutes import NOTEBOOKS, TIME, code_lines, count, without_code
 
+# Lessons that are still in the first edition's form.
+FIRST_EDITION: set[str] = set()
 CODE_LINES, CODE_WIDTH = 15, 88
-WORDS = range(700, 2501)
+WORDS = range(1300, 1801)
+MINUTES = 45
 SIZE = 1_000_000  # bytes of a notebook
 DIFFICULTY = "●○○|●●○|●●●"
 
@@ -81,7 +85,9 @@ class Lesson:
 
 
 LESSONS = {path.stem: Lesson(path) for path in lesson_paths()}
-FULL = [name for name in LESSONS if not name.startswith("00")]
+DEEPER = [name for name, one in LESSONS.items() if one.path.parent != NOTEBOOKS]
+FULL = [n for n in LESSONS if n not in DEEPER and not n.startswith("00")]
+SECOND = [name for name in FULL if name[:2] not in FIRST_EDITION]
 
 
 @pytest.fixture(params=LESSONS)
@@ -92,7 +98,19 @@ def lesson(request) -> Lesson:
 
 @pytest.fixture(params=FULL)
 def full_lesson(request) -> Lesson:
-    """Each notebook that has the anatomy of a lesson: all but 00."""
+    """Each notebook that has the anatomy of a lesson: the main path but 00."""
+    return LESSONS[request.param]
+
+
+@pytest.fixture(params=SECOND)
+def short_lesson(request) -> Lesson:
+    """Each of them that has been rewritten for the second edition."""
+    return LESSONS[request.param]
+
+
+@pytest.fixture(params=[*FULL, *DEEPER])
+def any_lesson(request) -> Lesson:
+    """Each notebook with exercises, on the main path or not."""
     return LESSONS[request.param]
 
 
@@ -131,8 +149,8 @@ def test_setup_cell_comes_first(lesson):
 
 
 def test_title_and_colab_link(lesson):
-    first = lesson.prose[0]
-    link = f"[Open in Colab]({colab_link(lesson.path.name, read_address())})"
+    first, name = lesson.prose[0], lesson.path.relative_to(NOTEBOOKS).as_posix()
+    link = f"[Open in Colab]({colab_link(name, read_address())})"
     assert lesson.cells[0].cell_type == "markdown"
     assert re.match(r"# \S", first), "the first cell starts with the title"
     assert link in first
@@ -141,16 +159,6 @@ def test_title_and_colab_link(lesson):
 
 
 # -- code ------------------------------------------------------------------------------
-
-
-def code_lines(source: str) -> int:
-    """How many lines a learner reads as code: no blank ones, no docstrings."""
-    lines = {n for n, line in enumerate(source.splitlines(), 1) if line.strip()}
-    for node in ast.walk(ast.parse(source)):
-        holds_docstring = isinstance(node, ast.FunctionDef | ast.ClassDef)
-        if holds_docstring and ast.get_docstring(node) is not None:
-            lines -= {*range(node.body[0].lineno, node.body[0].end_lineno + 1)}
-    return len(lines)
 
 
 def test_code_is_plain_python(lesson):
@@ -235,10 +243,6 @@ def test_notebooks_are_small(lesson):
 # -- links -----------------------------------------------------------------------------
 
 
-def without_code(markdown: str) -> str:
-    return re.sub(r"^```.*?^```|`[^`\n]+`", "", markdown, flags=re.DOTALL | re.MULTILINE)
-
-
 def links(markdown: str) -> list[str]:
     """Where a Markdown text leads to, pictures among it."""
     found = re.findall(r"\]\(<?([^)\s>]+)|(?:href|src)=\"([^\"]+)", without_code(markdown))
@@ -309,16 +313,27 @@ def test_summary_answers_the_objectives(full_lesson):
     assert answers == objectives, "the summary's list answers the objectives one for one"
 
 
-def words(markdown: str) -> int:
-    """How many words are read without unfolding an answer: no code, no formulas."""
-    text = re.sub(r"</summary>.*?</details>", "</summary>", markdown, flags=re.DOTALL)
-    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]*>", " ", without_code(text))
-    return len(re.findall(r"[^\W\d_]+", html.unescape(text)))
+def test_length_in_words(short_lesson):
+    found = count(short_lesson.notebook).words
+    assert found in WORDS, f"a lesson has {WORDS[0]} to {WORDS[-1]} words"
 
 
-def test_length_in_words(full_lesson):
-    count = words(full_lesson.markdown)
-    assert count in WORDS, f"a lesson has {WORDS[0]} to {WORDS[-1]} words"
+def test_states_its_minutes(lesson):
+    counted = count(lesson.notebook).minutes
+    stated = TIME.findall(lesson.markdown)
+    assert stated == [f"**Time:** {counted} minutes"], "make lessons writes it"
+    if lesson.path.stem in (*SECOND, *DEEPER):
+        assert counted <= MINUTES, "see tools/minutes.py for what takes how long"
+    assert not lesson.path.name.startswith("00") or counted <= 15
+
+
+def test_readme_states_the_minutes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for one in LESSONS.values():
+        name = one.path.relative_to(NOTEBOOKS).as_posix()
+        row = re.search(rf"\]\(notebooks/{name}\).*\| (\d+) \|$", text, re.MULTILINE)
+        assert row, f"{name} is missing in the README"
+        assert int(row[1]) == count(one.notebook).minutes, f"{name}: make lessons"
 
 
 def test_stops_to_predict(full_lesson):
@@ -338,25 +353,45 @@ def test_leads_to_the_next_lesson(full_lesson):
         assert f"{name}.ipynb" in links(full_lesson.markdown), "link the next lesson"
 
 
-def test_exercises_are_complete(full_lesson):
-    names = full_lesson.exercises
+def test_two_required_exercises(short_lesson):
+    tasks = [text for text in short_lesson.prose if re.search(r"^#+ Exercise ", text, re.M)]
+    optional = [text for text in tasks if "●●●" in text]
+    assert len(tasks) - len(optional) == 2, "two required exercises, ●○○ or ●●○"
+    assert len(optional) <= 1, "one optional exercise at most, ●●●"
+
+
+def test_has_a_claim_check(short_lesson):
+    task = short_lesson.by_id["claim-task"].source
+    assert re.match(r"## Claim check", task)
+    options = re.findall(r"^- \*\*([A-D])\.\*\* ", task, re.MULTILINE)
+    assert options == [*"ABCD"], "four tests to choose from"
+    assert "check.claim(" in short_lesson.by_id["claim-check"].source
+
+
+def test_ends_with_what_the_map_would_have_caught(short_lesson):
+    for heading in ("Would it have caught it?", "Open the module"):
+        assert re.search(rf"^## {re.escape(heading)}$", short_lesson.markdown, re.MULTILINE)
+
+
+def test_exercises_are_complete(any_lesson):
+    names = any_lesson.exercises
     assert names == [f"exercise-{k}" for k in range(1, len(names) + 1)]
-    assert len(names) in range(2, 5), "2 to 4 exercises a lesson"
-    order = [cell.id for cell in full_lesson.cells]
+    assert len(names) in range(1, 5), "1 to 4 exercises a lesson"
+    order = [cell.id for cell in any_lesson.cells]
     for name in names:
         around = order.index(name)
-        told = [c.source for c in full_lesson.cells[:around] if c.cell_type == "markdown"]
+        told = [c.source for c in any_lesson.cells[:around] if c.cell_type == "markdown"]
         assert re.search(DIFFICULTY, told[-1]), f"{name}: how difficult?"
         assert re.search(r"\d+ min", told[-1]), f"{name}: how many minutes?"
         following = [f"{name}-check", f"{name}-solution"]
         assert order[around + 1 : around + 3] == following, f"{name}: then its check"
-        stub = full_lesson.by_id[name].source
+        stub = any_lesson.by_id[name].source
         assert re.search(r"^ +\.\.\.$", stub, re.MULTILINE), f"{name}: stub's body is ..."
 
 
-def test_solutions_are_hidden_behind_hints(full_lesson):
-    for name in full_lesson.exercises:
-        text = full_lesson.by_id[f"{name}-solution"].source
+def test_solutions_are_hidden_behind_hints(any_lesson):
+    for name in any_lesson.exercises:
+        text = any_lesson.by_id[f"{name}-solution"].source
         folds = re.findall(r"<details><summary>(.*?)</summary>", text)
         hints = [f"Hint {k}" for k in range(1, len(folds))]
         assert folds == [*hints, "Solution"], f"{name}: hints, then the solution"
@@ -379,9 +414,17 @@ def questions(full_lesson: Lesson) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def test_quiz_has_its_questions(full_lesson):
+def test_quiz_has_five_questions_two_of_them_looking_back(short_lesson):
+    asked = questions(short_lesson)
+    assert len(asked) == 5
+    number = int(short_lesson.path.name[:2])
+    back = re.findall(r"\(From lesson (\d+)\.\)", " ".join(asked))
+    assert len(back) >= min(2, number), "(From lesson NN.)"
+    assert all(int(one) < number for one in back)
+
+
+def test_quiz_is_numbered(full_lesson):
     asked = questions(full_lesson)
-    assert len(asked) in range(5, 9), "5 to 8 questions"
     assert [int(text.split(".")[0]) for text in asked] == [*range(1, len(asked) + 1)]
 
 

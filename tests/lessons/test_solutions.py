@@ -12,7 +12,7 @@ import symtable
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from lessons import NOTEBOOKS, lesson_paths, read_lesson
+from lessons import lesson_paths, read_lesson
 
 from course_utils.checks.base import NOT_TRIED, PASSED, Verdict
 
@@ -92,7 +92,7 @@ def verdicts(path) -> dict[str, tuple[Verdict, Verdict]]:
 
 @pytest.mark.parametrize("path", lesson_paths(), ids=lambda path: path.stem)
 def test_stub_is_not_tried_and_solution_passes(path, monkeypatch):
-    monkeypatch.chdir(NOTEBOOKS)
+    monkeypatch.chdir(path.parent)
     InteractiveShell.clear_instance()  # `display` prints where no shell is running
     for name, (of_stub, of_solution) in verdicts(path).items():
         assert isinstance(of_stub, Verdict), f"{name}-check must end in the check's call"

@@ -41,7 +41,7 @@ from course_utils.your_own import compare_methods, repeat_sheet
 
 FOLDERS = ("course_utils", "tools", "benchmarks")
 SOURCES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
-LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+LESSONS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 # The converter's own unpickler admits arrays alone; its tests hold it to that.
 READS_A_PICKLE_SAFELY = {"convert_squeezenet.py"}
 FORBIDDEN = re.compile(
