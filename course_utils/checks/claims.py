@@ -34,7 +34,7 @@ class Claim:
     Example:
         >>> claim = Claim("The map lies on the dog, so the network looks at the dog.", tests)
         >>> claim("B")
-        ✔ Claim check: passed. B came out so: … That refutes it, because …
+        ✔ Claim check: passed. B came out so: … That refutes it: …
     """
 
     sentence: str
@@ -43,7 +43,7 @@ class Claim:
     def __call__(self, choice: str) -> Verdict:
         """Run the chosen test, and say what it is worth."""
         letters = list(self.tests)
-        if choice in (None, ..., "", "...", "…", "?"):
+        if choice is ... or choice in (None, "", "...", "…", "?"):
             words = f"Choose one of {', '.join(letters)}, and run the cell."
             return Verdict("Claim check", NOT_TRIED, words)
         letter = choice.strip().rstrip(".").upper() if isinstance(choice, str) else choice
