@@ -32,7 +32,7 @@ class Claim:
     """A colleague's `sentence`, and the `tests` by their letters.
 
     Example:
-        >>> claim = Claim("The map lies on the dog, so the network looks at the dog.", tests)
+        >>> claim = Claim("The map is on the dog, so the network looks at it.", tests)
         >>> claim("B")
         ✔ Claim check: passed. B came out so: … That refutes it: …
     """

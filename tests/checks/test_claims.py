@@ -1,4 +1,4 @@
-"""The claim checks of all lessons: every test runs, and one of them could refute the claim."""
+"""The claim checks of all lessons: every test runs, and one could refute the claim."""
 
 import importlib
 import pkgutil
