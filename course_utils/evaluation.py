@@ -1,4 +1,4 @@
-"""Tests of maps: does a map depend on this network, this class and this image? (lesson 08)
+"""Tests of maps: does a map depend on this network, this class and this image? (lesson 09)
 
 A map that looks right to people may still say nothing about the network. Three questions
 can be answered by counting, each beside baselines that know nothing:

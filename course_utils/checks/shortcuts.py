@@ -1,4 +1,4 @@
-"""Checks of lesson 09: a fair test, a map's brightness, mended pictures, a blind round."""
+"""Checks of lesson 10: a fair test, a map's brightness, mended pictures, a blind round."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

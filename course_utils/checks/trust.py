@@ -1,4 +1,4 @@
-"""Checks of lesson 08: a path integral, Grad-CAM, a deletion curve, and pointing."""
+"""Checks of lesson 09: a path integral, Grad-CAM, a deletion curve, and pointing."""
 
 import torch
 from torch import Tensor, nn

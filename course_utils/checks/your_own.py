@@ -1,4 +1,4 @@
-"""Checks of lesson 10: one scale, a network of one's own, a run that can be stopped."""
+"""Checks of lesson 12: one scale, a network of one's own, a run that can be stopped."""
 
 import sys
 import tempfile

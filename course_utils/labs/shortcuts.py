@@ -1,4 +1,4 @@
-"""Lab of lesson 09: plant a shortcut, train a probe, and drag an animal across scenes."""
+"""Lab of lesson 10: plant a shortcut, train a probe, and drag an animal across scenes."""
 
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,4 +1,4 @@
-"""Lab of lesson 08: put one map to its tests, and try to hide better than it does."""
+"""Lab of lesson 09: put one map to its tests, and try to hide better than it does."""
 
 import numpy as np
 import torch

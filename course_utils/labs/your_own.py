@@ -1,4 +1,4 @@
-"""Lab of lesson 10: any picture, network, class or unit, and any methods, side by side."""
+"""Lab of lesson 12: any picture, network, class or unit, and any methods, side by side."""
 
 import re
 from dataclasses import replace

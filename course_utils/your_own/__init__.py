@@ -1,4 +1,4 @@
-"""Lesson 10: any picture, network and question; one sheet, or a map for a whole folder.
+"""Lesson 12: any picture, network and question; one sheet, or a map for a whole folder.
 
 Beside `sheet` and `folder`: `settings` says what both were made with, and `identity` by
 what a function or a network is known again. The work of a folder run is in `job`, what it

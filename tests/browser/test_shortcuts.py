@@ -1,4 +1,4 @@
-"""Lesson 09's lab in a real browser: turn a dial, train, stop, go on, drag the animal."""
+"""Lesson 10's lab in a real browser: turn a dial, train, stop, go on, drag the animal."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Lesson 08's lab in a real browser: wipe, hide by hand, swipe between two maps."""
+"""Lesson 09's lab in a real browser: wipe, hide by hand, swipe between two maps."""
 
 import re
 

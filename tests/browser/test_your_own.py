@@ -1,4 +1,4 @@
-"""Lesson 10's lab in a real browser: drop, paste, upload, start, point, stop, save."""
+"""Lesson 12's lab in a real browser: drop, paste, upload, start, point, stop, save."""
 
 import json
 import re

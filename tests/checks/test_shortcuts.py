@@ -1,4 +1,4 @@
-"""The checks of lesson 09: right answers pass, mistakes get the sentence that helps."""
+"""The checks of lesson 10: right answers pass, mistakes get the sentence that helps."""
 
 from collections import OrderedDict
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The checks of lesson 08: right answers pass, mistakes get the sentence that helps."""
+"""The checks of lesson 09: right answers pass, mistakes get the sentence that helps."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The checks of lesson 10: right answers pass, mistakes get the sentence that helps."""
+"""The checks of lesson 12: right answers pass, mistakes get the sentence that helps."""
 
 # Learners write files in every way that there is.
 # ruff: noqa: PTH105, PTH123, PTH208

@@ -1,4 +1,4 @@
-"""Lesson 09's lab, its controls set and its animal moved as a learner would."""
+"""Lesson 10's lab, its controls set and its animal moved as a learner would."""
 
 import copy
 from dataclasses import replace

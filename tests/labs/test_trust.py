@@ -1,4 +1,4 @@
-"""Lesson 08's lab: its controls set, and its panels touched, as a learner would."""
+"""Lesson 09's lab: its controls set, and its panels touched, as a learner would."""
 
 import asyncio
 import re

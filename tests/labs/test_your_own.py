@@ -1,4 +1,4 @@
-"""Lesson 10's lab, its controls set and its buttons pressed as a learner would."""
+"""Lesson 12's lab, its controls set and its buttons pressed as a learner would."""
 
 import io
 import json
