@@ -267,7 +267,7 @@ class Lab:
 
     def _refused(self, change) -> None:
         if change.new:
-            self.say(f"{change.new}. The picture is unchanged.", error=True)
+            self.say(f"{change.new}. Nothing has changed.", error=True)
 
     def _ipython_display_(self) -> None:
         """The live widget, and its still picture for when it no longer lives."""

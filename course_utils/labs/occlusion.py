@@ -37,7 +37,7 @@ class OcclusionLab(LiveLab):
         super().__init__(
             photo=picker,
             target=finder(self.asked),
-            window=slider("window (px)", 6 * step, 2 * step, 14 * step, step),
+            window=slider("window (px)", 6 * step, 2 * step, min(14 * step, *self.sides), step),
             fill=dropdown("fill", [*ALL_FILLS]),
             stride=slider("stride (px)", 2 * half, half, 14 * half, half),
             score=dropdown("score", ["logit", "probability"]),

@@ -258,7 +258,7 @@ def test_a_broken_upload_keeps_the_picture_and_is_named(fresh, upload, png, show
     before, options = shown(fresh), fresh.controls["photo"].choice.options
     upload(fresh, "notes.txt", broken)
     assert fresh.failed
-    assert "The picture is unchanged." in fresh.said
+    assert "Nothing has changed." in fresh.said
     assert "notes.txt" in fresh.said
     assert shown(fresh) == before
     assert fresh.controls["photo"].choice.options == options

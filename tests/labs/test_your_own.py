@@ -242,7 +242,7 @@ def test_what_cannot_be_opened_is_said(lab, source, words):
 def test_an_upload_that_is_no_picture_is_said(lab, upload):
     upload(lab, "notes.txt", b"no pixels")
     assert lab.failed
-    assert "The picture is unchanged." in lab.said
+    assert "Nothing has changed." in lab.said
     assert "notes.txt" in lab.said
 
 
