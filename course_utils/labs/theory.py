@@ -1,5 +1,6 @@
 """Lab of lesson 01: one odd item among many, or a photograph, under three maps."""
 
+import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
@@ -61,9 +62,11 @@ class TheoryLab(Lab):
             "column": slider("odd column", 4, 1, 6),
             "seed": slider("seed", 0, 0, 20),
         }
-        for name in ("photo", "items"):
-            self.follow(controls[name], lambda _: _adapt(controls))
+        self.follow(picker, lambda _: _adapt(controls))
         _adapt(controls)
+        for name in ("row", "column"):  # the place stays in the grid
+            link = (controls["items"], "value"), (controls[name], "max")
+            widgets.dlink(*link, grid_rows)
         super().__init__(**controls)
 
     def touched(self, key: str, hand: dict) -> None:
@@ -112,7 +115,7 @@ class TheoryLab(Lab):
         keys = "press arrow keys"
         if bars:
             turned = (self.angle - tilt + 90) % 180 == 0  # by this end, or by the other
-            hand["angle"] = self.angle if turned else tilt - 90
+            hand["angle"] = _end_inside(hand, self.angle if turned else tilt - 90)
             tool["grip"], keys = "turn", f"turn it by its grip; or {keys}, [ and ]"
         return Pictures(
             key="picture",
@@ -167,6 +170,13 @@ class TheoryLab(Lab):
         values = Image.fromarray(smooth(saliency.float()).astype(np.float32))
         sized = values.resize(picture.size, Image.Resampling.BILINEAR)
         return self.asked.ask(images), np.asarray(sized, dtype=float)
+
+
+def _end_inside(hand: dict, angle: float) -> float:
+    """The angle of a bar's grip, or of its other end where the grip would lie outside."""
+    along, arm = np.radians(angle), hand["w"] / 2 + 12
+    grip = hand["x"] + arm * np.cos(along), hand["y"] + arm * np.sin(along)
+    return angle if 0 < min(grip) and max(grip) < SIDE else angle + 180
 
 
 def _item(colour: str, bar: bool) -> Image.Image:
@@ -229,11 +239,10 @@ def _at_odd(values: np.ndarray, popout: PopoutDisplay | None) -> str:
 
 
 def _adapt(controls: dict) -> None:
-    """Switch off what the chosen picture does not use; keep the place in the grid."""
+    """Switch off what the chosen picture does not use; the odd colour is one it shows."""
     kind, colour = DISPLAYS.get(controls["photo"].value), controls["colour"]
     if colour.value == {"orientation": RED, "colour": "white"}.get(kind):
         colour.value = {"orientation": "white", "colour": RED}[kind]
     for name in ("items", "row", "column", "colour", "seed"):
         controls[name].disabled = kind is None
     controls["tilt"].disabled = kind != "orientation"
-    controls["row"].max = controls["column"].max = grid_rows(controls["items"].value)
