@@ -175,7 +175,7 @@ class HideAndSee(Toy):
             hand=middle | {"w": self.window, "h": self.window},
         )
         pale = Layer(self.asked.looks(self.photo), opacity=0.3)
-        look = {"title": f"red: {name} falls; blue: it rises", "follow": "photo"}
+        look = {"title": f"{name}: red falls, blue rises", "follow": "photo"}
         crumbs = photo_panel(self.asked, self.photo, "crumbs", base=pale, **look)
         return Scene(
             [photo, crumbs, self._bars(self.shares[row, column])],
