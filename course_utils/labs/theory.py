@@ -99,7 +99,8 @@ class TheoryLab(Lab):
             panels.append(_map_panel(title, values, popout, hit))
         name, share = self.asked.name(target), f"{shares[target]:.1%}"
         answer = f"The network was asked for {name}: probability {share}."
-        table = [("", *MAPS), ("largest at row, column", *map(_largest, maps))]
+        places = (", ".join(map(str, _largest(m))) or "nowhere" for m in maps)
+        table = [("", *MAPS), ("largest at row, column", *places)]
         table.append(("highest at the odd one", *(_at_odd(m, popout) for m in maps)))
         table.append((f"score of {name}", "", "", f"{scores[target]:.1f} ({share})"))
         return Scene(panels, _verdict(found) if popout else answer, table, drop=True)
@@ -176,7 +177,7 @@ def _end_inside(hand: dict, angle: float) -> float:
     """The angle of a bar's grip, or of its other end where the grip would lie outside."""
     along, arm = np.radians(angle), hand["w"] / 2 + 12
     grip = hand["x"] + arm * np.cos(along), hand["y"] + arm * np.sin(along)
-    return angle if 0 < min(grip) and max(grip) < SIDE else angle + 180
+    return angle if min(grip) > 0 and max(grip) < SIDE else angle + 180
 
 
 def _item(colour: str, bar: bool) -> Image.Image:
@@ -199,9 +200,8 @@ def _map_panel(
     if popout:
         title = f"{'✔' if hit else '✘'} {title}"
         marks.append({"rect": [*popout.box], "dash": True, "colour": MARK})
-    if values.max() > 0:
-        row, column = np.unravel_index(values.argmax(), values.shape)
-        circle = [int(column), int(row), max(width, height) / 22]
+    if place := _largest(values):
+        circle = [*place[::-1], max(width, height) / 22]
         marks.append({"circle": circle, "colour": MARK})
     return Pictures(
         key=title.split()[-1],
@@ -224,10 +224,10 @@ def _verdict(found: list[bool]) -> str:
     return f"{'All three maps find' if names else 'None of the maps finds'} the odd one."
 
 
-def _largest(values: np.ndarray) -> str:
-    """Where a map is largest."""
-    row, column = np.unravel_index(values.argmax(), values.shape)
-    return f"{row}, {column}" if values.max() > 0 else "nowhere"
+def _largest(values: np.ndarray) -> tuple[int, ...]:
+    """Row and column where a map is largest; nothing for a map of zeros."""
+    place = divmod(int(values.argmax()), values.shape[1])
+    return place if values.max() > 0 else ()
 
 
 def _at_odd(values: np.ndarray, popout: PopoutDisplay | None) -> str:

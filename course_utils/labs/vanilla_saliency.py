@@ -70,7 +70,8 @@ class VanillaSaliencyLab(Lab):
     def refresh(self) -> None:
         """Draw again; where a network cannot be loaded, by the one before, and say why."""
         if self.attempt(lambda: self.asked and None):
-            return super().refresh()
+            super().refresh()
+            return
         reason = self.touch.answer
         with self.holding():
             self.controls["network"].value = self._former
@@ -93,18 +94,13 @@ class VanillaSaliencyLab(Lab):
         row, column = self._place(asked)
         slopes = asked.gradient(photo, target)[:, row, column]
         look = network, photo, target, channels, smoothing, overlaid
-        likely = (
-            asked.probabilities(photo)
-            .topk(min(5, len(asked.scores(photo))))
-            .indices.tolist()
-        )
+        shares = asked.probabilities(photo)
+        likely = shares.topk(min(5, len(shares))).indices.tolist()
         classes = likely if target in likely else [*likely[:4], target]
         panels = [
             *self._pictures(asked, {"x": column + 0.5, "y": row + 0.5}, *look),
             _slope_bars(slopes, self._limit(network, photo, target)),
-            class_bars(
-                asked, asked.probabilities(photo), classes, explained=[target], weight=0.9
-            ),
+            class_bars(asked, shares, classes, explained=[target], weight=0.9),
         ]
         answer = f"Row {row}, column {column}: {_strongest(slopes)}."
         return Scene(panels, answer, self._table(look, slopes, row, column), drop=True)
