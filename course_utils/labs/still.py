@@ -112,7 +112,7 @@ def _pictures(axis, panel: Pictures) -> None:
     extent = (0, width, height, 0)
     for number, layer in enumerate(panel.layers):
         picture = np.asarray(to_picture(layer.picture))
-        drawn = axis.imshow(picture, extent=extent, alpha=layer.opacity)
+        drawn = axis.imshow(picture, extent=extent)
         if panel.words and number == 0:
             drawn.set_label(panel.words)
         _clip(drawn, axis, layer, panel)
@@ -128,7 +128,7 @@ def _window(axis, panel: Pictures, extent: tuple) -> None:
     """The window of a tool: in it its picture, or what of it lies there, or its colour."""
     hand, tool = panel.hand, panel.tool
     x0, y0 = hand["x"] - hand["w"] / 2, hand["y"] - hand["h"] / 2
-    look = {"fc": tool.get("fill", "none"), "ec": tool.get("colour", "white"), "lw": 1.5}
+    look = {"fc": "none", "ec": tool.get("colour", "white"), "lw": 1.5}
     angle = {"angle": hand.get("angle", 0), "rotation_point": "center"}
     frame = axis.add_patch(Rectangle((x0, y0), hand["w"], hand["h"], **look, **angle))
     if "picture" in tool:

@@ -4,13 +4,12 @@
 // page without a kernel, `recorded.js` answers from a table.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const HEARD = { pointerdown: "press", lostpointercapture: "release", keydown: "key" };
 const GROW = { "+": 1, "=": 1, "-": -1 };
 const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
 function make(kind, parent, className = "") {
-  const node = Object.assign(document.createElement(kind), { className });
-  parent?.append(node);
-  return node;
+  return parent.appendChild(Object.assign(document.createElement(kind), { className }));
 }
 
 // A line that shows on dark and on light pictures; `px` is one pixel of the page.
@@ -25,8 +24,8 @@ function knob(c, px, x, y, colour = "white", radius = 6) {
 }
 
 // -- tools: each draws its hand, and says by true that the kernel is to be asked -----------
-// `p` is the place of the pointer in the picture's pixels, `panel` where it is; a key that
-// means nothing to a tool gives null, and goes on to the notebook.
+// `p` is the pointer's place in the picture's pixels, [u, v] an arrow key's direction; a key
+// that means nothing to a tool gives null, and goes on to the notebook.
 
 const TOOLS = {
   // A rectangle or picture that is moved. Its grip turns it, or moves its lower right corner.
@@ -40,7 +39,6 @@ const TOOLS = {
       c.save(); c.translate(x, y); c.rotate(angle * Math.PI / 180); c.beginPath(); c.rect(-w / 2, -h / 2, w, h);
       c.save(); c.clip();  // a picture seen `through` the window is as large as the panel
       if (picture) c.drawImage(picture, ...(tool.through ? [-x, -y, ...panel.spec.size] : [-w / 2, -h / 2, w, h]));
-      else if (tool.fill) { c.fillStyle = tool.fill; c.fill(); }
       c.restore(); stroke(c, px, tool.colour); c.restore();
       if (tool.grip) knob(c, px, ...this.grip(hand, tool, px), tool.colour);
     },
@@ -59,7 +57,7 @@ const TOOLS = {
       } else { hand.x = p.x + held[0]; hand.y = p.y + held[1]; }
       return true;
     },
-    key(hand, { step = 8, sizes: [low, high] = [8, 8], grip }, { key, shiftKey }, [u, v]) {
+    key(hand, { step = 8, sizes: [low, high] = [8, 8], grip }, [u, v], { key, shiftKey }) {
       const turn = { "[": -5, "]": 5 }[key], size = clamp(hand.w + step * (GROW[key] || 0), low, high);
       if (turn && grip === "turn") hand.angle = (hand.angle || 0) + turn;
       else if (GROW[key] && high > low) { hand.h *= size / hand.w; hand.w = size; }
@@ -78,10 +76,7 @@ const TOOLS = {
     },
     drag: (hand, tool, p) => (Object.assign(hand, p), !tool.divider),
     release: (hand, { divider }) => divider,  // the kernel keeps its place
-    key(hand, { step = 4 }, event, [u, v]) {
-      hand.x += step * u; hand.y += step * v;
-      return u || v ? true : null;
-    },
+    key: (hand, { step = 4 }, [u, v]) => u || v ? (hand.x += step * u, hand.y += step * v, true) : null,
   },
   // Paint in the first colour; with shift, the right button or `tool.second`, in the other.
   brush: {
@@ -98,7 +93,7 @@ const TOOLS = {
     drag(hand, tool, { x, y }) { Object.assign(hand, { x, y }); hand.points.push([Math.round(x), Math.round(y)]); },
     hover: (hand, tool, p) => void Object.assign(hand, p),
     release: () => true,
-    key(hand, tool, event, [u, v]) {
+    key(hand, tool, [u, v], event) {
       const grow = GROW[event.key] || 0, paints = event.key === "Enter" || event.key === " ";
       hand.x += 6 * u; hand.y += 6 * v; hand.radius = clamp(hand.radius + 2 * grow, 2, 60);
       if (paints) this.press(hand, tool, hand, event);
@@ -112,11 +107,12 @@ const TOOLS = {
       c.beginPath(); c.moveTo(X(lines[0].x[i]), Y(ylim[0])); c.lineTo(X(lines[0].x[i]), Y(ylim[1])); stroke(c, px, "#ccc", 1);
       for (const { x, y, dash, colour } of lines) if (!dash && y[i] != null) knob(c, px, X(x[i]), Y(y[i]), colour);
     },
-    drag(hand, tool, p, event, px, panel) {
-      const { X } = panel.scale(px), away = panel.spec.lines[0].x.map(v => Math.abs(X(v) - p.x));
-      return hand.i !== (hand.i = away.indexOf(Math.min(...away)));
+    drag(hand, tool, p, { target }, px, panel) {
+      const away = panel.spec.lines?.[0].x.map(v => Math.abs(panel.scale(px).X(v) - p.x));
+      const i = away ? away.indexOf(Math.min(...away)) : [...panel.face.children].indexOf(target.closest(".course-bar"));
+      return i >= 0 && hand.i !== (hand.i = i);
     },
-    key(hand, tool, { key }, [u, v], { spec: { lines, bars } }) {
+    key(hand, tool, [u, v], { key }, px, { spec: { lines, bars } }) {
       const last = (bars || lines[0].x).length - 1, to = { Home: 0, End: last }[key] ?? hand.i + (bars ? v : u);
       return to === hand.i ? null : (hand.i = clamp(to, 0, last), true);
     },
@@ -128,11 +124,10 @@ const TOOLS = {
 class Panel {  // bars; or a canvas with layers and marks, or with curves
   constructor(stage, { bars }) {
     this.stage = stage;
-    this.node = make("figure", null, "course-panel");
+    this.node = make("figure", stage.grid, "course-panel");
     this.title = make("figcaption", this.node);
-    this.face = make(bars ? "div" : "canvas", this.node);
-    for (const kind of ["pointerdown", "pointermove", "lostpointercapture", "keydown"])
-      this.face.addEventListener(kind, event => this.tool && this[kind](event));
+    this.face = make(bars ? "div" : "canvas", this.node); this.face.dataset.lmSuppressShortcuts = true;
+    for (const kind of ["pointermove", ...Object.keys(HEARD)]) this.face.addEventListener(kind, event => this.tool && this.hear(event));
     this.face.oncontextmenu = event => { event.preventDefault(); event.stopPropagation(); };
     stage.observer.observe(this.face);
   }
@@ -164,17 +159,16 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     for (const layer of spec.layers || []) this.layer(c, layer, from);
     if (spec.lines) this.curves(c, px);
     const marks = over => (spec.marks || []).forEach(mark => !mark.over === !over && this.mark(c, mark, px));
-    const plain = from === this ? {} : { picture: null, fill: null, grip: null };  // there, an outline only
+    const plain = from === this ? {} : { picture: null, grip: null };  // there, an outline only
     marks(false); if (from.tool) from.tool.draw(c, from.hand, { ...from.spec.tool, ...plain }, px, from); marks(true);
   }
-  layer(c, { picture, opacity = 1, smooth = true, side, lens }, { hand, spec }) {
+  layer(c, { picture, smooth = true, side, lens }, { hand, spec }) {
     const image = this.stage.images.get(picture), [W, H] = this.spec.size;
-    if (!image) return;
     c.save(); c.beginPath();
     if (side) c.rect(side === "left" ? 0 : hand.x, 0, side === "left" ? hand.x : W, H);
     if (lens) c.arc(hand.x, hand.y, spec.tool.lens, 0, 7);
     if (side || lens) c.clip();
-    c.globalAlpha = opacity; c.imageSmoothingEnabled = smooth; c.imageSmoothingQuality = "high";
+    c.imageSmoothingEnabled = smooth; c.imageSmoothingQuality = "high";
     c.drawImage(image, 0, 0, W, H); c.restore();
   }
   mark(c, { rect, circle, text, at, colour = "white", fill, dash }, px) {
@@ -203,45 +197,34 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
     for (const [v, text, drop] of [[x0, short(x0), 16], [x1, short(x1), 16], [(x0 + x1) / 2, xlabel, 32]])
       write(text, X(v), Y(y0) + drop * px, "center");
     let at = X(x0);
-    for (const { name, colour } of lines) if (name) {
-      c.fillStyle = colour; write(name, at, 14 * px, "left"); at += c.measureText(name).width + 14 * px;
-    }
-    for (const { x, y, colour, dash } of lines) {
-      c.beginPath(); c.setLineDash(dash ? [5 * px, 4 * px] : []); c.lineWidth = 2 * px; c.strokeStyle = colour;
+    for (const { name = "", x, y, colour, dash } of lines) {
+      c.fillStyle = c.strokeStyle = colour; write(name, at, 14 * px, "left"); at += name && c.measureText(name).width + 14 * px;
+      c.beginPath(); c.setLineDash(dash ? [5 * px, 4 * px] : []); c.lineWidth = 2 * px;
       y.forEach((v, i) => v != null && c.lineTo(X(x[i]), Y(v))); c.stroke();
     }
-    c.setLineDash([]); c.textAlign = "left";
   }
-  follow(what, event) {  // the pointer, or a key
-    const { face, hand, stage, spec: { tool, size, bars } } = this, box = face.getBoundingClientRect();
-    const [W, H] = size || [1, 1], px = W / box.width, inside = (v, length) => clamp(v, 0, length - 1e-3);
-    const p = { x: inside((event.clientX - box.left) * px, W), y: inside((event.clientY - box.top) / box.height * H, H) };
-    const bar = bars && what === "press" ? [...face.children].indexOf(event.target.closest(".course-bar")) : -1;
+  hear(event) {  // what the pointer or a key does to the hand
+    const { face, hand, stage, spec: { tool, size: [W, H] = [1, 1], bars } } = this, box = face.getBoundingClientRect();
+    const px = W / box.width, place = (at, length) => clamp(at * px, 0, length - 1e-3);
+    const what = HEARD[event.type] || (this.pressed ? "drag" : tool.hover ? "press" : "hover"), key = what === "key";
+    const at = key ? ARROWS[event.key] || [0, 0] : { x: place(event.clientX - box.left, W), y: place(event.clientY - box.top, H) };
+    if (event.type === "pointerdown") {
+      event.preventDefault(); face.focus({ preventScroll: true });
+      if (!bars) { face.setPointerCapture(event.pointerId); this.pressed = true; }
+    } else if (what === "release") this.pressed = false;
     const act = this.tool[what] || (what === "press" ? this.tool.drag : () => false);
-    let ask = bar >= 0 && bar !== hand.i;
-    if (what === "key") ask = act.call(this.tool, hand, tool, event, ARROWS[event.key] || [0, 0], this);
-    else if (!bars) ask = act.call(this.tool, hand, tool, p, event, px, this);
-    else if (ask) hand.i = bar;
+    const ask = key && (event.ctrlKey || event.metaKey) ? null : act.call(this.tool, hand, tool, at, event, px, this);
+    if (ask === null) return;  // the key goes on to the notebook
+    if (key) { event.preventDefault(); event.stopPropagation(); }
     const fit = (v, side, length) => { const m = tool.kind === "window" ? Math.min(side, length) / 2 : 0; return clamp(v, m, length - m); };
     if ("x" in hand) { hand.x = fit(hand.x, hand.w, W); hand.y = fit(hand.y, hand.h, H); }  // it stays inside
     stage.paint(); if (ask) stage.ask(this);
-    return ask;
+    if (what === "release") this.settle();
   }
-  pointerdown(event) {
-    event.preventDefault(); this.face.focus({ preventScroll: true });
-    if (!this.spec.bars) { this.face.setPointerCapture(event.pointerId); this.pressed = true; }
-    this.follow("press", event);
-  }
-  pointermove(event) { this.follow(this.pressed ? "drag" : this.spec.tool.hover ? "press" : "hover", event); }
-  lostpointercapture(event) { this.pressed = false; this.follow("release", event); this.settle(); }
   settle(hand = this.given) {  // the hand goes where the kernel has put it, once it is let go
     this.given = hand;
     if (!hand || this.pressed || this.stage.asking) return;
     this.stage.hands[this.spec.key] = { ...hand }; this.given = null; this.stage.paint();
-  }
-  keydown(event) {
-    if (event.ctrlKey || event.metaKey || this.follow("key", event) === null) return;
-    event.preventDefault(); event.stopPropagation();
   }
 }
 
@@ -249,8 +232,8 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
 
 class Stage {
   constructor({ model, el }) {
-    Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0 });
-    this.root = make("div", el); this.root.dataset.lmSuppressShortcuts = true;
+    Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0, scene: { panels: [] } });
+    this.root = make("div", el);
     this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
     this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root, "course-below");
     this.observer = new ResizeObserver(() => this.fit()); this.observer.observe(this.root);
@@ -272,19 +255,18 @@ class Stage {
       panels.set(spec.key, panel); panel.show(spec);
       if (grid.children[i] !== panel.node) grid.insertBefore(panel.node, grid.children[i] || null);
     });
-    const home = scene.panels.at(-1)?.bars ? panels.get(scene.panels.at(-1).key).node : this.root;
-    if (this.numbers.parentNode !== home) home.append(this.numbers);  // below bars, where there is room
+    const last = scene.panels.at(-1);  // the numbers stand below bars, where there is room
+    (last?.bars ? panels.get(last.key).node : this.root).append(this.numbers);
     this.fit();
   }
   fit() {  // as many columns as leave each panel enough pixels; canvases as fine as the screen
-    if (!this.scene) return;
-    let n = this.scene.columns || this.panels.size; while (n > 1 && this.root.clientWidth / n < (this.scene.columns ? 160 : 200)) n = Math.ceil(n / 2);
-    const whole = n === (this.scene.columns || this.panels.size);  // no panel spans others where the page is narrow
-    for (const { node, spec: { span: [columns, rows] = [1, 1] } } of this.panels.values()) node.style.gridArea = whole ? `span ${rows} / span ${columns}` : "";
-    const weights = this.scene.panels.slice(0, n).map(({ weight = 1 }) => weight);
-    this.grid.style.gridTemplateColumns = weights.map(weight => `minmax(0, ${weight}fr)`).join(" ");
-    this.grid.style.maxWidth = `${400 * weights.reduce((a, b) => a + b, 0)}px`;
-    for (const { face } of this.panels.values()) {
+    const { columns, panels } = this.scene, most = columns || panels.length, { style } = this.grid; let n = most;
+    while (n > 1 && this.root.clientWidth / n < (columns ? 160 : 200)) n = Math.ceil(n / 2);
+    const weights = panels.slice(0, n).map(({ weight }) => weight);
+    style.gridTemplateColumns = weights.map(weight => `minmax(0, ${weight}fr)`).join(" ");
+    style.maxWidth = `${400 * weights.reduce((a, b) => a + b, 0)}px`;
+    for (const { face, node, spec: { span } } of this.panels.values()) {
+      node.style.gridArea = n === most ? `span ${span[1]} / span ${span[0]}` : "";  // in a narrow page each takes one cell
       const [w, h] = [face.clientWidth, face.clientHeight].map(v => Math.round(v * devicePixelRatio));
       if (face.getContext && (face.width !== w || face.height !== h)) { face.width = w; face.height = h; }
     }
@@ -299,28 +281,26 @@ class Stage {
     }
   }
   say() {
-    const { answer, root, model } = this, text = model.get("answer"), state = this.late ? "busy" : model.get("state");
+    const { answer, root, model } = this, text = model.get("answer"), state = this.asking ? "busy" : model.get("state");
     if (answer.textContent !== text) answer.textContent = text;
     root.className = `course-stage ${state && `is-${state}`} ${model.get("failed") ? "is-failed" : ""}`;
     root.setAttribute("aria-busy", state === "busy");
   }
   ask(panel) {
     if (this.asking) { this.next = panel; return; }
-    this.asking = true; this.next = null;
-    this.timer = setTimeout(() => { this.late = true; this.say(); }, 200);
+    this.asking = true; this.next = null; this.say();
     this.model.send({ ask: panel.spec.key, hand: { ...panel.hand } });
   }
   answered(key, hand) {
-    clearTimeout(this.timer); this.asking = this.late = false; this.say();
+    this.asking = false; this.say();
     if (this.next) this.ask(this.next); else this.panels.get(key)?.settle(hand);
   }
   async file(event) {  // a picture that is dropped or pasted onto the stage
-    const { files } = event.dataTransfer || event.clipboardData, accepts = this.scene?.drop;
-    if (!accepts || (event.type === "paste" && !files.length)) return;
+    const { files } = event.dataTransfer || event.clipboardData, { drop } = this.scene;
+    if (!drop || (event.type === "paste" && !files.length)) return;
     event.preventDefault(); event.stopPropagation();
     if (files[0] && event.type !== "dragover") this.model.send({ file: files[0].name }, null, [await files[0].arrayBuffer()]);
   }
 }
 
-const render = context => { const { observer } = new Stage(context); return () => observer.disconnect(); };
-export default { render };
+export default { render: context => { const { observer } = new Stage(context); return () => observer.disconnect(); } };

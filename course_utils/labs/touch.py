@@ -40,7 +40,6 @@ class Layer:
     """
 
     picture: Image.Image | np.ndarray
-    opacity: float = 1.0
     smooth: bool = True
     side: str | None = None
     lens: bool = False
@@ -167,7 +166,7 @@ def encode_scene(scene: Scene) -> tuple[dict, dict[str, bytes]]:
         panels.append(sent(panel))
         if isinstance(panel, Pictures):
             layers = [
-                {k: getattr(layer, k) for k in ("opacity", "smooth", "side", "lens")}
+                {k: getattr(layer, k) for k in ("smooth", "side", "lens")}
                 | {"picture": named(layer.picture)}
                 for layer in panel.layers
             ]
@@ -264,10 +263,10 @@ def page(scene: Scene, answers: Mapping[str, tuple] | None = None, still: str = 
         "state": "",
     }
     text = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    script = SCRIPT.replace("export default { render };", "") + RECORDED
+    script = SCRIPT.replace("export default", "const course =") + RECORDED
     return f"""<div class="course-page"><style>{STYLE}</style>{still}</div><script>(() => {{
 const el = document.currentScript.previousElementSibling;
 {script}
 el.querySelector("img")?.remove();
-render({{ model: recorded({text}), el }});
+course.render({{ model: recorded({text}), el }});
 }})()</script>"""

@@ -129,19 +129,20 @@ class HideAndSee:
         """As it opens: the square where it changes least, as yet without crumbs."""
         row, column = divmod(int(self.drops.abs().argmin()), self.drops.shape[1])
         middle = {"x": column * STEP + self.window / 2, "y": row * STEP + self.window / 2}
-        name = self.asked.name(self.target)
+        name, grey = self.asked.name(self.target), Image.new("RGB", (1, 1), GREY)
         photo = photo_panel(
             self.asked,
             self.photo,
             title="drag the grey square",
             label="A photograph: drag the grey square over it or press arrow keys; bars of "
             "probabilities swing.",
-            tool={"kind": "window", "fill": GREY, "step": STEP},
+            tool={"kind": "window", "picture": grey, "step": STEP},
             hand=middle | {"w": self.window, "h": self.window},
         )
-        pale = Layer(self.asked.looks(self.photo), opacity=0.3)
+        pale = self.asked.looks(self.photo).copy()
+        pale.putalpha(77)
         look = {"title": f"{name}: red falls, blue rises", "follow": "photo"}
-        crumbs = photo_panel(self.asked, self.photo, "crumbs", base=pale, **look)
+        crumbs = photo_panel(self.asked, self.photo, "crumbs", base=Layer(pale), **look)
         return Scene(
             [photo, crumbs, self._bars(self.shares[row, column])],
             self._answer(row, column)["answer"],

@@ -106,6 +106,33 @@ def test_a_toy_lives_on_a_bare_page_even_twice(html, page, tmp_path, scheme):
     assert errors == []
 
 
+def test_a_finger_drags_the_square_and_not_the_page(html, browser, tmp_path):
+    place = tmp_path / "page.html"
+    tall = "<div style='height: 3000px'></div>"
+    place.write_text(f"<!doctype html><meta charset='utf-8'>{html}{tall}", encoding="utf-8")
+    context = browser.new_context(viewport={"width": 1000, "height": 700}, has_touch=True)
+    page = context.new_page()
+    page.goto(place.as_uri())
+    toy = page.locator(".course-page")
+    photo, said = toy.locator("canvas.course-touch"), toy.locator(".course-answer")
+    picture_of(toy)
+    box, finger = photo.bounding_box(), context.new_cdp_session(page)
+
+    def touch(kind: str, *place: float) -> None:
+        u, v = place or (0, 0)
+        spot = {"x": box["x"] + u * box["width"], "y": box["y"] + v * box["height"]}
+        points = [spot] if place else []
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 0.9, 0.9)
+    for step in range(1, 9):
+        touch("touchMove", *((1 - step / 8) * 0.9 + step / 8 * end for end in DOG))
+    touch("touchEnd")
+    expect(said).to_contain_text("lorikeet")
+    assert page.evaluate("scrollY") == 0
+    context.close()
+
+
 def test_without_scripts_there_is_a_still_picture(html, browser, tmp_path):
     place = tmp_path / "page.html"
     place.write_text(f"<!doctype html><meta charset='utf-8'>{html}", encoding="utf-8")
@@ -131,13 +158,14 @@ def test_a_saved_toy_is_still_until_its_notebook_is_trusted(server, run_notebook
 @pytest.mark.nightly
 def test_notebook_7(course, page, tmp_path):
     with jupyterlab(tmp_path / "home", course, app="notebook") as server:
-        write_notebook(server, "elsewhere", [LAB, BARS])
+        write_notebook(server, "elsewhere", [TOY, LAB, BARS])
         address, token = server
         page.goto(f"{address}/notebooks/notebooks/elsewhere.ipynb?token={token}")
         page.wait_for_function(
             "window.jupyterapp?.shell.currentWidget?.sessionContext?.isReady"
         )
         page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        plays(page, "notebook-7-toy")
         hides(page.locator(".course-lab").first, "notebook-7")
         points(page.locator(".course-lab").last)
 

@@ -120,6 +120,9 @@ def test_the_method_that_is_pointed_at_lies_over_the_photograph(lab, shown):
     assert large(lab) == newest
     lab.laid.value = "vanilla_saliency"
     assert (shown(lab), lab.said) == by_hand
+    lab.laid.value = "edges"  # which was not made
+    assert lab.laid.value == "grad_cam"
+    assert large(lab) == newest
 
 
 def test_pointing_draws_no_sheet_again(lab, monkeypatch):
