@@ -29,7 +29,7 @@ class OcclusionLab(LiveLab):
         self.asked = Asked(model, picker.pictures, inputs)
         self.sides = rows, columns = self.asked.inputs.sides
         self.step = step = max(min(self.sides) // 28, 1)  # 8 of 224 pixels
-        half = max(step // 2, 1)
+        half, largest = max(step // 2, 1), min(14 * step, *self.sides)
         self.crumbs = Crumbs(self.sides)
         # The middle of the window that is hidden by hand:
         self.row = slider("row", rows // 2, 0, rows - 1)
@@ -37,7 +37,7 @@ class OcclusionLab(LiveLab):
         super().__init__(
             photo=picker,
             target=finder(self.asked),
-            window=slider("window (px)", 6 * step, 2 * step, min(14 * step, *self.sides), step),
+            window=slider("window (px)", 6 * step, 2 * step, largest, step),
             fill=dropdown("fill", [*ALL_FILLS]),
             stride=slider("stride (px)", 2 * half, half, 14 * half, half),
             score=dropdown("score", ["logit", "probability"]),

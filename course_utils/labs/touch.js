@@ -293,7 +293,8 @@ class Stage {
   }
   answered(key, hand) {
     this.asking = false; this.say();
-    if (this.waiting.length) this.ask(...this.waiting.shift()); else this.panels.get(key)?.settle(hand);
+    if (this.waiting.length) { this.ask(...this.waiting.shift()); return; }
+    this.panels.get(key)?.settle(hand); for (const panel of this.panels.values()) panel.settle();
   }
   async file(event) {  // a picture that is dropped or pasted onto the stage
     const { files } = event.dataTransfer || event.clipboardData, { drop } = this.scene;
