@@ -31,6 +31,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from ._machinery.arguments import ArgumentError, choice, described, number
+from ._machinery.network import run
 from ._machinery.progress import goes_on
 from .images import preprocess
 from .samples import Composite, composite, load_samples
@@ -245,7 +246,8 @@ def mean_features(model: nn.Module, images: Tensor) -> Tensor:
     with explaining(model), torch.no_grad():
         features = _features_of(model)
         check_images(model, images)
-        return torch.cat([features(part).mean((2, 3)) for part in images.split(AT_ONCE)])
+        parts = (run(features, part) for part in images.split(AT_ONCE))
+        return torch.cat([part.mean((2, 3)) for part in parts])
 
 
 def planted_features(model, planted: Planted, known=None, progress=None) -> Tensor:
@@ -314,7 +316,7 @@ def linear_probe(model: nn.Module, weight: Tensor, bias: Tensor) -> nn.Sequentia
     probe.head = nn.utils.skip_init(nn.Linear, len(weight), 2)  # draws no random numbers
     probe.head.weight.data = torch.stack([weight, -weight]).float() / 2
     probe.head.bias.data = torch.stack([bias, -bias]).float() / 2
-    return probe.to(next(model.parameters()).device).eval().requires_grad_(False)
+    return probe.to(next(model.parameters())).eval().requires_grad_(False)
 
 
 def _features_of(model: nn.Module) -> nn.Module:

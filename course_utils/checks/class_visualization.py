@@ -136,7 +136,7 @@ def _jittered(network, image: Tensor, target, rate, shift) -> tuple[Tensor, dict
 
     return step(), {
         "The jitter is not undone: shift it back.": step(back=none) - image + moved,
-        "The picture is not shifted: shift the gradient back first.": step(back=none),
+        "The gradient is that of the shifted picture: shift it back.": step(back=none),
         "The gradient is shifted forward a second time instead of back.": step(back=shift),
         "The network never sees the shift: shift the picture first.": step(none, none),
         "That is the wrong direction: shift[0] down, shift[1] right.": step(back, shift),

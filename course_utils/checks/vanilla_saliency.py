@@ -9,6 +9,7 @@ from ..images import IMAGENET_MEAN, IMAGENET_STD
 from .base import (
     Wrong,
     about,
+    as_tensor,
     call,
     check_tensor,
     close,
@@ -139,7 +140,7 @@ def saliency_map(answer) -> str:
             mistakes[sentence] = vanilla_saliency(model, batch, c)[0]
         case = {"model": model, "image": image}
         with each_argument(answer, case, image=other, model=tiny_network(seed + 1)):
-            result = call(answer, *case.values(), intact=True)
+            result = as_tensor(call(answer, *case.values(), intact=True))
             compare_tensor(result, right, mistakes, OTHER_VALUES, shapes)
     check_repeats(answer, model, image)
     return "One picture in, its map out, and a second call gives the same."
@@ -166,7 +167,7 @@ def check_repeats(answer, model: nn.Module, images: Tensor, *labels: Tensor) -> 
     shape = images.shape[:-3] + images.shape[-2:]
 
     def twice(*own) -> list[Tensor]:
-        return [check_tensor(answer(*own), shape).clone() for _ in range(2)]
+        return [check_tensor(as_tensor(answer(*own)), shape).clone() for _ in range(2)]
 
     def unchanged(_model, own: Tensor, *_labels) -> None:
         if own.requires_grad:

@@ -20,6 +20,7 @@ from .sentences import count_of
 from .style import BLUE, FULL, INK, QUIET, SMALL, TEXT, TWO, styled
 
 FOUND, DRAWN = "#ff2fd0", "#ffffff"  # boxes: of a method, of a person
+ROOM = 0.1  # of a picture's height, for a label
 BLANK = (lambda axis: None, "", {})  # a panel with nothing in it
 NOTE = {"fc": "#000000b0", "lw": 0, "boxstyle": "square,pad=0.3"}
 
@@ -75,11 +76,15 @@ def plot_boxes(
             look = {"fill": False, "ec": colour, "lw": 2, "ls": dash}
             frame = axis.add_patch(Rectangle((x, y), wide, high, **look))
             frame.set_path_effects([withStroke(linewidth=4, foreground="#00000070")])
-            if number == 0:
-                place = (x + 3, y + 3) if name == "found" else (x + wide - 3, y + high - 3)
-                side = ("left", "top") if name == "found" else ("right", "bottom")
-                text = axis.text(*place, name, color=colour, fontsize=SMALL, bbox=NOTE)
-                text.set(ha=side[0], va=side[1])
+            if number == 0:  # above the found box, below the drawn one, if there is room
+                first, side = name == "found", len(pictures[0][0])
+                edge = y if first else y + high
+                outside = (edge if first else side - edge) / side > ROOM
+                up = first == outside  # from this edge of the box
+                look = {"ha": "left" if first else "right", "va": "bottom" if up else "top"}
+                look |= {"color": colour, "fontsize": SMALL, "bbox": NOTE}
+                across = x + 3 if first else x + wide - 3
+                axis.text(across, edge + (-4 if up else 4), name, **look)
         if masks is not None:
             axis.contour(to_array(masks[number]), [0.5], colors=[FOUND], linewidths=0.8)
         if number < len(words):

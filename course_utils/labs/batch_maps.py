@@ -41,6 +41,7 @@ class BatchMapsLab(Lab):
         picker = PicturePicker(value=PAIR)
         self.asked = Asked(model, picker.pictures)
         rows, columns = self.asked.inputs.sides
+        self.follow(picker, self._first_bar)
         super().__init__(
             photo=picker,
             target=finder(self.asked, "shepherd", (), "other class"),
@@ -54,6 +55,11 @@ class BatchMapsLab(Lab):
             width=slider("width (px)", columns * 7 // 16, 1, columns),
             height=slider("height (px)", rows * 3 // 4, 1, rows),
         )
+
+    def _first_bar(self, photo: str) -> None:
+        """Of another photograph the top class is shown: its bars are other classes."""
+        with self.holding():
+            self.controls["bar"].value = 1
 
     def touched(self, key: str, hand: dict) -> None:
         """A bar was pointed at, or the rectangle has moved."""

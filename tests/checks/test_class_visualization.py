@@ -203,7 +203,7 @@ def rolled(network, image, target, rate, shift):
 
 WRONG_JITTERS = {
     "jitter is not undone": jitter(back=0, stays=False),
-    "shift the gradient back first": jitter(back=0),
+    "gradient is that of the shifted picture": jitter(back=0),
     "a second time": jitter(back=1),
     "never sees the shift": unshifted,
     "wrong direction": jitter(forth=-1, back=1),

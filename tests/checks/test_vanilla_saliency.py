@@ -260,6 +260,7 @@ test_another_right_answer_passes = make_right_tests(
         },
         check.saliency_map: {
             "autograd.grad, in double precision": by_autograd,
+            "as an array": lambda m, image: by_autograd(m, image).numpy(),
             "the course's own function": lambda m, image: vanilla_saliency(m, image[None])[
                 0
             ],

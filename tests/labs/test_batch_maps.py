@@ -57,6 +57,17 @@ def test_a_class_that_is_pointed_at_lays_its_map_over_the_photograph(lab):
     assert lab.touch.answer.startswith("German shepherd: ")
 
 
+def test_another_photograph_shows_its_top_class_first(lab):
+    lab._heard("bars", {"i": 4})
+    lab.controls["photo"].choice.value = "hot_air_balloon"
+    try:
+        assert lab.controls["bar"].value == 1
+        assert lab.touch.answer.startswith("balloon: ")
+        assert panels(lab)["photo"]["title"] == "balloon"
+    finally:
+        lab.controls["photo"].choice.index = 0
+
+
 def test_the_bars_are_the_most_probable_classes(lab):
     shares = lab.asked.model(lab.asked.images(lab.values["photo"])).softmax(1)[0]
     likely, bars = shares.topk(9), panels(lab)["bars"]["bars"]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_utils._machinery.arguments import ArgumentError
 from course_utils.inputs import Inputs
 from course_utils.labs.asking import Asked
 from course_utils.labs.batch_maps import BatchMapsLab
@@ -188,6 +189,14 @@ def test_a_network_of_one_channel_is_shown_grey_pictures():
     model.inputs = Inputs(size=40, **GREY)
     red, green, blue = Asked(model).looks(PHOTO).split()
     assert red.tobytes() == green.tobytes() == blue.tobytes()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("kind", GIVEN + OTHERS, ids=lambda kind: kind.__name__)
+def test_a_network_of_other_channels_is_refused_at_once(kind, channels):
+    inputs = Inputs(64, [0.5] * channels, [0.2] * channels)
+    with pytest.raises(ArgumentError, match=f"as labs show photographs.* got {channels}"):
+        opened(kind, network(channels), inputs)
 
 
 def test_old_keywords_go_on_working():

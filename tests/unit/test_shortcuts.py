@@ -256,6 +256,13 @@ def test_the_probe_is_the_weighted_sum_of_mean_features():
     assert torch.allclose(evidence(probe, planted).double(), z, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_a_probe_has_the_type_of_its_network(dtype):
+    probe = train_probe(Pixels().to(dtype), plant_shortcut(6))
+    images = plant_shortcut(2, seed=1).images.to(dtype)
+    assert evidence(probe, plant_shortcut(2)).dtype == probe(images).dtype == dtype
+
+
 def test_features_of_a_batch_are_those_of_single_pictures():
     images = toys.batch(3, 64)
     whole = mean_features(MODEL, images)
@@ -441,3 +448,10 @@ def test_bad_input_is_answered_in_one_sentence(message):
     with pytest.raises(ValueError, match=f"^{message}") as error:
         MISTAKES[message]()
     assert "\n" not in str(error.value)
+
+
+def test_a_network_that_cannot_take_the_pictures_is_said_in_one_sentence():
+    grey = nn.Module()
+    grey.features = nn.Conv2d(1, 2, 3)
+    with pytest.raises(RuntimeError, match=r"of shape \(2, 3, 8, 8\) do not go through"):
+        mean_features(grey, toys.batch())
