@@ -26,8 +26,8 @@ BARS = 9  # classes: the most probable ones, and the other class
 
 def _only(gradient: Tensor, channel: int) -> Tensor:
     if len(gradient) != 3:
-        words = f"must be the largest or the mean, as the network takes {len(gradient)}"
-        raise ArgumentError("colours", f"{words} channels and not three colours")
+        words = "must be the largest or the mean: the network takes no three colours"
+        raise ArgumentError("colours", words)
     return gradient[channel].abs()
 
 
