@@ -190,6 +190,30 @@ def plot_close_ups(image, maps, titles: Sequence[str], side: int = 96) -> Figure
     return figure
 
 
+@styled
+def plot_tangent(before, after, levels, predicted, actual) -> Figure:
+    """Two pictures, and the score on the way between them and beyond.
+
+    `predicted` by the tangent, and `actual`, at each of the `levels`; the first picture is
+    at 0, the second at the last one.
+    """
+    figure = Figure(figsize=(FULL, 3.7), layout="constrained")
+    first, last, axis = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
+    levels, predicted, actual = map(to_array, (levels, predicted, actual))
+    start = actual[abs(levels).argmin()]
+    for place, picture, value in ((first, before, start), (last, after, actual[-1])):
+        place.imshow(np.asarray(load_image(picture)), interpolation="bicubic")
+        place.set(title=f"score {value:.0f}", xticks=[], yticks=[])
+        place.spines[:].set_visible(False)
+    axis.plot(levels, predicted, "--", label="tangent")
+    axis.plot(levels, actual, "o-", ms=4, label="network")
+    axis.set(title="score", xlabel="size of the move, in grey levels")
+    axis.legend()
+    words = "Two photographs that look the same, and a curve of the score between them: the"
+    figure.set_label(f"{words} network's leaves its tangent within half a grey level.")
+    return figure
+
+
 # -- what happens to one picture -------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from course_utils.figures import (
     plot_intervals,
     plot_overlays,
     plot_places,
+    plot_tangent,
     sentence,
 )
 
@@ -115,6 +116,18 @@ def test_the_way_forward_and_back_is_in_the_words():
     assert order == sorted(order), "the way back runs from right to left"
     assert sentence(figure).endswith("file, tensor, scores, gradient, map.")
     assert draw(figure)
+
+
+def test_a_tangent_stands_beside_the_two_pictures_it_is_about():
+    figure = plot_tangent(GREY, GREY, [-1, 0, 1], [1.0, 3.0, 5.0], torch.tensor([2, 3, 4]))
+    assert [axis.get_title(loc="left") for axis in figure.axes] == [
+        "score 3",
+        "score 4",
+        "score",
+    ]
+    tangent, network = figure.axes[2].lines
+    assert tangent.get_ydata().tolist() == [1, 3, 5]
+    assert network.get_ydata().tolist() == [2, 3, 4]
 
 
 def test_intervals_have_the_colours_of_the_methods_and_a_band_of_the_baselines():
