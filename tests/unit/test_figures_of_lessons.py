@@ -101,6 +101,15 @@ def test_close_ups_frame_the_place_of_each_map():
     assert below[1][36, 20].max() == 0
 
 
+def test_close_ups_are_as_large_as_what_is_there():
+    small = torch.zeros(3, 224, 224)
+    small[0, 60:80, 30:40] = 1
+    figure = plot_close_ups(GREY, [small, torch.ones(3, 224, 224)], ["a", "b"])
+    frames = [patch.get_bbox().extents.tolist() for patch in figure.axes[0].patches]
+    assert frames == [[22, 57, 48, 83], [0, 0, 224, 224]]
+    assert "26 pixels wide" in describe(figure)
+
+
 def test_the_way_forward_and_back_is_in_the_words():
     tensor = torch.rand(3, 16, 16)
     forward = [("file", GREY), ("tensor", tensor), ("scores", torch.arange(8.0)[None])]
