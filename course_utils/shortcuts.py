@@ -27,6 +27,7 @@ from itertools import cycle, product, takewhile
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
@@ -378,6 +379,43 @@ def animal_share(table: Tensor) -> float:
 
 
 # -- what a map says about a probe -------------------------------------------------------
+
+
+def evidence_map(probe: nn.Sequential, images: Tensor) -> Tensor:
+    r"""(N, rows, columns): where the evidence for "bear" comes from; negative for "dog".
+
+    Behind its last maps the probe is linear, so its evidence is a sum over their P places
+    and the bias, $z = \sum_{ij} C_{ij} + b$ with $C_{ij} = \frac 1P \sum_k w_k A^k_{ij}$.
+    That is the class map (CAM: Zhou et al. 2016, arXiv:1512.04150) of the difference of
+    both scores, with its signs. A place sees more of the picture than lies under it.
+
+    Example:
+        >>> maps = evidence_map(probe, planted.images)
+        >>> maps.sum((1, 2)) + probe.head.bias[0] - probe.head.bias[1]  # the evidence
+    """
+    weight = probe.head.weight[0] - probe.head.weight[1]
+    with explaining(probe), torch.no_grad():
+        check_images(probe, images)
+        parts = (run(probe.features, part) for part in images.split(AT_ONCE))
+        maps = torch.cat([(weight[:, None, None] * part).sum(1) for part in parts])
+    return maps / maps[0].numel()
+
+
+def places_on(masks: Tensor, places: int = 13, ring: int = 0) -> Tensor:
+    """(N, places, places) bool: the places of the last maps that touch each mask.
+
+    `masks` are (N, H, W) and bool. A `ring` adds so many rows of places around them.
+
+    Example:
+        >>> places_on(planted.masks).sum((1, 2))  # how many of 169
+    """
+    number("places", places, 1, whole=True)
+    number("ring", ring, 0, whole=True)
+    if not isinstance(masks, Tensor) or masks.dtype != torch.bool or masks.ndim != 3:
+        words = f"must be a bool tensor (N, H, W), got {described(masks)}"
+        raise ArgumentError("masks", words)
+    touched = F.adaptive_max_pool2d(masks.float()[:, None], places)
+    return F.max_pool2d(touched, 2 * ring + 1, 1, ring)[:, 0] > 0
 
 
 def brightness_on(maps: Tensor, masks: Tensor) -> Tensor:

@@ -13,14 +13,15 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from ..images import fit_image, load_image
-from .maps import limit_of, map_panel, signed_panel, to_array
-from .panels import draw_rows
+from .maps import limit_of, map_panel, overlay_panel, signed_panel, to_array
+from .panels import draw_rows, plot_panels
 from .plots import photo_panel
 from .sentences import count_of
 from .style import BLUE, FULL, INK, QUIET, SMALL, TEXT, TWO, styled
 
 FOUND, DRAWN = "#ff2fd0", "#ffffff"  # boxes: of a method, of a person
 ROOM = 0.1  # of a picture's height, for a label
+BILINEAR = Image.Resampling.BILINEAR
 BLANK = (lambda axis: None, "", {})  # a panel with nothing in it
 NOTE = {"fc": "#000000b0", "lw": 0, "boxstyle": "square,pad=0.3"}
 
@@ -120,6 +121,29 @@ def plot_answers(
     named = " and ".join(row_titles), ", ".join(titles)
     figure.set_label(
         f"A table of pictures, {named[0]} by {named[1]}, with a number in each."
+    )
+    return figure
+
+
+@styled
+def plot_evidence(
+    pictures: Sequence, maps, titles: Sequence[str], limit: float | None = None
+) -> Figure:
+    """Pictures, each beside its signed map: red above 0 speaks for, blue below against.
+
+    `maps` are coarse, (N, rows, columns) with rows = columns; they are enlarged and laid
+    over the pictures in grey, all on one scale that ends at `limit`.
+    """
+    limit, panels = limit_of(maps, limit), []
+    for picture, values, title in zip(pictures, to_array(maps), titles, strict=True):
+        side = load_image(picture).width
+        large = Image.fromarray(values.astype("float32")).resize((side, side), BILINEAR)
+        laid = overlay_panel(picture, np.asarray(large), "its evidence", limit, "RdBu_r")
+        panels += [(picture, title, {}), laid]
+    figure = plot_panels(panels)
+    named = ", ".join(titles)
+    figure.set_label(
+        f"Pictures ({named}), each beside its evidence: red for, blue against."
     )
     return figure
 

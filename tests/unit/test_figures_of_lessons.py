@@ -14,6 +14,7 @@ from course_utils.figures import (
     plot_answers,
     plot_boxes,
     plot_close_ups,
+    plot_evidence,
     plot_flow,
     plot_intervals,
     plot_overlays,
@@ -63,6 +64,18 @@ def test_boxes_stand_where_they_are_and_the_first_picture_names_them():
     assert texts(first) == ["drawn", "found", "IoU 0.7"]
     assert texts(second) == ["IoU 0"]
     assert len(second.patches) == 1
+
+
+def test_evidence_is_laid_beside_its_pictures_on_one_scale():
+    maps = np.array([[[1.0, 0.0], [0.0, -1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    figure = plot_evidence([GREY] * 2, maps, ["says dog", "says bear"], limit=0.5)
+    titles = [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes[:4]]
+    assert titles == ["says dog", "its evidence", "says bear", "its evidence"]
+    laid, plain = (figure.axes[k].images[0].get_array() for k in (1, 3))
+    red, blue = laid[0, 0], laid[-1, -1]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    assert np.allclose(plain, plain[0, 0])
 
 
 def test_answers_are_framed_red_above_zero_and_blue_below():
