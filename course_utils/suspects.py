@@ -4,8 +4,8 @@ r"""Sealed networks, which answer questions and show nothing else (lesson 11).
 by is one of `KINDS`; an `Interview` asks them, for points, until its budget is spent. Every
 answer is a `Reply`, and a `Verdict` names the replies that it rests on.
 
-A network that is *framed* is honest. To both of its scores something is added that reads the
-scenery, with features $a^k$ that are stronger on the scene than on the animal:
+A network that is *framed* is honest. To both of its scores something is added that reads
+the scenery, with features $a^k$ that are stronger on the scene than on the animal:
 
 $$ S_{\text{bear}} + \sum_k c_k a^k , \qquad S_{\text{dog}} + \sum_k c_k a^k . $$
 
@@ -50,7 +50,8 @@ LETTERS = "ABCDE"
 BUDGET = 20  # points of an interview
 PRICES = {"answer": 1, "swap": 2, "hide": 2, "map": 2}  # points
 MOST = 24  # pictures in one question
-ANIMALS, SHARE = 64, 0.25  # of the training pictures, and the animals' size
+PRACTICE = 10**6  # a seed
+ANIMALS, SHARE = 40, 0.25  # of the training pictures, and the animals' size
 METHODS = {"gradient": vanilla_saliency, "Grad-CAM": grad_cam}
 
 
@@ -74,15 +75,15 @@ class Suspect:
     """A sealed network. An `Interview` asks it; `unseal` opens it, once you have judged.
 
     Example:
-        >>> suspects(seed=11)["A"]
-        Suspect A of line-up 11, sealed
+        >>> suspects(seed=8)["A"]
+        Suspect A of line-up 8, sealed
     """
 
     __slots__ = ("__open", "line_up", "name")
 
-    def __init__(self, name: str, line_up: int | str, sealed: Sealed):
+    def __init__(self, name: str, line_up: int | str, kind: str, seed: int):
         self.name, self.line_up = name, line_up
-        self.__open = lambda: sealed
+        self.__open = cache(lambda: Sealed(kind, _network(kind, seed)))
 
     def __repr__(self) -> str:
         return f"Suspect {self.name} of line-up {self.line_up}, sealed"
@@ -99,35 +100,32 @@ def unseal(suspect: Suspect) -> Sealed:
 def suspects(seed: int = 0) -> dict[str, Suspect]:
     """Five sealed networks by their letters, one of each of the `KINDS`, in any order.
 
-    Each is a `train_probe` of its own, on the same 64 animals, but on other scenes and with
-    other signs. In the training pictures of the one that goes by the scene, every animal
-    stands on its own ground; in those of the one that goes by the sign, one of the animals
-    has it, and the other never. The seed decides which, and the order.
+    Each is a `train_probe` of its own, made when it is first asked, on the same 40 animals,
+    but on other scenes and with other signs. In the training pictures of the one that goes
+    by the scene, every animal stands on its own ground; in those of the one that goes by the
+    sign, one of the animals always has it, and the other never. The seed decides which, and
+    the order.
 
     Example:
-        >>> sorted(suspects(seed=11))
+        >>> [*suspects(seed=8)]
         ['A', 'B', 'C', 'D', 'E']
     """
     number("seed", seed, 0, whole=True)
-    random = np.random.default_rng(seed)
-    order, owner = random.permutation([*KINDS]).tolist(), int(random.integers(2))
-    networks = {kind: _network(kind, random, owner) for kind in KINDS}
-    return {
-        name: Suspect(name, seed, Sealed(kind, networks[kind]))
-        for name, kind in zip(LETTERS, order, strict=True)
-    }
+    order = np.random.default_rng(seed).permutation([*KINDS]).tolist()
+    kinds = zip(LETTERS, order, strict=True)
+    return {name: Suspect(name, seed, kind, seed) for name, kind in kinds}
 
 
-def practice(kind: str = "sign", seed: int = 0) -> dict[str, Suspect]:
+def practice(kind: str = "sign") -> dict[str, Suspect]:
     """A line-up of one, "P", of a kind that you choose: to practise on."""
-    random = np.random.default_rng([seed, 1])
-    network = _network(choice("kind", kind, KINDS), random, owner=1)
-    return {"P": Suspect("P", "practice", Sealed(kind, network))}
+    return {"P": Suspect("P", "practice", choice("kind", kind, KINDS), PRACTICE)}
 
 
-def _network(kind: str, random: np.random.Generator, owner: int) -> nn.Sequential:
-    """A probe of a kind; where it has to do with the sign, that is the `owner`'s."""
+def _network(kind: str, seed: int) -> nn.Sequential:
+    """A probe of a kind, trained on pictures that the seed draws."""
     model, known, animals, scenery = _shared()
+    random = np.random.default_rng([seed, [*KINDS].index(kind)])
+    owner = random.integers(2)  # of the sign
     recipes, half = [], np.arange(ANIMALS // 2) % 2  # half of each animal's pictures
     grounds, signs = (np.ravel([*map(random.permutation, (half, half))], "F") for _ in "12")
     for recipe, ground, sign in zip(animals.recipes, grounds, signs, strict=True):
@@ -203,7 +201,7 @@ class Reply:
 
     @property
     def says(self) -> list[str]:
-        """The name that the network gives to each picture: the first ones, if there are two."""
+        """The name that the network gives to each picture; of a pair, to the first."""
         return [CLASSES[index] for index in self.scores[0].argmax(dim=1)]
 
 
@@ -270,9 +268,7 @@ class Interview:
 
         return self._ask(network, "hide", box, pictures, both)
 
-    def map(
-        self, network: str, pictures: Planted, method="Grad-CAM", of="score"
-    ) -> Reply:
+    def map(self, network: str, pictures: Planted, method="Grad-CAM", of="score") -> Reply:
         """Maps of the answers, by "Grad-CAM" or "gradient": 2 points.
 
         They are maps of the score of the class that is answered or, `of` "difference", of
@@ -332,7 +328,7 @@ class Verdict:
 
     Example:
         >>> Verdict("A", "scene", evidence=[reply])
-        Verdict(network='A', charge='scene', evidence=[Reply(question='swap', about='scene')])
+        Verdict(network='A', charge='scene', evidence=[Reply(question='swap', …)])
     """
 
     network: str
@@ -354,8 +350,9 @@ def moved(first: Tensor, second: Tensor) -> tuple[float, float]:
     `first` and `second` are scores, (N, 2).
 
     Example:
-        >>> moved(torch.tensor([[3.0, 0.0], [2.0, 1.0]]), torch.tensor([[0.0, 3.0], [1.0, 2.0]]))
-        (1.0, 1.0)
+        >>> with_bear = torch.tensor([[3.0, 0.0], [2.0, 1.0]])
+        >>> moved(with_bear, with_bear.flip(1))
+        (1.0, 0.7071068286895752)
     """
     bears, dogs = (scores[:, 0] - scores[:, 1] for scores in (first, second))
     moves, size = bears - dogs, bears.abs().mean() + dogs.abs().mean()
