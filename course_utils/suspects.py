@@ -102,9 +102,9 @@ def suspects(seed: int = 0) -> dict[str, Suspect]:
 
     Each is a `train_probe` of its own, made when it is first asked, on the same 40 animals,
     but on other scenes and with other signs. In the training pictures of the one that goes
-    by the scene, every animal stands on its own ground; in those of the one that goes by the
-    sign, one of the animals always has it, and the other never. The seed decides which, and
-    the order.
+    by the scene, every animal stands on its own ground; in those of the one that goes by
+    the sign, one of the animals always has it, and the other never. The seed decides which,
+    and the order.
 
     Example:
         >>> [*suspects(seed=8)]
@@ -295,8 +295,8 @@ class Interview:
             words = f"must be 1 to {MOST} in one question, got {len(pictures)}"
             raise ArgumentError("pictures", words)
         if (price := PRICES[question]) > self.left:
-            words = f"The budget is spent: this question costs {price}"
-            raise BudgetSpent(f"{words}, and {self.left} of {self.budget} points are left.")
+            words = f"The budget is spent: this question costs {price} points"
+            raise BudgetSpent(f"{words}, {self.left} of {self.budget} left.")
         with torch.no_grad():
             given = ask(unseal(suspect).network, pictures)
         scores, maps = given if isinstance(given, tuple) else (given, None)

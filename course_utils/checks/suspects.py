@@ -277,7 +277,7 @@ def _names(replies: Sequence[Reply], charge: str) -> str:
     if any(total < ENOUGH // 2 for _, total in mistakes):
         raise Wrong(
             "A network that goes by the scene is wrong, too, where all scenes are swapped. "
-            "Ask about pictures of both kinds: on the animal's own ground, and on the other."
+            "Ask about animals of both kinds: on their own ground, and on the other."
         )
     wrong, total = (sum(column) for column in zip(*mistakes, strict=True))
     words = f"It names {wrong} of {total} animals wrongly"
