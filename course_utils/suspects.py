@@ -295,8 +295,8 @@ class Interview:
             words = f"must be 1 to {MOST} in one question, got {len(pictures)}"
             raise ArgumentError("pictures", words)
         if (price := PRICES[question]) > self.left:
-            words = f"The budget is spent: this question costs {price} points"
-            raise BudgetSpent(f"{words}, {self.left} of {self.budget} left.")
+            left = f"{self.left} of {self.budget} points left"
+            raise BudgetSpent(f"The budget is spent: {price} needed, {left}.")
         with torch.no_grad():
             given = ask(unseal(suspect).network, pictures)
         scores, maps = given if isinstance(given, tuple) else (given, None)
