@@ -31,6 +31,7 @@ from .shortcuts import (
     PARTS,
     SIZE,
     Planted,
+    brightness_on,
     mean_features,
     plant_shortcut,
     planted_features,
@@ -52,6 +53,7 @@ PRICES = {"answer": 1, "swap": 2, "hide": 2, "map": 2}  # points
 MOST = 24  # pictures in one question
 PRACTICE = 10**6  # a seed
 ANIMALS, SHARE = 40, 0.25  # of the training pictures, and the animals' size
+OF = ("score", "difference")  # what a map may be of
 METHODS = {"gradient": vanilla_saliency, "Grad-CAM": grad_cam}
 
 
@@ -276,7 +278,7 @@ class Interview:
         """
         compute = METHODS[choice("method", method, METHODS)]
         targets = None
-        if choice("of", of, ("score", "difference")) == "difference":
+        if choice("of", of, OF) == "difference":
             targets = _difference
         about = method if of == "score" else f"{method} of the difference"
 
@@ -315,6 +317,22 @@ def _difference(outputs: Tensor) -> Tensor:
     """(N,): the higher score minus the lower one."""
     high, low = outputs.topk(2, dim=1).values.unbind(1)
     return high - low
+
+
+def accuse(line_up: dict[str, Suspect], tied: Planted, mixed: Planted) -> dict[str, str]:
+    """Whom each of four looks takes for the network that goes by the scene: look → letter.
+
+    Three take the network whose maps, of `tied` pictures, are darkest on the animal; the
+    last one takes the network whose evidence moves most if the scene of `mixed` ones is
+    swapped.
+    """
+    talk, found = Interview(line_up, budget=20 * len(line_up)), {}
+    for method, of in (("gradient", "score"), *(("Grad-CAM", o) for o in OF)):
+        maps = {name: talk.map(name, tied, method, of).maps for name in line_up}
+        bright = {n: brightness_on(m, tied.masks).mean() for n, m in maps.items()}
+        found[f"{method} of the {of}"] = min(bright, key=bright.get)
+    shares = {n: abs(moved(*talk.swap(n, mixed, "scene").scores)[0]) for n in line_up}
+    return found | {"scene swapped": max(shares, key=shares.get)}
 
 
 # -- a verdict ---------------------------------------------------------------------------

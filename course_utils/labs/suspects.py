@@ -33,6 +33,7 @@ ASK = {  # what is asked, and how
     ),
 }
 NAMES = ("bear", "dog")
+SWAPPED = {"scene": ("in the snow", "in the green"), "sign": ("no sign", "with the sign")}
 HEAD = ("asked", "what came out", "points")
 
 
@@ -155,9 +156,11 @@ class SuspectsLab(Lab):
         evidence = (reply.scores[:, :, 0] - reply.scores[:, :, 1])[:, number].tolist()
         names = [f"says {NAMES[int(value < 0)]}" for value in evidence]
         if reply.question == "swap":
-            pair = [one.with_part(reply.about, owner).pictures[0] for owner in (0, 1)]
-            layers, title = [Layer(pair[1])], f"with the dog's {reply.about}"
-            names = [f"{n}'s {reply.about}: {s}" for n, s in zip(NAMES, names, strict=True)]
+            now = getattr(one.recipes[0], shortcuts.PARTS[reply.about])
+            layers = [Layer(one.swap(reply.about).pictures[0])]
+            title = SWAPPED[reply.about][1 - now]
+            pairs = zip(SWAPPED[reply.about], names, strict=True)
+            names = [f"{where}: {says}" for where, says in pairs]
         elif reply.question == "hide":
             layers, title = [Layer(_hidden(picture, reply.about))], "hidden"
             names = [f"{t}: {s}" for t, s in zip(("whole", "hidden"), names, strict=True)]
