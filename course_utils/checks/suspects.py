@@ -141,7 +141,7 @@ def _line_up(seed: int) -> dict[str, Suspect]:
     return suspects(seed)
 
 
-@exercise("Exercise 2", notebook=("first", "mixed"))
+@exercise("Exercise 2", patience=5)
 def investigate(answer) -> str:
     """Check `answer(talk)`: a `Verdict` on C, with replies of `talk` as evidence."""
     talks = []
@@ -149,7 +149,7 @@ def investigate(answer) -> str:
     return judge(read(verdict, _verdict, "a Verdict"), talks[0], ACCUSED)
 
 
-@exercise("Exercise 3")
+@exercise("Exercise 3", patience=5)
 def detective(answer) -> str:
     """Check `answer(talk)`: letter → `Verdict`, on two line-ups, within 20 points each."""
     spent = []
