@@ -90,7 +90,7 @@ def exercise(name: str, notebook: tuple[str, ...] = (), patience: int = 1) -> Ca
                 sentence += _about_notebook(answers, notebook)
             return Verdict(name, state, " ".join(sentence.splitlines()))
 
-        run.exercise = name
+        run.exercise, run.patience = name, patience
         return run
 
     return decorate
