@@ -1,12 +1,19 @@
-"""Checks of lesson 07: a cut by hand, IoU, and the box of the largest component."""
+"""Checks of lesson 07 and `deeper/colours_and_cuts`: a cut, boxes, evidence, a claim."""
 
+from functools import cache
 from itertools import product
 
 import numpy as np
 from scipy.ndimage import label
 
-from ..localization import iou, largest_component, mask_box
+from ..gradients import vanilla_saliency
+from ..images import preprocess
+from ..localization import iou, largest_component, localize, mask_box
+from ..models import load_model
+from ..samples import Composite, load_composites
+from ..targets import predict
 from .base import Wrong, about, call, compare, exercise, read
+from .claims import Claim, Test
 from .reading import each, number, whole
 
 # 3×3 pictures: the evidence of each pixel for the object, and the cost of each cut link.
@@ -150,3 +157,132 @@ def _box_and_mistakes(mask: np.ndarray) -> tuple[tuple, dict[str, tuple]]:
         }
         found |= {f"{text} {slip}".strip(): box for slip, box in slips.items()}
     return right, found
+
+
+# -- the claim check -------------------------------------------------------------------
+
+
+@cache
+def retriever() -> tuple[Composite, np.ndarray]:
+    """A retriever on a beach, whose mask is known; and its saliency map (H, W)."""
+    return _with_map(6)
+
+
+def _with_map(number: int) -> tuple[Composite, np.ndarray]:
+    one = load_composites(number + 1)[number]
+    maps = vanilla_saliency(load_model(), preprocess(one.image), one.label)
+    return one, maps[0].numpy()
+
+
+def spot_on(one: Composite) -> np.ndarray:
+    """(H, W): a round, blurred spot in the middle of its box; no outline, no network."""
+    x0, y0, x1, y1 = one.box
+    rows, columns = np.indices(one.mask.shape) + 0.5
+    away = (columns - (x0 + x1) / 2) ** 2 + (rows - (y0 + y1) / 2) ** 2
+    return np.exp(-8 * away / max(x1 - x0, y1 - y0) ** 2)
+
+
+def mask_overlap(mask, other) -> float:
+    """IoU of two masks (H, W)."""
+    return float((mask & other).sum() / (mask | other).sum())
+
+
+def _other_composites() -> str:
+    found = []
+    for one, saliency in map(_with_map, (1, 2)):
+        found.append(mask_overlap(localize(one.image, saliency).mask, one.mask))
+    words = ", ".join(f"{value:.2f}" for value in found)
+    return f"On two more composites the mask overlaps the true one by {words}."
+
+
+def _from_a_spot() -> str:
+    one, _ = retriever()
+    found = mask_overlap(localize(one.image, spot_on(one)).mask, one.mask)
+    return f"From a round blurred spot the mask overlaps the true one by {found:.2f}."
+
+
+def _how_sure() -> str:
+    one, _ = retriever()
+    shares = predict(load_model(), preprocess(one.image)).shares[0]
+    order = shares.argsort(descending=True).tolist()
+    place = order.index(one.label) + 1
+    return f"Golden retriever has {shares[one.label]:.0%}, place {place} of 1000."
+
+
+def _other_seeds() -> str:
+    one, saliency = retriever()
+    found = mask_overlap(localize(one.image, saliency, foreground=0.9).mask, one.mask)
+    return f"With the 90 % quantile the mask overlaps the true one by {found:.2f}."
+
+
+claim = Claim(
+    "The mask follows the retriever's outline almost to the pixel. So the network knows "
+    "its outline.",
+    {
+        "A": Test(
+            _other_composites,
+            "Worth nothing: good masks elsewhere do not say where the outline comes from.",
+        ),
+        "B": Test(
+            _from_a_spot,
+            "That refutes it: the spot has no outline, and the mask is as good. Colours and "
+            "edges of the picture draw the outline; the map only says where to look.",
+            could_refute=True,
+        ),
+        "C": Test(
+            _how_sure,
+            "Worth nothing: how sure the network is of the class says nothing about "
+            "outlines.",
+        ),
+        "D": Test(
+            _other_seeds,
+            "Worth nothing: the same map still goes in, so it cannot tell map and picture "
+            "apart.",
+        ),
+    },
+)
+
+
+# -- of the deeper notebook ------------------------------------------------------------
+
+
+@exercise("Exercise 1")
+def grey_evidence(answer) -> str:
+    """Check `answer(values, object_seeds, background_seeds)`: evidence of grey values."""
+    for seed, (size, bright, dark) in enumerate(((7, 9, 12), (12, 30, 8), (5, 6, 6))):
+        random = np.random.default_rng(seed)
+        seeds = random.normal(0.7, 0.1, bright), random.normal(0.3, 0.2, dark)
+        values = random.uniform(0, 1, size)
+        right, mistakes = _evidence(values, *seeds)
+        result = np.array(read(call(answer, values, *seeds), each(number), "numbers"))
+        if result.shape != right.shape:
+            raise Wrong(f"Expected {size} numbers, one per value, got {result.size}.")
+        for sentence, wrong in mistakes.items():
+            if not np.allclose(wrong, right) and np.allclose(result, wrong, rtol=1e-4):
+                raise Wrong(sentence)
+        if not np.allclose(result, right, rtol=1e-3, atol=1e-4):
+            raise Wrong("Take log p(x | object) − log p(x | background), two Gaussians.")
+    return "Positive where a value fits the object better, whatever the spreads are."
+
+
+def _evidence(values, bright, dark) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The right evidence, and sentence → a wrong one."""
+
+    def log_p(seeds, spread=lambda s: s.std(), width=True) -> np.ndarray:
+        sigma = spread(seeds)
+        square = ((values - seeds.mean()) / sigma) ** 2 / 2
+        return -square - width * np.log(sigma)
+
+    right = log_p(bright) - log_p(dark)
+    variance = log_p(bright, lambda s: s.var()) - log_p(dark, lambda s: s.var())
+    nearer = np.abs(values - dark.mean()) - np.abs(values - bright.mean())
+    return right, {
+        "The sign is flipped: the object's log-density comes first.": -right,
+        "That is log p(x | object): subtract the background's.": log_p(bright)
+        - np.log(2 * np.pi) / 2,
+        "Take the logarithm of the ratio.": np.exp(right),
+        "The −log σ is missing: a wide Gaussian is lower.": log_p(bright, width=False)
+        - log_p(dark, width=False),
+        "You divide by the variance where σ, its root, belongs.": variance,
+        "You compare distances to the means; use the spreads, too.": nearer,
+    }

@@ -1,4 +1,4 @@
-"""The checks of lesson 07: right answers pass, mistakes get the sentence that helps."""
+"""The checks of lesson 07 and `deeper/colours_and_cuts`: what passes, what gets help."""
 
 import numpy as np
 import pytest
@@ -117,15 +117,40 @@ WRONG_BOXES = {
 }
 
 
+def log_normal(values, seeds, width=1):
+    spread = seeds.std()
+    square = ((values - seeds.mean()) / spread) ** 2 / 2
+    return -square - width * np.log(spread) - np.log(2 * np.pi) / 2
+
+
+def evidence(values, bright, dark, width=1):
+    return log_normal(values, bright, width) - log_normal(values, dark, width)
+
+
+WRONG_EVIDENCE = {
+    "sign is flipped": lambda v, a, b: -evidence(v, a, b),
+    "subtract the background": lambda v, a, b: log_normal(v, a),
+    "logarithm of the ratio": lambda v, a, b: np.exp(evidence(v, a, b)),
+    "−log σ is missing": lambda v, a, b: evidence(v, a, b, width=0),
+    "use the spreads": lambda v, a, b: abs(v - b.mean()) - abs(v - a.mean()),
+    "one per value": lambda v, a, b: evidence(v, a, b)[:2],
+    "Expected numbers": lambda v, a, b: "0.5",
+    "Take log p(x | object)": lambda v, a, b: np.zeros(len(v)),
+    "two Gaussians": lambda v, a, b: evidence(v, a[:5], b),
+}
+
+
 RIGHT = {
     check.cut_by_hand: lambda: BEST,
     check.box_overlap: iou,
     check.object_box: right_box,
+    check.grey_evidence: evidence,
 }
 MISTAKES = {
     check.cut_by_hand: WRONG_CUTS,
     check.box_overlap: WRONG_OVERLAPS,
     check.object_box: WRONG_BOXES,
+    check.grey_evidence: WRONG_EVIDENCE,
 }
 
 (
@@ -174,3 +199,18 @@ def test_the_largest_part_of_each_mask_is_not_what_a_slip_takes_it_for():
     slips = (mask_box, by_sides, first_part, largest_box)
     for slip in slips:
         assert any(slip(mask) != right_box(mask) for mask in check.MASKS.values())
+
+
+@pytest.mark.parametrize(
+    ("letter", "found"),
+    [
+        ("A", "more composites the mask overlaps the true one by 0."),
+        ("B", "blurred spot the mask overlaps the true one by 0.9"),
+        ("C", "Golden retriever has "),
+        ("D", "quantile the mask overlaps the true one by "),
+    ],
+)
+def test_each_test_of_the_claim_runs_and_one_could_refute_it(letter, found):
+    verdict = check.claim(letter)
+    assert found in verdict.message, verdict
+    assert bool(verdict) == (letter == "B")
