@@ -35,6 +35,7 @@ from ._machinery.arguments import ArgumentError, choice, described, number
 from ._machinery.network import run
 from ._machinery.progress import goes_on
 from .images import preprocess
+from .inputs import Inputs
 from .samples import Composite, composite, load_samples
 from .targets import check_images, explaining
 
@@ -181,7 +182,7 @@ class Planted:
 
     @property
     def images(self) -> Tensor:
-        """(N, 3, SIZE, SIZE), preprocessed."""
+        """(N, 3, SIZE, SIZE), preprocessed with ImageNet's mean and standard deviation."""
         return preprocess(self.pictures, SIZE)
 
     @property
@@ -254,6 +255,10 @@ def mean_features(model: nn.Module, images: Tensor) -> Tensor:
 def planted_features(model, planted: Planted, known=None, progress=None) -> Tensor:
     """(N, C) `mean_features` of planted pictures; of the first ones if it is stopped."""
     known = {} if known is None else known
+    own, ours = getattr(model, "inputs", None), Inputs(SIZE)
+    if own is not None and (own.mean, own.std) != (ours.mean, ours.std):
+        words = "must take pictures with ImageNet's mean and std, as planted pictures have"
+        raise ArgumentError("model", f"{words}, got {own}")
     missing = [r for r in dict.fromkeys(planted.recipes) if r not in known]
 
     def so_far() -> Tensor:

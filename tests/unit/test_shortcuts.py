@@ -10,7 +10,15 @@ import toys
 from PIL import Image, ImageColor, ImageFilter
 from torch import nn
 
-from course_utils import grad_cam, load_model, load_samples, preprocess, vanilla_saliency
+from course_utils import (
+    Inputs,
+    grad_cam,
+    load_model,
+    load_samples,
+    preprocess,
+    vanilla_saliency,
+)
+from course_utils._machinery.arguments import ArgumentError
 from course_utils.occlusion import occlusion
 from course_utils.shortcuts import (
     SIZE,
@@ -496,3 +504,12 @@ def test_a_network_that_cannot_take_the_pictures_is_said_in_one_sentence():
     grey.features = nn.Conv2d(1, 2, 3)
     with pytest.raises(RuntimeError, match=r"of shape \(2, 3, 8, 8\) do not go through"):
         mean_features(grey, toys.batch())
+
+
+def test_a_network_whose_pictures_are_prepared_otherwise_is_refused():
+    model = load_model()
+    model.inputs = Inputs(mean=[0.5] * 3, std=[0.5] * 3)
+    with pytest.raises(
+        ArgumentError, match="model must take pictures with ImageNet's mean"
+    ):
+        train_probe(model, plant_shortcut(4))
