@@ -1,7 +1,7 @@
-"""Checks of lesson 10: a fair test, signed evidence, mended pictures; a blind round."""
+"""Checks of lesson 10: a fair test, signed evidence, mended pictures, and a claim."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -358,49 +358,3 @@ claim = Claim(
         ),
     },
 )
-
-
-# -- a blind round (of the first edition) ----------------------------------------------
-
-BLIND = {  # how far each probe's training pictures tie the class to the scene and the sign
-    "A": {"scene": 0.5, "sign": 1.0},
-    "B": {"scene": 0.5, "sign": 0.5},
-    "C": {"scene": 1.0, "sign": 0.5},
-}
-BLIND_SIZE = 0.2
-WORDS = ("honest", "scene", "sign")
-
-
-def blind_probes(model, known=None, progress=None) -> dict[str, nn.Sequential]:
-    """Three probes, A, B and C: one honest, one led by the scene, one by the sign.
-
-    For `model`, `known` and `progress` see `planted_features`.
-    """
-    how = {"known": {} if known is None else known, "progress": progress}
-    sets = {name: plant_shortcut(size=BLIND_SIZE, seed=5, **BLIND[name]) for name in BLIND}
-    return {name: train_probe(model, planted, **how) for name, planted in sets.items()}
-
-
-def _truth(ties: Mapping[str, float]) -> str:
-    """What leads a probe that was trained on pictures with these ties."""
-    tied = [part for part in ("scene", "sign") if ties[part] == 1.0]
-    return tied[0] if tied else "honest"
-
-
-@exercise("Exercise 4")
-def blind_round(answer) -> str:
-    """Check `answer()`: {"A": …, "B": …, "C": …}, each honest, scene or sign."""
-    result = call(answer)
-    if not isinstance(result, Mapping) or set(result) != set(BLIND):
-        raise Wrong('Expected a dictionary with the keys "A", "B" and "C".')
-    if not all(isinstance(word, str) and word in WORDS for word in result.values()):
-        raise Wrong('Each value should be one of the words "honest", "scene" and "sign".')
-    if len(set(result.values())) < len(BLIND):
-        raise Wrong("One is honest, one is led by the scene, one by the sign: each once.")
-    truth = {name: _truth(ties) for name, ties in BLIND.items()}
-    if dict(result) == truth:
-        return "All three. Now swap scene and sign, and see whether the scores agree."
-    named = next(name for name, word in result.items() if word == "sign")
-    if truth[named] != "sign":
-        raise Wrong(f"{named} is not led by the sign: whose Grad-CAM on it stands out?")
-    raise Wrong("The other two are swapped: the honest map is brighter on the animal.")

@@ -1,6 +1,5 @@
 """The checks of lesson 10: right answers pass, mistakes get the sentence that helps."""
 
-from collections import OrderedDict
 from dataclasses import replace
 
 import numpy as np
@@ -82,7 +81,6 @@ def with_other_views(planted):
     )
 
 
-VERDICT = {"A": "sign", "B": "honest", "C": "scene"}
 WRONG_TESTS = {
     "on the original pictures": lambda c, p: share(c(p), p.labels),
     "Keep the animal, and swap": lambda c, p: share(
@@ -188,29 +186,15 @@ WRONG_MENDS = {
     ),
     "pictures are missing": lambda p: mend(p[:10]),
 }
-WRONG_VERDICTS = {
-    "the keys": lambda: ["sign", "honest", "scene"],
-    'the keys "A", "B"': lambda: {"A": "sign", "B": "honest"},
-    'of the words "honest"': lambda: VERDICT | {"C": ["scene"]},
-    "one of the words": lambda: VERDICT | {"A": "watermark"},
-    "each once": lambda: VERDICT | {"C": "honest"},
-    "C is not led by the sign": lambda: {"A": "scene", "B": "honest", "C": "sign"},
-    "B is not led by the sign": lambda: {"A": "honest", "B": "sign", "C": "scene"},
-    "The other two are swapped": lambda: {"A": "sign", "B": "scene", "C": "honest"},
-}
-
-
 RIGHT = {
     check.swapped_accuracy: swapped_accuracy,
     check.evidence_on: evidence_on,
     check.mended: mend,
-    check.blind_round: lambda: VERDICT,
 }
 MISTAKES = {
     check.swapped_accuracy: WRONG_TESTS,
     check.evidence_on: WRONG_EVIDENCE,
     check.mended: WRONG_MENDS,
-    check.blind_round: WRONG_VERDICTS,
 }
 
 (
@@ -228,7 +212,6 @@ def test_other_right_answers_pass_too():
     assert check.mended(with_other_views)
     assert check.mended(in_pairs)
     assert check.mended(lambda planted: Planted(list(mend(planted).recipes)))
-    assert check.blind_round(lambda: OrderedDict(VERDICT))
 
 
 def one_by_one(features, weight, places):
@@ -274,11 +257,3 @@ def test_the_toy_classifiers_tell_the_mistakes_apart():
             ]
     for values in zip(*found.values(), strict=True):
         assert len(set(values)) == len(values), found
-
-
-def test_the_truth_of_the_blind_round_is_in_its_dials():
-    assert {name: check._truth(dials) for name, dials in check.BLIND.items()} == VERDICT
-    names = [name for name, dials in check.BLIND.items() if check._truth(dials) == "sign"]
-    planted = check.plant_shortcut(40, size=check.BLIND_SIZE, **check.BLIND[names[0]])
-    assert all(r.sign == r.animal for r in planted.recipes)
-    assert replace(planted.recipes[0], sign=1).swapped("sign") == planted.recipes[0]
