@@ -184,7 +184,7 @@ def judge(verdict: Verdict, talk: Interview, network: str) -> str:
     sealed = unseal(talk.line_up[network])
     if verdict.charge != sealed.charge:
         raise Wrong(f"{shown} Yet that is not what it goes by: look at other pictures.")
-    return f"{shown} Correct: {KINDS[sealed.kind][1]}."
+    return f"{shown} In fact {KINDS[sealed.kind][1]}."
 
 
 def _admitted(verdict: Verdict, talk: Interview) -> Sequence[Reply]:
