@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache, cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ._machinery.arguments import ArgumentError, choice, naming, number, numbers
 from ._machinery.data import DATA
@@ -20,6 +21,8 @@ from .images import fit_box, fit_image, load_image
 from .models import class_name
 
 KINDS = ("photos", "scenes", "cutouts")
+LAMP = (235, 235, 235)
+SIGNALS = {"red": (230, 30, 30), "amber": (240, 160, 20), "green": (30, 210, 90)}
 Box = tuple[float, float, float, float]
 
 
@@ -232,3 +235,42 @@ def load_composites(
         name = f"{cutouts.names[one]} on {scenes.names[ground]}"
         made.append(composite(*pair, share, (across, down), False, size, label, name))
     return made
+
+
+# -- pictures for a small network --------------------------------------------------------
+
+
+class Nights(NamedTuple):
+    """Dark pictures of a white lamp and a signal; see `night_signals`."""
+
+    pictures: list[Image.Image]  # RGB, 48 pixels wide and high
+    labels: torch.Tensor  # (N,): 0 is red, 1 amber, 2 green, as in SIGNALS
+    lamps: torch.Tensor  # (N, 48, 48) bool: where the lamp is seen
+    signals: torch.Tensor  # the same for the signal, which may hide the lamp
+
+
+def night_signals(count: int = 600, seed: int = 0) -> Nights:
+    """Scenes at night, each with a white lamp, which tells nothing, and a coloured signal.
+
+    Lamp and signal lie anywhere. The colours take turns, so the classes are balanced.
+
+    Example:
+        >>> night_signals(3).labels
+        tensor([0, 1, 2])
+    """
+    labels = torch.arange(number("count", count, 1, whole=True)) % len(SIGNALS)
+    random = np.random.default_rng(number("seed", seed, 0, whole=True))
+    scenes = [scene.resize((96, 96)) for scene in load_samples(kind="scenes").images]
+    dark, pictures = [scene.point(lambda value: value // 6) for scene in scenes], []
+    for label in labels.tolist():
+        scene = dark[random.integers(len(dark))]
+        left, top = random.integers(0, 48, 2).tolist()
+        picture = scene.crop((left, top, left + 48, top + 48))
+        for colour, radius in ((LAMP, 3), ([*SIGNALS.values()][label], 4)):
+            x, y = random.integers(5, 43, 2).tolist()
+            box = (x - radius, y - radius, x + radius, y + radius)
+            ImageDraw.Draw(picture).ellipse(box, fill=colour)
+        pictures.append(picture)
+    values = torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
+    lamps = values.amin(dim=3) > 150
+    return Nights(pictures, labels, lamps, (values.amax(dim=3) > 100) & ~lamps)

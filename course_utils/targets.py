@@ -23,6 +23,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import NamedTuple, NoReturn
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import torch
@@ -44,6 +45,9 @@ PUT_TOGETHER = {
     "Expand", "Clamp", "ClampMin", "ClampMax", "Mean", "Rsub", "Sub", "Add", "Mul", "Div",
 }  # fmt: skip
 WHOLE_NUMBERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+_laid_out: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()  # by `_check_unit`
 
 
 class Answer(NamedTuple):
@@ -311,8 +315,14 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def _check_unit(model: nn.Module, images: Tensor, unit: Unit) -> None:
-    """Refuse a `Unit` of a layer whose rows and columns are not the picture's."""
+    """Refuse a `Unit` of a layer whose rows and columns are not the picture's.
+
+    What was let through once is, until a module or the size of the images is another one.
+    """
     layer = model.get_submodule(layer_path(model, unit.layer))
+    asked = images.shape[1:], ref(layer), *map(ref, model.modules())
+    if asked in (known := _laid_out.setdefault(model, set())):
+        return
     pixels, found = images[:1].detach().clone().requires_grad_(), []
 
     def see(_, output) -> None:
@@ -327,6 +337,7 @@ def _check_unit(model: nn.Module, images: Tensor, unit: Unit) -> None:
             run(model, pixels)
     if found and arrangement(found[-1], pixels, probe) is not as_it_is:
         _refuse(unit, found[-1])
+    known.add(asked)
 
 
 def _refuse(unit: Unit, output) -> NoReturn:

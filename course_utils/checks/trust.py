@@ -207,7 +207,8 @@ def delete(answer) -> str:
         case = dict(zip(names, values, strict=True))
         right, mistakes = _curves(**case)
         expected = f"{steps + 1} numbers, one per step"
-        result = torch.tensor(read(call(answer, *values), each(number), expected))
+        result = call(answer, *values, intact=True)
+        result = torch.tensor(read(result, each(number), expected))
         ends = "Begin with nothing hidden, end with everything hidden"
         ends = f"`steps` is {steps}: {ends}, {steps + 1} numbers, not {len(result)}."
         result = check_tensor(result, (steps + 1,), {tuple(result.shape): ends})

@@ -1,4 +1,4 @@
-"""Checks of lesson 12: one scale, a network of one's own, a run that can be stopped."""
+"""Checks of lesson 12 and of docs/folders.md, and the lesson's claim."""
 
 import sys
 import tempfile
@@ -13,8 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from .._machinery.arguments import described
-from ..images import IMAGENET_MEAN, IMAGENET_STD
+from ..gradients import guided_backprop, vanilla_saliency
+from ..images import IMAGENET_MEAN, IMAGENET_STD, preprocess
+from ..models import load_model
+from ..samples import Samples, load_samples
+from ..shortcuts import brightness_on
+from ..targets import predict
 from .base import Wrong, about, as_tensor, call, check_tensor, compare, exercise, read
+from .claims import Claim, Test
 from .reading import whole
 from .toys import noise
 
@@ -55,9 +61,9 @@ def _scaled(maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         "be compared any more, and zero is not zero.": (maps - low) / (each - low),
         "The smallest value became 0. Zero should stay zero: only divide.": shifted,
         "You divide by the sum of each map: a map of few strong pixels and a map of many "
-        "weak ones get the same brightness.": maps / maps.sum((1, 2), keepdim=True),
+        "weak ones come out equally bright.": maps / maps.sum((1, 2), keepdim=True),
         "You divide each map by its own mean: its strength is lost.": maps / mean,
-        "You cut at 1, but divide nothing: all values above 1 become 1.": maps.clamp(0, 1),
+        "You clip at 1 and do not divide: all values above 1 become 1.": maps.clamp(0, 1),
         "The maps are unchanged: the largest value of all should become 1.": maps,
         "You divide by the largest value of the first map; take that of all.": (
             maps / maps[0].max()
@@ -72,7 +78,7 @@ def _scaled(maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 class _Birds(nn.Sequential):
-    """A small network that minds colours, (N, 3, H, W) → (N, classes)."""
+    """A small network that goes by colours, (N, 3, H, W) → (N, classes)."""
 
     def __init__(self, classes: int, seed: int):
         with torch.random.fork_rng(devices=[]):
@@ -185,12 +191,11 @@ def _wrong_names(one: Colleague, other: Colleague, pixels: Tensor) -> dict[str, 
     wrong = {
         "Those are ImageNet's mean and std. A network needs those that it was trained "
         "with, here `mean` and `std`.": ask(colours, IMAGENET_MEAN, IMAGENET_STD),
-        "The colours are in the order blue, green, red; the network wants RGB.": ask(
+        "The colours are in the order blue, green, red; the network expects RGB.": ask(
             colours.flip(1)
         ),
-        "The values are still 0 to 255; mean and std want 0 to 1. Divide by 255.": ask(
-            255 * colours
-        ),
+        "The values are still 0 to 255; `mean` and `std` are for values from 0 to 1. "
+        "Divide by 255.": ask(255 * colours),
         "The values are not normalised: minus mean, over std.": ask(
             colours, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         ),
@@ -228,7 +233,7 @@ def _as_names(result, count: int) -> list[str]:
     return [str(name) for name in result]
 
 
-# -- exercise 3 ------------------------------------------------------------------------
+# -- the exercise of docs/folders.md -----------------------------------------------------
 
 FILES = tuple(f"{word}.map" for word in ("ash", "beech", "cedar", "elm", "fir", "oak"))
 HALF = 500  # bytes of a file that reach the disk before the power fails
@@ -290,8 +295,8 @@ class _Watch:
             return f"{text}draft.replace(folder / name)."
         if found != whole and (whole.startswith(found) or found.endswith(whole)):
             text = f"{name} gets its name before all of it is in the file, and nothing "
-            text += "else: close the draft before you rename it, and write one that is "
-            return f"{text}left over from a stop anew."
+            text += "else: close the draft before you rename it, and do not reuse one "
+            return f"{text}that is left over from a stop."
         return ""
 
     def stop(self) -> None:
@@ -325,7 +330,7 @@ def _run(answer, folder: Path, stop_at: str = "", power_fails: bool = False) -> 
     return result, made
 
 
-@exercise("Exercise 3")
+@exercise("Exercise")
 def resume(answer) -> str:
     """Check `answer(names, folder, make)`: write the missing files; return how many.
 
@@ -367,8 +372,87 @@ def _check_made(folder: Path, made: list[str], there, wanted) -> None:
             raise Wrong(f"{name} was there already and is made again: skip what exists.")
     for name in wanted:
         if not (folder / name).exists():
-            lost = "was made, and is lost in the stop: write each file at once."
+            lost = (
+                "was made and then lost in the stop: write each file as soon as it is made."
+            )
             missed = "was not made: do not count the files. Ask for each by its name."
             raise Wrong(f"{name} {lost if name in made else missed}")
         if (folder / name).read_bytes() != contents(name):
             raise Wrong(f"{name} does not hold what make({name!r}) gave.")
+
+
+# -- the claim -------------------------------------------------------------------------
+
+
+def opened_by_a_colleague(samples: Samples) -> Tensor:
+    """(N, 3, 224, 224): photographs as a colleague's script hands them to a network.
+
+    It opens them with OpenCV, which gives the colours as blue, green, red.
+    """
+    return preprocess([picture[..., ::-1] for picture in samples.arrays()])
+
+
+def _second_method() -> str:
+    samples = load_samples(13)
+    model, images = load_model(), opened_by_a_colleague(samples)
+    inside = torch.zeros(len(samples), *images.shape[2:], dtype=torch.bool)
+    for mask, box in zip(inside, samples.boxes_at(), strict=True):
+        x0, y0, x1, y1 = (max(0, round(edge)) for edge in box)
+        mask[y0:y1, x0:x1] = True
+    gradient = brightness_on(vanilla_saliency(model, images), inside).mean()
+    guided = guided_backprop(model, images).abs().amax(dim=1)
+    guided = brightness_on(guided, inside).mean()
+    text = f"inside the hand-drawn boxes of {len(samples)} photographs, the gradient is "
+    text += f"{gradient:.1f} times as bright as on average, and guided backprop "
+    return f"{text}{guided:.1f} times."
+
+
+def _same_weights() -> str:
+    model, again = load_model(), load_model().state_dict()
+    model.load_state_dict(again, strict=True)
+    return f"all {len(again)} tensors of the checkpoint fit, by name and by shape."
+
+
+def _known_pictures() -> str:
+    model, samples = load_model(), load_samples()
+    right = [
+        (predict(model, images).shares.argmax(1) == samples.labels).sum().item()
+        for images in (opened_by_a_colleague(samples), preprocess(samples.images))
+    ]
+    text = f"of {len(samples)} photographs whose class is known, {right[0]} are named "
+    return f"{text}correctly; in the course the same network named {right[1]} of them."
+
+
+def _same_map() -> str:
+    model, images = load_model(), opened_by_a_colleague(load_samples(5))
+    first, second = (vanilla_saliency(model, images) for _ in range(2))
+    same = ((first - second).abs().amax((1, 2)) <= 1e-5 * first.amax((1, 2))).sum()
+    return f"the second map equals the first on {same} of {len(images)} photographs."
+
+
+claim = Claim(
+    "There was no error, and the maps lie on the animals. So the pictures went into the "
+    "network as they should.",
+    {
+        "A": Test(
+            _second_method,
+            "Both methods explain the same network on the same input. Any shape with edges "
+            "attracts them, in whatever colours, so they would agree either way.",
+        ),
+        "B": Test(
+            _same_weights,
+            "So the weights are the right ones, but the question was about the pictures. A network "
+            "accepts any picture of the right shape.",
+        ),
+        "C": Test(
+            _known_pictures,
+            "Had the pictures gone in as in training, the two counts would agree. The "
+            "script opens its pictures with OpenCV, as blue, green, red.",
+            could_refute=True,
+        ),
+        "D": Test(
+            _same_map,
+            "A wrong input gives the same map each time, too.",
+        ),
+    },
+)

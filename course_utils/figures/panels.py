@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage, BboxImage
+from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, TransformedBbox
 from PIL import Image
 
@@ -157,6 +158,8 @@ def _draw_legend(figure: Figure, x: float, y: float, scale: Scale, low, high) ->
     values = np.linspace(-1 if scale.low < 0 else 0, 1, 256)[None]
     bar.set_data(lay_over(0.6, values, scale.cmap) if scale.laid_over else values)
     figure.add_artist(bar)
+    frame = {"fill": False, "ec": QUIET, "lw": 0.5, "transform": figure.transFigure}
+    figure.add_artist(Rectangle(place.min, place.width, place.height, **frame))
     figure.text((start + 1.07) / width, y / height, high, **text)
 
 

@@ -55,13 +55,17 @@ class Asked:
 
     `model` is the bundled SqueezeNet if None; `pictures`, name → picture, are the course's
     photographs unless given, and others may join later. `inputs` and `changes` are as for
-    `inputs_for`: how the network wants its pictures, and its classes' names.
+    `inputs_for`: how the network wants its pictures, which are of colours or grey, and its
+    classes' names.
     """
 
     def __init__(self, model, pictures=None, inputs: Inputs | None = None, **changes):
         self.model = bundled() if model is None else model
         self.pictures = photographs() if pictures is None else pictures
         self.inputs = inputs_for(self.model, inputs, **changes)
+        if self.inputs.channels not in (1, 3):
+            words = f"as labs show photographs, got {self.inputs.channels}; compare_methods"
+            raise ArgumentError("mean", f"must be 1 number, or 3, {words} takes arrays too")
 
     def prepare(self, picture: Image.Image) -> Tensor:
         """(1, channels, height, width): a picture as the network wants it."""
@@ -95,7 +99,7 @@ class Asked:
         scores, shares = (t[0].float().cpu() for t in (answer.outputs, answer.shares))
         names = self.inputs.names
         if names is not None and len(names) != len(scores):
-            words = f"must be one for each of the network's {len(scores)} classes"
+            words = f"must be one for each class of the network, {len(scores)}"
             raise ArgumentError("names", f"{words}, got {len(names)}")
         return scores, shares
 

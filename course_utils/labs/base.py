@@ -54,6 +54,7 @@ class Lab:
         self.controls, self._drawn = controls, False
         self._waiting, self._holding = [], False
         self.touch, self._by_hand = Touch(self._heard), False
+        self._attempting = False
         self.scene, self.failed, self.seconds = Scene([]), False, 0.0
         for control in controls.values():
             control.observe(lambda change: self.soon(self.refresh), names="value")
@@ -165,7 +166,8 @@ class Lab:
 
         Meanwhile the scene is marked as busy.
         """
-        before = self.touch.state
+        before, outermost = self.touch.state, not self._attempting
+        self._attempting = True
         if not self._by_hand:
             self.touch.state = "busy"
 
@@ -181,8 +183,11 @@ class Lab:
             if sentence is not None:
                 self.say(" ".join([sentence, *notes]))
 
-        succeeded = self.guard(act)
-        if self.touch.state == "busy":  # nothing was shown
+        try:
+            succeeded = self.guard(act)
+        finally:
+            self._attempting = not outermost
+        if outermost and self.touch.state == "busy":  # nothing was shown
             self.touch.state = "" if before == "busy" else before
         return succeeded
 
@@ -267,7 +272,7 @@ class Lab:
 
     def _refused(self, change) -> None:
         if change.new:
-            self.say(f"{change.new}. The picture is unchanged.", error=True)
+            self.say(f"{change.new}. Nothing has changed.", error=True)
 
     def _ipython_display_(self) -> None:
         """The live widget, and its still picture for when it no longer lives."""

@@ -2,10 +2,12 @@
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from .._machinery.arguments import ArgumentError
+from ..evaluation import rank_correlation
 from ..figures import map_limits, smooth
 from .asking import PAIR, Asked, kept
 from .base import Lab
@@ -26,8 +28,8 @@ BARS = 9  # classes: the most probable ones, and the other class
 
 def _only(gradient: Tensor, channel: int) -> Tensor:
     if len(gradient) != 3:
-        words = f"must be the largest or the mean, as the network takes {len(gradient)}"
-        raise ArgumentError("colours", f"{words} channels and not three colours")
+        words = "must be the largest or the mean: the network takes no three colours"
+        raise ArgumentError("colours", words)
     return gradient[channel].abs()
 
 
@@ -41,6 +43,7 @@ class BatchMapsLab(Lab):
         picker = PicturePicker(value=PAIR)
         self.asked = Asked(model, picker.pictures)
         rows, columns = self.asked.inputs.sides
+        self.follow(picker, self._first_bar)
         super().__init__(
             photo=picker,
             target=finder(self.asked, "shepherd", (), "other class"),
@@ -54,6 +57,11 @@ class BatchMapsLab(Lab):
             width=slider("width (px)", columns * 7 // 16, 1, columns),
             height=slider("height (px)", rows * 3 // 4, 1, rows),
         )
+
+    def _first_bar(self, photo: str) -> None:
+        """Of another photograph the top class is shown: its bars are other classes."""
+        with self.holding():
+            self.controls["bar"].value = 1
 
     def touched(self, key: str, hand: dict) -> None:
         """A bar was pointed at, or the rectangle has moved."""
@@ -162,8 +170,10 @@ class BatchMapsLab(Lab):
         top = three["top class"]
 
         def alike(c: int) -> str:
-            same = np.corrcoef(maps[top].ravel(), maps[c].ravel())[0, 1]
-            return "the same class" if c == top else f"{same:.2f}"
+            if c == top:
+                return "the same class"
+            pair = (torch.from_numpy(maps[k])[None] for k in (top, c))
+            return f"{rank_correlation(*pair).item():.2f}"
 
         columns = [
             (
@@ -177,7 +187,7 @@ class BatchMapsLab(Lab):
             for word, c in three.items()
         ]
         names = "", "score", "probability", "map in the rectangle"
-        names += "correlation with the top class", "brightest colour from"
+        names += "rank correlation with the top class", "brightest colour from"
         return [*zip(names, *columns, strict=True)]
 
     # -- computed once -------------------------------------------------------------------

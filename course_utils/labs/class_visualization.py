@@ -180,7 +180,7 @@ class ClassVisualizationLab(LiveLab):
             panels.append(self._frame("before", before, step))
         panels.append(self._curves(result, place))
         if not result.done:
-            row = _recipe(values), step, f"{result.score(step):.1f}", "…", "…", "…"
+            row = self._recipe(values), step, f"{result.score(step):.1f}", "…", "…", "…"
             rows = [row] if before is None else [row, self._judged(before, step)]
             return Scene(panels, f"A picture of {name} grows.", [HEAD, *rows])
         rows = [self._judged(run, step) for run in (result, before) if run is not None]
@@ -204,8 +204,8 @@ class ClassVisualizationLab(LiveLab):
             for each, look in zip(runs, looks, strict=False)
         ]
         scores = [score for line in lines for score in line["y"]]
-        view = "random views" if _is_random(run.values) else "views"
-        title = f"score of the {view}{', dashed: before' if len(runs) == 2 else ''}"
+        view = "score of random views" if _is_random(run.values) else "score"
+        title = "score, dashed: before" if len(runs) == 2 else view
         moves = {"tool": {"kind": "cursor", "hover": True}, "hand": {"i": place}}
         return Curves(
             key="curve",
@@ -228,7 +228,19 @@ class ClassVisualizationLab(LiveLab):
     def _row(self, values: dict, step: int, saw: str, pixels: Tensor) -> tuple:
         seen = judge(self.asked.model, pixels, values["target"])
         numbers = f"{seen.score:.1f}", f"{seen.probability:.1%}", str(seen.rank)
-        return _recipe(values), step, saw, *numbers
+        return self._recipe(values), step, saw, *numbers
+
+    def _recipe(self, values: dict) -> str:
+        """The class and the settings of a run in a line."""
+        written = "waves" if values["parametrization"] == "fourier" else "pixels"
+        start = values["start"].replace("_", " ")
+        words = [f"{self.asked.name(values['target'])}: {written} from {start}"]
+        words += ["random size and angle"] if values["robust"] else []
+        words += [f"seed {values['seed']}, {values['steps']} steps"]
+        named = {"jitter": "jitter", "blur_every": "blur every", "l2": "L2"}
+        named |= {"tv": "variation"}
+        words += [f"{word} {values[key]:g}" for key, word in named.items() if values[key]]
+        return ", ".join(words)
 
     # -- saving ----------------------------------------------------------------------------
 
@@ -255,14 +267,3 @@ def _rounded_up(value: float) -> float:
         return 0
     unit = 10 ** math.floor(math.log10(value))
     return next(n * unit for n in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if n * unit >= value)
-
-
-def _recipe(values: dict) -> str:
-    """The settings of a run in a line."""
-    written = "waves" if values["parametrization"] == "fourier" else "pixels"
-    words = [f"{written} from {values['start'].replace('_', ' ')}"]
-    words += ["random size and angle"] if values["robust"] else []
-    words += [f"seed {values['seed']}, {values['steps']} steps"]
-    named = {"jitter": "jitter", "blur_every": "blur every", "l2": "L2", "tv": "variation"}
-    words += [f"{text} {values[key]:g}" for key, text in named.items() if values[key]]
-    return ", ".join(words)

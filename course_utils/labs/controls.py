@@ -259,10 +259,12 @@ class PicturePicker(Picker):
     value = traitlets.Unicode()
 
     def __init__(self, pictures: Mapping | None = None, value: str | None = None):
-        self.pictures = dict(photographs() if pictures is None else pictures)
+        given = dict(photographs() if pictures is None else pictures)
+        first = value or next(iter(given))  # the strip begins with what is chosen
+        self.pictures = {first: given[first]} | given
         # Radio buttons: one stop for the tabulator key, and arrows go from one to the next.
         self.choice = widgets.RadioButtons(options=_in_words(self.pictures))
-        self.choice.value = value or next(iter(self.pictures))
+        self.choice.value = first
         self.choice.add_class("course-strip")
         look = {"description": "Upload a picture", "layout": {"width": "auto"}}
         self.upload = widgets.FileUpload(accept="image/*", **look)

@@ -118,18 +118,24 @@ class GuidedBackpropLab(Lab):
         return values["row"] / rows, values["column"] / columns
 
     def _last_layer(self) -> str:
-        """The layer that was explained last; or the last whole one before the classes."""
+        """The layer that was explained last; or the last whole one before the classes.
+
+        One with places, if there is any.
+        """
         values, asked = self.values, self.asked
         if values["layer"] or values["network"] in self._layers:
             return values["layer"] or self._layers[values["network"]]
-        classes, layers = len(asked.scores(values["photo"])), asked.layers()
-        for path, (_, channels) in reversed(layers.items()):
-            part = any(path.startswith(f"{other}.") for other in layers)
-            if not part and channels != classes:
-                return path
+        photo, layers = values["photo"], asked.layers()
         if not layers:
             raise ValueError("This network has no layer whose units could be listed.")
-        return next(reversed(layers))
+        whole = [
+            path
+            for path, (_, channels) in reversed(layers.items())
+            if channels != len(asked.scores(photo))
+            and not any(path.startswith(f"{other}.") for other in layers)
+        ]
+        placed = (path for path in whole if asked.output(photo, path)[0].numel() > 1)
+        return next(placed, [*whole, *reversed(layers)][0])
 
     # -- the hand --------------------------------------------------------------------------
 
@@ -195,7 +201,7 @@ class GuidedBackpropLab(Lab):
             here = here[place]
         name, channels = asked.layers()[layer]
         words = f"{name} ({layer}), channel {channel} of {channels}, {where}"
-        return unit, f"{words}: {here.mean():.2f}.", f"{name}, channel {channel}"
+        return unit, f"{words}: {here.mean():.3g}.", f"{name}, channel {channel}"
 
     def _photograph(self, values: dict, marks: list) -> Pictures:
         return photo_panel(
@@ -216,7 +222,8 @@ class GuidedBackpropLab(Lab):
             output = asked.output(photo, layer)
             heights, chosen = _fires(output, self._at(values)), values["channel"]
             limits = min(float(output.min()), 0.0), max(float(output.max()), 1e-9)
-            title, name, form = "fire most at the cross", "channel {}".format, "{:.1f}"
+            title = "fire most at the ring" if output.ndim == 3 else "fire most"
+            name, form = "channel {}".format, "{:.3g}"
         else:
             heights = asked.probabilities(photo)
             chosen, limits = asked.target(photo, values["target"]), (0.0, 1.0)

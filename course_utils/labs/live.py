@@ -156,6 +156,8 @@ class LiveLab(Lab):
         """Put the result on the screen; drawing must not eat up the time to compute."""
         start = time.perf_counter()
         sentence = self.show(self.draw_result(self.result, **self.computed_with))
+        if self.running and self.values != self.computed_with:
+            self.say("Running with the settings it was started with …")
         self.seconds = time.perf_counter() - start
         self._pause = max(PAUSE, self.seconds / SHARE)
         return sentence
@@ -178,7 +180,9 @@ class LiveLab(Lab):
         if self.result is None and not self.running:
             self.say("Press start first: there is nothing to look at yet.")
         elif not self.running:
+            old = self.values != values
             again = partial(self.draw_result, self.result, **values)
-            drawn = self.attempt(lambda: self.show(again()))
-            if not drawn or self.values != values:
+            former = "For the former settings: {}" if old else "{}"
+            drawn = self.attempt(lambda: former.format(self.show(again())))
+            if not drawn or old:
                 self.touch.state = "old"

@@ -15,6 +15,7 @@ from .scenes import class_bars, grey, map_words, photo_panel, veil
 from .touch import Pictures, Scene
 
 ALL_FILLS = FILLS | {"white": "white", "noise": "noise"}
+FAINT = 0.05  # of the score: a drop that is never drawn in the deepest colour by hand
 
 
 class OcclusionLab(LiveLab):
@@ -28,7 +29,7 @@ class OcclusionLab(LiveLab):
         self.asked = Asked(model, picker.pictures, inputs)
         self.sides = rows, columns = self.asked.inputs.sides
         self.step = step = max(min(self.sides) // 28, 1)  # 8 of 224 pixels
-        half = max(step // 2, 1)
+        half, largest = max(step // 2, 1), min(14 * step, *self.sides)
         self.crumbs = Crumbs(self.sides)
         # The middle of the window that is hidden by hand:
         self.row = slider("row", rows // 2, 0, rows - 1)
@@ -36,7 +37,7 @@ class OcclusionLab(LiveLab):
         super().__init__(
             photo=picker,
             target=finder(self.asked),
-            window=slider("window (px)", 6 * step, 2 * step, 14 * step, step),
+            window=slider("window (px)", 6 * step, 2 * step, largest, step),
             fill=dropdown("fill", [*ALL_FILLS]),
             stride=slider("stride (px)", 2 * half, half, 14 * half, half),
             score=dropdown("score", ["logit", "probability"]),
@@ -48,7 +49,7 @@ class OcclusionLab(LiveLab):
     def touched(self, key: str, hand: dict) -> None:
         """The window was moved, or resized by keys, on the photograph."""
         with self.holding():
-            self.row.value, self.column.value = round(hand["y"]), round(hand["x"])
+            self.row.value, self.column.value = int(hand["y"]), int(hand["x"])
             if self.result is None:
                 self.controls["window"].value = round(hand["w"])
         self.look()
@@ -118,9 +119,11 @@ class OcclusionLab(LiveLab):
         classes = dict.fromkeys([target, *likely, top])
         drops = self.crumbs.drops if found is None else found.heatmap.float().numpy()
         limit = map_limits([np.nan_to_num(drops)])[0]
+        if found is None:  # else the first window would be deep red, whatever it says
+            limit = max(limit, FAINT * abs(float(whole[unit][target])))
         seen = self.asked.seen(self._filler(photo, fill))
         panels = [
-            self._picture(photo, values["window"], seen),
+            self._picture(photo, place, seen),
             self._map(photo, drops, limit, found is None),
             class_bars(self.asked, hidden[1], [*classes][:6], whole[1], [target]),
         ]
@@ -128,24 +131,27 @@ class OcclusionLab(LiveLab):
         forms = (f"score of {name(target)}", ".1f"), ("probability", ".1%")
         for (words, form), before, after in zip(forms, whole, hidden, strict=True):
             before, after = float(before[target]), float(after[target])
-            table.append((words, *(f"{v:{form}}" for v in (before, after, before - after))))
+            table.append(
+                (words, *(f"{v:z{form}}" for v in (before, after, before - after)))
+            )
         table.append(("deepest colour of the map", "", "", f"±{limit:{forms[unit][1]}}"))
-        answer = f"Hidden: {name(target)} {hidden[1][target]:.1%}; top class {name(top)}."
+        first = name(top).removeprefix("class ")  # one without a name is "class 3"
+        answer = f"Hidden: {name(target)} {hidden[1][target]:.1%}; top class {first}."
         return Scene(panels, answer, table)
 
-    def _picture(self, photo: str, window: int, filler) -> Pictures:
-        middle = {"x": self.column.value, "y": self.row.value}
-        sizes = (
-            [] if self.result is not None else {"sizes": [2 * self.step, 14 * self.step]}
-        )
+    def _picture(self, photo: str, place: tuple[slice, slice], filler) -> Pictures:
+        (y, h), (x, w) = (((p.start + p.stop) / 2, p.stop - p.start) for p in place)
         tool = {"kind": "window", "step": self.step, "picture": filler, "through": True}
+        if resizes := self.result is None:  # a result's windows are as large as they were
+            tool["sizes"] = [2 * self.step, 14 * self.step]
         return photo_panel(
             self.asked,
             photo,
             title="drag the window",
-            label="Photograph: drag the window or press arrow keys, + and −.",
-            tool=tool | dict(sizes),
-            hand=middle | {"w": window, "h": window},
+            label="Photograph: drag the window or press arrow keys"
+            f"{', + and −' if resizes else ''}.",
+            tool=tool,
+            hand={"x": x, "y": y, "w": w, "h": h},
         )
 
     def _map(self, photo: str, drops: np.ndarray, limit: float, by_hand: bool) -> Pictures:
@@ -166,14 +172,17 @@ class Crumbs:
     """The mean drop at each pixel over the windows that were hidden by hand."""
 
     def __init__(self, sides: tuple[int, int]):
-        self.sum, self.count, self.of = np.zeros(sides), np.zeros(sides), None
+        self.sum, self.count = np.zeros(sides), np.zeros(sides)
+        self.of, self.places = None, set()
 
     def add(self, of: tuple, place: tuple[slice, slice], drop: float) -> None:
-        """Count a window; where the question is another, `of`, begin again."""
+        """Count a window, once; where the question is another, `of`, begin again."""
         if of != self.of:
-            self.sum[:], self.count[:], self.of = 0, 0, of
-        self.sum[place] += drop
-        self.count[place] += 1
+            self.sum[:], self.count[:], self.of, self.places = 0, 0, of, set()
+        if str(place) not in self.places:
+            self.places.add(str(place))
+            self.sum[place] += drop
+            self.count[place] += 1
 
     @property
     def drops(self) -> np.ndarray:

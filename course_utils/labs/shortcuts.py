@@ -233,7 +233,10 @@ class ShortcutLab(LiveLab):
         last = max(0, min(result.done, len(result.planted)) - SHOWN)
         sheet = _contact_sheet(result.planted[last : last + SHOWN])
         table = [("", "so far"), ("pictures through the network", result.done)]
-        return Scene(sheet, "No probe yet: start goes on from here.", table)
+        answer = "No probe yet: start goes on from here."
+        if self.running and not self._stop.is_set():
+            answer = "The pictures go through the network; the probe comes last."
+        return Scene(sheet, answer, table)
 
     def _look(self, result: Trained) -> Scene:
         stood = self._stood(result)
@@ -248,7 +251,7 @@ class ShortcutLab(LiveLab):
         panels = [self._picture(stood), _needle(stood.evidence, before, result.reach)]
         if self.moving:
             times, scene = {}, grey(self._scene(self.ground.value, stood.recipe))
-            panels += _map_panels([[scene]] * len(MAPS), follow="picture")
+            panels += _map_panels([([scene], "")] * len(MAPS), follow="picture")
         else:
             maps, times = _maps(result.probe, stood, asked)
             panels += _map_panels(maps)
@@ -304,7 +307,7 @@ def _signed(value: float) -> str:
 
 
 def _maps(probe: nn.Module, stood: Stood, asked: int) -> tuple[list, dict]:
-    """The layers of each of `MAPS`, and how bright two of them are on the animal."""
+    """Layers and words of each of `MAPS`, and how bright two of them are on the animal."""
     images = stood.images
     gradient = vanilla_saliency(probe, images, asked).float().cpu()
     weight = probe.head.weight[asked][:, None, None]
@@ -323,20 +326,17 @@ def _maps(probe: nn.Module, stood: Stood, asked: int) -> tuple[list, dict]:
     times = {
         n: f"{n} {shortcuts.brightness_on(m, masks).item():.1f}" for n, m in maps.items()
     }
-    for panel, values in zip(layers, (gradient[0], cam[0], drops), strict=True):
-        panel.append(map_words(values))
-    return layers, times if speaks else times | {"Grad-CAM": "Grad-CAM is zero"}
+    drawn = zip(layers, map(map_words, (gradient[0], cam[0], drops)), strict=True)
+    return [*drawn], times if speaks else times | {"Grad-CAM": "Grad-CAM is zero"}
 
 
-def _map_panels(maps: list[list], **more) -> list[Pictures]:
-    """A panel for each map, of its layers and, at their end, the words."""
-    panels = []
-    for name, layers in zip(MAPS, maps, strict=True):
-        words = "".join(part for part in layers if isinstance(part, str))
-        layers = [part for part in layers if not isinstance(part, str)]
-        look = {"title": name, "words": words, "size": (SIZE, SIZE), "weight": SMALLER}
-        panels.append(Pictures(key=name, layers=layers, **look, **more))
-    return panels
+def _map_panels(maps: list[tuple], **more) -> list[Pictures]:
+    """A panel for each of `MAPS`, of its layers and words."""
+    look = {"size": (SIZE, SIZE), "weight": SMALLER} | more
+    return [
+        Pictures(key=name, title=name, layers=layers, words=words, **look)
+        for name, (layers, words) in zip(MAPS, maps, strict=True)
+    ]
 
 
 def _tested(probe: nn.Module, sets: list[Planted], known: dict) -> tuple:

@@ -29,9 +29,7 @@ class Stroke:
         """
         columns, rows = self._way(sides)
         steps = np.full(sides, -1)
-        steps[rows[::-1], columns[::-1]] = np.arange(len(rows))[
-            ::-1
-        ]  # the first visit counts
+        steps[rows[::-1], columns[::-1]] = range(len(rows))[::-1]  # the first counts
         away, nearest = distance_transform_edt(steps < 0, return_indices=True)
         return np.where(away <= self.radius, steps[tuple(nearest)], np.inf)
 

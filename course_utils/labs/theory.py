@@ -1,5 +1,6 @@
 """Lab of lesson 01: one odd item among many, or a photograph, under three maps."""
 
+import ipywidgets as widgets
 import numpy as np
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
@@ -61,9 +62,11 @@ class TheoryLab(Lab):
             "column": slider("odd column", 4, 1, 6),
             "seed": slider("seed", 0, 0, 20),
         }
-        for name in ("photo", "items"):
-            self.follow(controls[name], lambda _: _adapt(controls))
+        self.follow(picker, lambda _: _adapt(controls))
         _adapt(controls)
+        for name in ("row", "column"):  # the place stays in the grid
+            link = (controls["items"], "value"), (controls[name], "max")
+            widgets.dlink(*link, grid_rows)
         super().__init__(**controls)
 
     def touched(self, key: str, hand: dict) -> None:
@@ -96,7 +99,8 @@ class TheoryLab(Lab):
             panels.append(_map_panel(title, values, popout, hit))
         name, share = self.asked.name(target), f"{shares[target]:.1%}"
         answer = f"The network was asked for {name}: probability {share}."
-        table = [("", *MAPS), ("largest at row, column", *map(_largest, maps))]
+        places = (", ".join(map(str, _largest(m))) or "nowhere" for m in maps)
+        table = [("", *MAPS), ("largest at row, column", *places)]
         table.append(("highest at the odd one", *(_at_odd(m, popout) for m in maps)))
         table.append((f"score of {name}", "", "", f"{scores[target]:.1f} ({share})"))
         return Scene(panels, _verdict(found) if popout else answer, table, drop=True)
@@ -112,7 +116,7 @@ class TheoryLab(Lab):
         keys = "press arrow keys"
         if bars:
             turned = (self.angle - tilt + 90) % 180 == 0  # by this end, or by the other
-            hand["angle"] = self.angle if turned else tilt - 90
+            hand["angle"] = _end_inside(hand, self.angle if turned else tilt - 90)
             tool["grip"], keys = "turn", f"turn it by its grip; or {keys}, [ and ]"
         return Pictures(
             key="picture",
@@ -169,6 +173,13 @@ class TheoryLab(Lab):
         return self.asked.ask(images), np.asarray(sized, dtype=float)
 
 
+def _end_inside(hand: dict, angle: float) -> float:
+    """The angle of a bar's grip, or of its other end where the grip would lie outside."""
+    along, arm = np.radians(angle), hand["w"] / 2 + 12
+    grip = hand["x"] + arm * np.cos(along), hand["y"] + arm * np.sin(along)
+    return angle if min(grip) > 0 and max(grip) < SIDE else angle + 180
+
+
 def _item(colour: str, bar: bool) -> Image.Image:
     """The odd item under the hand: a dot, or a bar that lies along x, on nothing."""
     picture = Image.new("RGBA", (160, 60) if bar else (140, 140))
@@ -189,9 +200,8 @@ def _map_panel(
     if popout:
         title = f"{'✔' if hit else '✘'} {title}"
         marks.append({"rect": [*popout.box], "dash": True, "colour": MARK})
-    if values.max() > 0:
-        row, column = np.unravel_index(values.argmax(), values.shape)
-        circle = [int(column), int(row), max(width, height) / 22]
+    if place := _largest(values):
+        circle = [*place[::-1], max(width, height) / 22]
         marks.append({"circle": circle, "colour": MARK})
     return Pictures(
         key=title.split()[-1],
@@ -214,10 +224,10 @@ def _verdict(found: list[bool]) -> str:
     return f"{'All three maps find' if names else 'None of the maps finds'} the odd one."
 
 
-def _largest(values: np.ndarray) -> str:
-    """Where a map is largest."""
-    row, column = np.unravel_index(values.argmax(), values.shape)
-    return f"{row}, {column}" if values.max() > 0 else "nowhere"
+def _largest(values: np.ndarray) -> tuple[int, ...]:
+    """Row and column where a map is largest; nothing for a map of zeros."""
+    place = divmod(int(values.argmax()), values.shape[1])
+    return place if values.max() > 0 else ()
 
 
 def _at_odd(values: np.ndarray, popout: PopoutDisplay | None) -> str:
@@ -229,11 +239,10 @@ def _at_odd(values: np.ndarray, popout: PopoutDisplay | None) -> str:
 
 
 def _adapt(controls: dict) -> None:
-    """Switch off what the chosen picture does not use; keep the place in the grid."""
+    """Switch off what the chosen picture does not use; the odd colour is one it shows."""
     kind, colour = DISPLAYS.get(controls["photo"].value), controls["colour"]
     if colour.value == {"orientation": RED, "colour": "white"}.get(kind):
         colour.value = {"orientation": "white", "colour": RED}[kind]
     for name in ("items", "row", "column", "colour", "seed"):
         controls[name].disabled = kind is None
     controls["tilt"].disabled = kind != "orientation"
-    controls["row"].max = controls["column"].max = grid_rows(controls["items"].value)

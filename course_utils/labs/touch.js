@@ -1,6 +1,6 @@
 // Pictures that answer to the hand; `touch.py` says what a scene is made of. Windows, brushes,
 // lenses and cursors are drawn here, at once; the kernel is asked what follows from them. At
-// most one question is under way, and while it is, only the newest hand is remembered. On a
+// most one question is under way; of the hands that wait meanwhile, the newest is asked for. On a
 // page without a kernel, `recorded.js` answers from a table.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -232,7 +232,7 @@ class Panel {  // bars; or a canvas with layers and marks, or with curves
 
 class Stage {
   constructor({ model, el }) {
-    Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, last: 0, scene: { panels: [] } });
+    Object.assign(this, { model, panels: new Map(), images: new Map(), hands: {}, taken: {}, waiting: [], last: 0, scene: { panels: [] } });
     this.root = make("div", el);
     this.answer = make("p", this.root, "course-answer"); this.answer.setAttribute("role", "status");
     this.grid = make("div", this.root, "course-panels"); this.numbers = make("div", this.root, "course-below");
@@ -286,14 +286,15 @@ class Stage {
     root.className = `course-stage ${state && `is-${state}`} ${model.get("failed") ? "is-failed" : ""}`;
     root.setAttribute("aria-busy", state === "busy");
   }
-  ask(panel) {
-    if (this.asking) { this.next = panel; return; }
-    this.asking = true; this.next = null; this.say();
-    this.model.send({ ask: panel.spec.key, hand: { ...panel.hand } });
+  ask(panel, hand = { ...panel.hand }) {  // of what waits the newest counts, but every stroke of a brush
+    if (this.asking) { this.waiting = [...this.waiting.filter(([, one]) => one.points), [panel, hand]]; return; }
+    this.asking = true; this.say();
+    this.model.send({ ask: panel.spec.key, hand });
   }
   answered(key, hand) {
     this.asking = false; this.say();
-    if (this.next) this.ask(this.next); else this.panels.get(key)?.settle(hand);
+    if (this.waiting.length) { this.ask(...this.waiting.shift()); return; }
+    this.panels.get(key)?.settle(hand); for (const panel of this.panels.values()) panel.settle();
   }
   async file(event) {  // a picture that is dropped or pasted onto the stage
     const { files } = event.dataTransfer || event.clipboardData, { drop } = this.scene;

@@ -31,44 +31,6 @@ STILL = 640  # pixels of the page, width of the still picture
 FOR, AGAINST = "#b2182b", "#2166ac"  # what was hidden spoke for the class, or against it
 
 
-class Toy:
-    """One HTML output that answers to the hand by itself.
-
-    It measures when it is displayed for the first time, and shows how far it is. `words`
-    describe what was measured.
-    """
-
-    def measure(self, progress: Progress | None = None) -> None:
-        """Compute all answers."""
-        raise NotImplementedError
-
-    @property
-    def html(self) -> str:
-        """The toy, to be put on any page."""
-        raise NotImplementedError
-
-    @property
-    def words(self) -> str:
-        """What was measured, in words and rounded numbers."""
-        raise NotImplementedError
-
-    def _ipython_display_(self) -> None:
-        bar = widgets.FloatProgress(min=0, max=1, description="measuring")
-        # Without other forms, which would be compared when the notebook is tested.
-        view = {"model_id": bar.model_id, "version_major": 2, "version_minor": 0}
-        display({"application/vnd.jupyter.widget-view+json": view}, raw=True)
-
-        def progress(done: int, total: int, *so_far) -> None:
-            bar.value = done / total
-
-        try:
-            self.measure(progress)
-        finally:
-            bar.close()
-        clear_output(wait=True)  # the bar
-        display({"text/html": self.html, "text/plain": self.words}, raw=True)
-
-
 def hide_and_see(
     picture: Image.Image | None = None,
     target: int | None = None,
@@ -98,8 +60,11 @@ def hide_and_see(
     return HideAndSee(asked, PAIR if picture is None else "picture", target, others, window)
 
 
-class HideAndSee(Toy):
-    """What `hide_and_see` makes; `shares` are (rows, columns, classes)."""
+class HideAndSee:
+    """What `hide_and_see` makes; `shares` are (rows, columns, classes).
+
+    It measures when it is displayed for the first time, and shows how far it is.
+    """
 
     def __init__(
         self, asked: Asked, photo: str, target, others: Sequence[int], window: int
@@ -176,7 +141,7 @@ class HideAndSee(Toy):
         )
         pale = self.asked.looks(self.photo).copy()
         pale.putalpha(77)
-        look = {"title": f"red: {name} falls; blue: it rises", "follow": "photo"}
+        look = {"title": f"{name}: red falls, blue rises", "follow": "photo"}
         crumbs = photo_panel(self.asked, self.photo, "crumbs", base=Layer(pale), **look)
         return Scene(
             [photo, crumbs, self._bars(self.shares[row, column])],
@@ -207,3 +172,19 @@ class HideAndSee(Toy):
             "bars": {"values": values},
             "crumbs": {"mark": {"rect": [x, y, x + STEP, y + STEP], "fill": colour}},
         }
+
+    def _ipython_display_(self) -> None:
+        bar = widgets.FloatProgress(min=0, max=1, description="measuring")
+        # Without other forms, which would be compared when the notebook is tested.
+        view = {"model_id": bar.model_id, "version_major": 2, "version_minor": 0}
+        display({"application/vnd.jupyter.widget-view+json": view}, raw=True)
+
+        def progress(done: int, total: int, *so_far) -> None:
+            bar.value = done / total
+
+        try:
+            self.measure(progress)
+        finally:
+            bar.close()
+        clear_output(wait=True)  # the bar
+        display({"text/html": self.html, "text/plain": self.words}, raw=True)

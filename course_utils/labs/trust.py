@@ -234,7 +234,7 @@ class TrustLab(Lab):
                 f"probability of {self.asked.name(target)} left",
                 *map("{:.1%}".format, three),
             ),
-            ("its drop", *(f"{whole - left:.1%}" for left in three)),
+            ("its drop", *(f"{whole - left:z.1%}" for left in three)),
             ("deletion area, low is good", "", *deletion),
             ("insertion area, high is good", "", *insertion),
             (f"rank correlation, {self._randomised(layers)}", "", f"{agreement:.2f}", ""),

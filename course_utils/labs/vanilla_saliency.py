@@ -67,6 +67,21 @@ class VanillaSaliencyLab(Lab):
         """The network that is chosen."""
         return self._network(self.controls["network"].value)
 
+    def refresh(self) -> None:
+        """Draw again; where a network cannot be loaded, by the one before, and say why."""
+        if self.attempt(lambda: self.asked and None):
+            super().refresh()
+            return
+        reason = self.touch.answer
+        with self.holding():
+            self.controls["network"].value = self._former
+        super().refresh()
+        self.say(reason, error=True)
+
+    def likely(self) -> Tensor:
+        """The scores by the network that is there: a list to be sorted loads none."""
+        return self._asked(self._former).scores(self.picker.value)
+
     def touched(self, key: str, hand: dict) -> None:
         """The loupe has moved: its middle is the pixel."""
         self.set(row=int(hand["y"]), column=int(hand["x"]))
@@ -79,20 +94,15 @@ class VanillaSaliencyLab(Lab):
         row, column = self._place(asked)
         slopes = asked.gradient(photo, target)[:, row, column]
         look = network, photo, target, channels, smoothing, overlaid
-        likely = (
-            asked.probabilities(photo)
-            .topk(min(5, len(asked.scores(photo))))
-            .indices.tolist()
-        )
+        shares = asked.probabilities(photo)
+        likely = shares.topk(min(5, len(shares))).indices.tolist()
         classes = likely if target in likely else [*likely[:4], target]
         panels = [
             *self._pictures(asked, {"x": column + 0.5, "y": row + 0.5}, *look),
             _slope_bars(slopes, self._limit(network, photo, target)),
-            class_bars(
-                asked, asked.probabilities(photo), classes, explained=[target], weight=0.9
-            ),
+            class_bars(asked, shares, classes, explained=[target], weight=0.9),
         ]
-        answer = f"Row {row}, column {column}: strongest slope {_strongest(slopes)}."
+        answer = f"Row {row}, column {column}: {_strongest(slopes)}."
         return Scene(panels, answer, self._table(look, slopes, row, column), drop=True)
 
     def _place(self, asked: Asked) -> tuple[int, int]:
@@ -146,7 +156,9 @@ class VanillaSaliencyLab(Lab):
         level = 1 / 255 / torch.tensor(asked.inputs.std)
         brighter = asked.images(photo).clone()
         brighter[0, :, row, column] += level
-        change = asked.ask(brighter)[0][target] - scores[target]
+        change = float(asked.ask(brighter)[0][target] - scores[target])
+        promised = float(slopes @ level)
+        lost = 0 < abs(promised) < 2 * torch.finfo(scores.dtype).eps * abs(scores[target])
         place = int((scores > scores[target]).sum()) + 1
         return [
             (asked.name(target), network.split(",")[0]),
@@ -154,21 +166,21 @@ class VanillaSaliencyLab(Lab):
             ("probability", f"{share:.1%}"),
             ("place", f"{place} of {len(scores)}"),
             ("map's brightest colour from", f"{self._map(*look)[2]:.2g}"),
-            ("one level more, by the slopes", f"{float(slopes @ level):+.2g}"),
-            ("measured", f"{float(change):+.2g}"),
+            ("one level more, by the slopes", f"{promised:+.2g}"),
+            ("measured", "lost in rounding" if lost else f"{change:+.2g}"),
         ]
 
     def _network(self, name: str) -> Asked:
-        """The network of that name; where it cannot be loaded, the list goes back."""
+        """The network of that name."""
         try:
             asked = self._asked(name)
         except Exception as error:
-            if name != self._former:
-                self.controls["network"].value = self._former  # which draws it again
             raise RuntimeError(
                 f"{name.split(',')[0]} could not be loaded; keeping {self._former}. {error}"
             ) from error
-        self._former = name
+        if name != self._former:
+            self._former = name
+            self.controls["target"].sort()
         return asked
 
     def _load(self, name: str) -> Asked:
@@ -205,4 +217,6 @@ def _slope_bars(slopes: Tensor, limit: float) -> Bars:
 
 def _strongest(slopes: Tensor) -> str:
     index = int(slopes.abs().argmax())
-    return f"{slopes[index]:+.2g}, in {_channels(slopes)[index]}"
+    if slopes[index] == 0:
+        return "no slope in any colour"
+    return f"strongest slope {slopes[index]:+.2g}, in {_channels(slopes)[index]}"

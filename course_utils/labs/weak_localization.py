@@ -4,7 +4,7 @@ from functools import cache
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib.patches import Rectangle
+from matplotlib.colors import to_rgb
 from PIL import Image
 from scipy.ndimage import binary_erosion
 from torch import nn
@@ -15,7 +15,7 @@ from ..localization import GraphCut, Localization, averaged_saliency, iou, local
 from ..samples import load_composites, load_samples
 from .asking import Asked, kept, photographs
 from .base import Lab
-from .controls import PicturePicker, finder, slider
+from .controls import WIDE, PicturePicker, finder, slider
 from .scenes import grey, map_words, photo_panel, veil
 from .strokes import Brush, two_masks
 from .touch import Layer, Pictures, Scene
@@ -82,6 +82,7 @@ class WeakLocalizationLab(Lab):
         first, second, *others = self.brush.buttons.values()
         self.fold(first, second)
         self.add_beside(self.mode, *others, self.drawn)
+        self._free_box()
 
     # -- by hand -------------------------------------------------------------------------
 
@@ -101,7 +102,13 @@ class WeakLocalizationLab(Lab):
         """Another mode: the drawn box is hidden while the learner guesses."""
         with self.holding():
             self.drawn.value = self.mode.value != "box"
+        self._free_box()
         self.refresh()
+
+    def _free_box(self) -> None:
+        """The edges of the learner's own box can be set where it is shown."""
+        for name in ("columns", "rows"):
+            self.controls[name].disabled = self.mode.value != "box"
 
     # -- what is computed ------------------------------------------------------------------
 
@@ -255,8 +262,7 @@ class WeakLocalizationLab(Lab):
 
 def _edges(label: str, length: int) -> widgets.IntRangeSlider:
     """Where a box begins and ends; at first it is the middle half."""
-    look = {"description": label, "style": {"description_width": "initial"}}
-    look |= {"layout": {"width": "300px"}, "continuous_update": False}
+    look = {"description": label, "continuous_update": False, **WIDE}
     middle = length // 4, length - length // 4
     return widgets.IntRangeSlider(value=middle, min=0, max=length, **look)
 
@@ -265,7 +271,7 @@ def _tint(first: np.ndarray, second: np.ndarray, opacity: float) -> Layer:
     """Two masks in the colours of object and background."""
     colours = np.zeros((*first.shape, 4))
     for mask, colour in ((first, OBJECT), (second, BACKGROUND)):
-        colours[mask] = *(int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)), opacity
+        colours[mask] = *to_rgb(colour), opacity
     return Layer(colours)
 
 
@@ -273,15 +279,6 @@ def _outlined(mask: np.ndarray) -> Layer:
     """A mask in a breath of magenta, with its outline; what it misses stays to be seen."""
     fine = mask.repeat(2, axis=0).repeat(2, axis=1)
     colours = np.zeros((*fine.shape, 4))
-    colours[..., :3] = [int(FOUND[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    colours[..., :3] = to_rgb(FOUND)
     colours[..., 3] = np.where(fine & ~binary_erosion(fine, iterations=2), 0.9, 0.18 * fine)
     return Layer(colours)
-
-
-def draw_boxes(axis, found, drawn=None) -> None:
-    """Frames in a figure: magenta what was found, white and dashed what was drawn."""
-    for box, colour, dash in ((drawn, DRAWN, "--"), (found, FOUND, "-")):
-        if box is not None and box[2] > box[0]:
-            x, y = box[0] - 0.5, box[1] - 0.5
-            size = (box[2] - box[0], box[3] - box[1])
-            axis.add_patch(Rectangle((x, y), *size, fill=False, ec=colour, lw=2, ls=dash))

@@ -56,9 +56,7 @@ class YourOwnLab(LiveLab):
         self._drawn_sheet: tuple | None = None  # what of, and the panel
         offered = [*self._own, *_offered()]
         methods = [(method.label, name) for name, method in METHODS.items()]
-        self.laid = dropdown(
-            "large", methods
-        )  # the method whose map lies on the photograph
+        self.laid = dropdown("large", methods)  # whose map lies on the photograph
         look = {"style": LABEL, "layout": {"width": "140px"}}
         super().__init__(
             photo=photo,
@@ -110,11 +108,7 @@ class YourOwnLab(LiveLab):
         given["inputs"] = asked.inputs
         target = Unit(layer, channel) if layer else target
         picture = self._pictures[photo]
-        made = compare_methods(asked.model, picture, methods, target, progress, **given)
-        if made.maps:
-            with self.holding():  # the newest map stays on the photograph
-                self.laid.value = [*made.maps][-1][0]
-        return made
+        return compare_methods(asked.model, picture, methods, target, progress, **given)
 
     def refresh(self) -> None:
         """Draw a result again if only its look has changed; otherwise keep it."""
@@ -179,7 +173,10 @@ class YourOwnLab(LiveLab):
         made = [method for method, _ in result.maps]
         still = self.running and not result.stopped and len(made) < len(result.methods)
         method = made[-1] if made else result.methods[0]
-        method = self.laid.value if self.laid.value in made and not still else method
+        if not self.running and self.laid.value in made:
+            method = self.laid.value
+        with self.holding():  # the newest map, or the last one where another was not made
+            self.laid.value = method
         panels = [
             self._large(result, self._network(network), photo, method),
             _times(result, method, still),

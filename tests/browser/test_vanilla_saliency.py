@@ -32,7 +32,7 @@ def test_an_upload_is_shown_and_a_broken_one_keeps_the_picture(open_lab_in):
 
     shown = panels.screenshot()
     upload(lab, "notes.txt", "text/plain", b"these are no pixels")
-    for words in ("The picture is unchanged", "notes.txt"):
+    for words in ("Nothing has changed", "notes.txt"):
         expect(lab.locator(".is-failed .course-answer")).to_contain_text(words)
     assert panels.screenshot() == shown
 

@@ -174,8 +174,20 @@ WRONG_CAMS = {
     ),
     "Expected a tensor, got 'map'": lambda a, g: "map",
 }
+
+
+def in_place(model, image, saliency, target, steps):
+    """The right curve, and the caller's picture is gone."""
+    order, shares = saliency.flatten().argsort(descending=True), []
+    for k in range(steps + 1):
+        image.flatten(2)[..., order[: k * order.numel() // steps]] = 0
+        shares.append(model(image).softmax(dim=1)[0, target].item())
+    return shares
+
+
 WRONG_CURVES = {
     "least important pixels first": curve(ascending=True),
+    "use image.clone()": in_place,
     "that is the insertion": curve(keep=True),
     "class scores": curve(logit=True),
     "filled with black": curve(fill=BLACK),
@@ -188,7 +200,7 @@ WRONG_CURVES = {
     "That is for the top class": lambda m, x, s, c, n: curve()(
         m, x, s, int(m(x).argmax()), n
     ),
-    "`saliency` makes no difference to your result": lambda m, x, s, c, n: (
+    "changes the network's weights": lambda m, x, s, c, n: (
         weightless(m) or curve()(m, x, s, c, n)
     ),
     "`saliency` makes no difference": lambda m, x, s, c, n: curve()(m, x, x[0, 0], c, n),

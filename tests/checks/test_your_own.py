@@ -44,7 +44,7 @@ WRONG_SCALES = {
     "Zero should stay zero": lambda m: (m - m.min()) / (m.max() - m.min()),
     "sum of each map": lambda m: m / m.sum((1, 2), keepdim=True),
     "own mean": lambda m: m / m.mean((1, 2), keepdim=True),
-    "You cut at 1": lambda m: m.clamp(0, 1),
+    "You clip at 1": lambda m: m.clamp(0, 1),
     "unchanged": lambda m: m,
     "One number divides": lambda m: m.sqrt(),
     "0 divided by 0": lambda m: m / m.max(),
@@ -183,7 +183,7 @@ def test_wrong_names(words):
     assert words in verdict.message
 
 
-# -- exercise 3: stopped and resumed ---------------------------------------------------
+# -- docs/folders.md: stopped and resumed -----------------------------------------------
 
 
 def missing(names, folder):
@@ -371,7 +371,7 @@ WRONG_RUNS = {
     "half of it passes for a whole file.": by_raw_file,
     "half of it passes for a whole file. Write": by_copy,
     "before all of it is in the file": renamed_too_soon,
-    "and write one that is left over from a stop anew": appends,
+    "do not reuse one that is left over from a stop": appends,
     "Run again after a power failure: ash.map gets its name": trusts_drafts,
     "Run again after a power failure: your function stopped": exclusively,
     "expected a whole number": lambda *a: [finish(*a)],
@@ -381,7 +381,7 @@ WRONG_RUNS = {
     "do not count": by_count,
     "Ask for each by its name": by_listing,
     "beech.map was there already": all_again,
-    "is lost": all_at_the_end,
+    "lost in the stop": all_at_the_end,
     "catches the interrupt": swallows,
     "left over": leaves_drafts,
     "expected a whole number, how many files you made, got 'done'": lambda *a: (

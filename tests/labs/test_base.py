@@ -312,7 +312,7 @@ def test_a_refused_upload_is_shown(upload):
     lab = Picturing()
     upload(lab, "notes.txt", b"these are no pixels")
     assert lab.failed
-    assert "The picture is unchanged." in lab.touch.answer
+    assert "Nothing has changed." in lab.touch.answer
     assert "notes.txt" in lab.touch.answer
     lab.refresh()
     assert not lab.failed
@@ -464,7 +464,7 @@ def test_an_error_within_a_picker_is_shown(words, upload, monkeypatch, png):
     monkeypatch.setattr(controls, "load_image", fail)
     upload(lab, "red.png", png("red"))
     assert lab.failed
-    assert lab.touch.answer == f"{words}. The picture is unchanged."
+    assert lab.touch.answer == f"{words}. Nothing has changed."
 
 
 # -- an old picture is no answer to a new question ----------------------------------------

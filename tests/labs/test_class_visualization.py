@@ -199,7 +199,7 @@ def test_two_recipes_are_compared_on_one_scrubber(lab, start):
         assert picture(lab) == second.frames[step].tobytes()
         assert picture(lab, "before") == first.frames[its].tobytes()
         assert [numbers(lab, row)[0] for row in (1, 2)] == [str(step), str(its)]
-    assert "pixels from noise" in lab.scene.table[1][0]
+    assert "castle: pixels from noise" in lab.scene.table[1][0]
     assert "waves from noise" in lab.scene.table[2][0]
 
 

@@ -253,7 +253,7 @@ def test_a_picker_is_a_control():
     assert lab.said == "class 1"
     type_in(lab.controls["target"], "dgo")
     assert lab.failed
-    assert "The picture is unchanged" in lab.said
+    assert "Nothing has changed" in lab.said
 
 
 def test_imagenets_classes_by_default():

@@ -102,7 +102,7 @@ def test_a_click_lists_the_units_that_fire_most_there(lab):
     values = [bar["value"] for bar in panel(lab, "bars").bars]
     assert values == pytest.approx(wanted.values.tolist(), abs=1e-3)
     assert panel(lab, "bars").limits == pytest.approx((0, float(output.max())))
-    assert f"row 5, column 3: {wanted.values[0]:.2f}" in lab.touch.answer
+    assert f"row 5, column 3: {wanted.values[0]:.3g}" in lab.touch.answer
 
 
 def test_the_maps_are_those_of_the_unit_at_the_place(lab):
@@ -233,6 +233,19 @@ def test_another_network_is_loaded_once_and_offers_its_own_layers(lab):
     assert not lab.failed
     assert "of 1000, its only value" in lab.touch.answer
     assert len(bars(lab)[0]) == 10
+
+
+def test_a_click_asks_for_a_layer_with_places_if_there_is_one(lab, monkeypatch):
+    layers = [nn.Conv2d(3, 4, 8, stride=8), nn.ReLU(), nn.Flatten()]
+    layers += [nn.Linear(4 * 28 * 28, 6), nn.ReLU(), nn.Linear(6, 1000)]
+    monkeypatch.setattr(module, "load_model", lambda *arguments: nn.Sequential(*layers))
+    lab.controls["network"].value = "AlexNet"
+    lab._heard("photo", {"x": 120.0, "y": 120.0})
+    assert lab.controls["layer"].value == "0"
+    assert panel(lab, "bars").title == "fire most at the ring"
+    lab.controls["layer"].value = "3"
+    assert not lab.failed
+    assert panel(lab, "bars").title == "fire most"
 
 
 def test_a_network_without_relus_is_an_error_in_the_answer(lab, monkeypatch, shown):

@@ -86,6 +86,9 @@ def test_the_window_can_be_resized_by_hand(lab):
 def test_at_the_edge_all_of_the_window_stays_in_the_picture(lab):
     move(lab, 0, 223)
     assert lab._place(64) == (slice(160, 224), slice(0, 64))
+    lab.row.value, lab.column.value = 0, 223
+    hand = {"x": 192, "y": 32, "w": 64, "h": 64}
+    assert lab.touch.hands["photo"] == hand, "the window is drawn where pixels are hidden"
 
 
 def test_crumbs_add_up_to_what_the_sliding_window_gives(lab, start):
@@ -99,6 +102,17 @@ def test_crumbs_add_up_to_what_the_sliding_window_gives(lab, start):
     np.testing.assert_allclose(
         lab.crumbs.drops[known], found.heatmap.numpy()[known], atol=1e-3
     )
+
+
+def test_a_window_counts_once_and_a_small_drop_is_pale(lab):
+    counted = lab.crumbs.count.copy()
+    lab.controls["stride"].value = 48
+    lab.refresh()
+    np.testing.assert_array_equal(lab.crumbs.count, counted)
+    veil = np.asarray(lab.scene.panels[1].layers[1].picture)
+    assert 0 < np.abs(lab.crumbs.drops).max() < 2
+    assert veil[..., 3].max() < 0.8
+    lab.controls["stride"].value = OPENING["stride"]
 
 
 def test_another_question_begins_with_new_crumbs(lab):

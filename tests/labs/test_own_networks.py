@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from course_utils._machinery.arguments import ArgumentError
 from course_utils.inputs import Inputs
 from course_utils.labs.asking import Asked
 from course_utils.labs.batch_maps import BatchMapsLab
@@ -77,7 +78,7 @@ WORKING = {
     "sigmoids": (lambda: network(3, 5, nn.Sigmoid()), {"size": 64}, "class "),
     "a fixed size": (FixedSize, {"size": 32}, "class "),
 }
-NAMES = "names must be one for each of the network's 5 classes, got 3"
+NAMES = "names must be one for each class of the network, 5, got 3"
 FAILING = {
     "a dict": (lambda: Wrapped(lambda o: {"logits": o}), {"size": 64}, "got a dict"),
     "one number": (lambda: Wrapped(lambda o: o[:, 0]), {"size": 64}, "of shape (1,)"),
@@ -190,6 +191,14 @@ def test_a_network_of_one_channel_is_shown_grey_pictures():
     assert red.tobytes() == green.tobytes() == blue.tobytes()
 
 
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("kind", GIVEN + OTHERS, ids=lambda kind: kind.__name__)
+def test_a_network_of_other_channels_is_refused_at_once(kind, channels):
+    inputs = Inputs(64, [0.5] * channels, [0.2] * channels)
+    with pytest.raises(ArgumentError, match=f"as labs show photographs.* got {channels}"):
+        opened(kind, network(channels), inputs)
+
+
 def test_old_keywords_go_on_working():
     given = {"mean": (0.5,) * 3, "std": (0.2,) * 3, "size": 48, "names": list("abcde")}
     asked = YourOwnLab(network(), **given).asked
@@ -206,5 +215,5 @@ def test_what_is_assumed_of_a_network_is_said():
 def test_a_network_of_one_channel_has_no_colours(colour):
     lab = VanillaSaliencyLab(network(1), inputs=Inputs(size=64, **GREY))
     lab.controls["channels"].value = colour
-    assert "as the network takes 1 channel" in lab.touch.answer
+    assert "the network takes no three colours" in lab.touch.answer
     assert lab.failed

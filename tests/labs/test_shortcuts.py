@@ -178,6 +178,10 @@ def test_stop_keeps_what_was_computed():
     assert result.done == len(lab.known) == seen[-1] == 40
     scene = lab.draw_result(result, **lab.values)
     assert "start goes on" in scene.answer
+    lab.running = True
+    assert "the probe comes last" in lab.draw_result(result, **lab.values).answer
+    lab._stop.set()
+    assert lab.draw_result(result, **lab.values).answer == scene.answer
     assert dict(scene.table)["pictures through the network"] == 40
     assert len(scene.panels) == 5
 

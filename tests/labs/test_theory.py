@@ -118,6 +118,17 @@ def test_a_bar_is_turned_by_either_end(lab, angle, tilt):
     assert lab.touch.hands["picture"]["angle"] == angle  # the grip stays where it is held
 
 
+@pytest.mark.parametrize(("row", "tilt"), [(1, 0), (1, 15), (6, 0), (1, 90)])
+def test_the_grip_of_a_bar_at_the_edge_lies_in_the_picture(lab, row, tilt):
+    choose(lab, BARS, row=row, column=1, tilt=tilt)
+    hand = lab.touch.hands["picture"]
+    angle = np.radians(hand["angle"])
+    assert 0 < hand["x"] + hand["w"] / 2 * np.cos(angle) < 224
+    assert 0 < hand["y"] + (hand["w"] / 2 + 10) * np.sin(angle) < 224
+    drag(lab, 112, 112, angle=hand["angle"])
+    assert lab.controls["tilt"].value == tilt
+
+
 def test_at_the_edge_it_stays_in_the_last_cell(lab):
     drag(lab, 224, 224)
     assert (lab.controls["row"].value, lab.controls["column"].value) == (6, 6)
@@ -131,6 +142,11 @@ def test_bars_begin_in_one_colour_and_dots_in_two(lab):
     assert lab.controls["colour"].value == "white"
     choose(lab, DOTS)
     assert lab.controls["colour"].value == next(iter(COLOURS.values()))
+
+
+def test_a_chosen_colour_stays_while_items_are_added(lab):
+    choose(lab, colour="white", items=50)
+    assert lab.controls["colour"].value == "white"
 
 
 def test_the_answer_names_the_maps_with_a_tick(lab):

@@ -83,6 +83,12 @@ def test_one_grey_level_more_is_said_by_the_slopes_and_measured(lab):
     assert float(said["measured"]) == pytest.approx(float(change), rel=0.06, abs=2e-5)
 
 
+def test_where_there_is_no_slope_the_answer_says_so(lab):
+    point(lab, 0, 223)
+    assert lab.touch.answer == "Row 223, column 0: no slope in any colour."
+    assert numbers(lab)["measured"] == "+0"
+
+
 def test_sliders_move_the_loupe_too(lab):
     lab.controls["row"].value = 10
     assert lab.touch.hands["photo"]["y"] == 10.5
@@ -180,8 +186,10 @@ def test_the_former_network_stays_when_one_cannot_be_loaded(
     before = shown(fresh)
     monkeypatch.setattr(module, "load_model", refuse)
     fresh.controls["network"].value = "AlexNet, 233 MB to download once"
+    assert len(said) == 1, "it is not tried again"
     assert "Loading AlexNet, 233 MB" in said[0]
     assert fresh.failed
+    assert fresh.touch.state == ""  # the picture is the former network's, and not old
     assert "AlexNet could not be loaded; keeping SqueezeNet 1.1" in fresh.said
     assert reason in fresh.said
     assert fresh.controls["network"].value == "SqueezeNet 1.1"
@@ -258,7 +266,7 @@ def test_a_broken_upload_keeps_the_picture_and_is_named(fresh, upload, png, show
     before, options = shown(fresh), fresh.controls["photo"].choice.options
     upload(fresh, "notes.txt", broken)
     assert fresh.failed
-    assert "The picture is unchanged." in fresh.said
+    assert "Nothing has changed." in fresh.said
     assert "notes.txt" in fresh.said
     assert shown(fresh) == before
     assert fresh.controls["photo"].choice.options == options

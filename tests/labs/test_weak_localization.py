@@ -7,7 +7,7 @@ from PIL import Image
 from course_utils.gradients import vanilla_saliency
 from course_utils.images import fit_image, preprocess
 from course_utils.labs.strokes import Stroke
-from course_utils.labs.weak_localization import WeakLocalizationLab, draw_boxes
+from course_utils.labs.weak_localization import WeakLocalizationLab
 from course_utils.localization import iou, localize
 from course_utils.samples import load_samples
 
@@ -261,17 +261,6 @@ def test_a_box_that_does_not_fit_is_made_to(lab, hand):
 
 
 # -- the rest ------------------------------------------------------------------------------
-
-
-def test_frames_are_drawn_into_figures_of_the_lesson():
-    from matplotlib.figure import Figure
-
-    axis = Figure().subplots()
-    draw_boxes(axis, (1, 2, 5, 9), (0, 0, 4, 4))
-    sizes = [(p.get_width(), p.get_height()) for p in axis.patches]
-    assert sizes == [(4, 4), (4, 7)]
-    draw_boxes(axis, (0, 0, 0, 0))
-    assert len(axis.patches) == 2
 
 
 def test_the_network_is_unchanged(lab, is_unchanged):

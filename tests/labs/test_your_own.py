@@ -120,6 +120,9 @@ def test_the_method_that_is_pointed_at_lies_over_the_photograph(lab, shown):
     assert large(lab) == newest
     lab.laid.value = "vanilla_saliency"
     assert (shown(lab), lab.said) == by_hand
+    lab.laid.value = "edges"  # which was not made
+    assert lab.laid.value == "grad_cam"
+    assert large(lab) == newest
 
 
 def test_pointing_draws_no_sheet_again(lab, monkeypatch):
@@ -239,7 +242,7 @@ def test_what_cannot_be_opened_is_said(lab, source, words):
 def test_an_upload_that_is_no_picture_is_said(lab, upload):
     upload(lab, "notes.txt", b"no pixels")
     assert lab.failed
-    assert "The picture is unchanged." in lab.said
+    assert "Nothing has changed." in lab.said
     assert "notes.txt" in lab.said
 
 

@@ -15,6 +15,7 @@ from course_utils import (
     two_class_picture,
 )
 from course_utils.images import fit_box
+from course_utils.samples import SIGNALS, night_signals
 
 COUNTS = {"photos": 26, "scenes": 7, "cutouts": 5}
 
@@ -200,3 +201,23 @@ def test_composite_that_cannot_be_made(arguments, message):
 def test_composites_that_cannot_be_made(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         load_composites(**arguments)
+
+
+def test_nights_have_a_lamp_and_a_signal_of_their_class():
+    nights = night_signals(30)
+    assert nights.labels.tolist() == [0, 1, 2] * 10
+    values = np.stack([np.asarray(picture) for picture in nights.pictures])
+    assert values.shape == (30, 48, 48, 3)
+    assert nights.signals.sum((1, 2)).eq(61).all()
+    assert nights.lamps.sum((1, 2)).le(37).all()
+    assert nights.lamps.any((1, 2)).sum() >= 28, "a signal hides few of them"
+    for picture, signal, label in zip(values, nights.signals, nights.labels, strict=True):
+        assert (picture[signal.numpy()] == [*SIGNALS.values()][label]).all()
+    assert values[~(nights.lamps | nights.signals).numpy()].max() <= 255 // 6
+
+
+def test_nights_of_a_seed_are_the_same_whatever_their_number():
+    few, many = night_signals(5, seed=3), night_signals(8, seed=3)
+    for one, other in zip(few.pictures, many.pictures, strict=False):
+        assert one.tobytes() == other.tobytes()
+    assert night_signals(5).pictures[0].tobytes() != few.pictures[0].tobytes()

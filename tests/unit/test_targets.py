@@ -191,6 +191,32 @@ def test_unit_of_a_layer_that_is_never_used_is_refused():
         target_scores(Hidden(), toys.batch(), Unit("unused", 0))
 
 
+def test_the_layout_of_a_layer_is_looked_at_once_until_a_module_is_another():
+    passes = []
+
+    class Counted(nn.Sequential):
+        def forward(self, x):
+            passes.append(x.shape)
+            return super().forward(x)
+
+    class Last(nn.Module):
+        def forward(self, x):
+            return x.permute(0, 3, 1, 2)
+
+    model = Counted(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    images = toys.batch(1, 8)
+    for expected in (2, 1, 1):
+        passes.clear()
+        input_gradient(model, images, Unit("1", 2))
+        assert len(passes) == expected
+    passes.clear()
+    input_gradient(model, images[..., :6], Unit("1", 2))
+    assert len(passes) == 2
+    model[1] = Last()
+    with pytest.raises(ValueError, match="laid out as the picture is"):
+        input_gradient(model, images, Unit("1", 2))
+
+
 def test_no_hook_is_left_behind_by_a_unit():
     model = Hidden()
     before = toys.state(model)
