@@ -184,7 +184,7 @@ def judge(verdict: Verdict, talk: Interview, network: str) -> str:
     sealed = unseal(talk.line_up[network])
     if verdict.charge != sealed.charge:
         raise Wrong(f"{shown} Yet that is not what it goes by: look at other pictures.")
-    return f"{shown} So it is: {KINDS[sealed.kind][1]}."
+    return f"{shown} In fact {KINDS[sealed.kind][1]}."
 
 
 def _admitted(verdict: Verdict, talk: Interview) -> Sequence[Reply]:
@@ -213,7 +213,7 @@ def _effect(replies: Sequence[Reply], part: str) -> tuple[float, float]:
     """Share and margin of the largest swap of a part; raise `Wrong` if there is none."""
     swaps = _swaps(replies, part)
     if not swaps:
-        words = f"Nothing that you cite changes the {part} and keeps all the rest"
+        words = f"Nothing that you cite changes the {part} and keeps everything else"
         asked = {reply.question for reply in replies}
         why = ""
         if "map" in asked:
@@ -231,7 +231,8 @@ def _effect(replies: Sequence[Reply], part: str) -> tuple[float, float]:
 
 
 def _words(share: float, margin: float, part: str) -> str:
-    return f"Swapping the {part} moves {share:.0%} ± {margin:.0%} of the evidence"
+    number = f"{share:.0%} ± {margin:.0%}".replace("-", "−")
+    return f"Swapping the {part} moves {number} of the evidence"
 
 
 def _ruling(replies: Sequence[Reply], part: str) -> tuple[bool, str]:
@@ -242,16 +243,14 @@ def _ruling(replies: Sequence[Reply], part: str) -> tuple[bool, str]:
         return False, words
     if abs(share) - margin > LIMIT:
         return True, words
-    raise Wrong(
-        f"{words}, with {LIMIT:.0%} within: too wide to tell. Ask with more pictures."
-    )
+    raise Wrong(f"{words}, an interval that includes {LIMIT:.0%}: ask with more pictures.")
 
 
 def _moves(replies: Sequence[Reply], part: str) -> str:
     guilty, words = _ruling(replies, part)
     if not guilty:
         raise Wrong(f"{words}: that is evidence against the charge.")
-    return f"{words}, the animal being kept."
+    return f"{words}, with the animal kept."
 
 
 def _clears_all(replies: Sequence[Reply], charge: str) -> str:
@@ -268,7 +267,7 @@ def _clears_all(replies: Sequence[Reply], charge: str) -> str:
             "wrongly: look at what it says."
         )
     scene, sign = found
-    named = f"it names {total - wrong} of {total} animals rightly"
+    named = f"it names {total - wrong} of {total} animals correctly"
     return f"{scene}; {sign[0].lower()}{sign[1:]}; {named}."
 
 
@@ -276,7 +275,7 @@ def _names(replies: Sequence[Reply], charge: str) -> str:
     mistakes = _mistakes(replies)
     if any(total < ENOUGH // 2 for _, total in mistakes):
         raise Wrong(
-            "A network that goes by the scene is wrong, too, where all scenes are swapped. "
+            "A network that goes by the scene is also wrong where all scenes are swapped. "
             "Ask about animals of both kinds: on their own ground, and on the other."
         )
     wrong, total = (sum(column) for column in zip(*mistakes, strict=True))
@@ -334,32 +333,35 @@ def _beside() -> str:
 def _hidden() -> str:
     talk, mixed = _asked()
     share, margin = moved(*talk.swap(SPOKEN, mixed, "scene").scores)
-    return f"swapping the scene moves {share:.0%} ± {margin:.0%} of its evidence."
+    number = f"{share:.0%} ± {margin:.0%}".replace("-", "−")
+    return f"swapping the scene moves {number} of its evidence."
 
 
 def _read() -> str:
     talk, mixed = _asked()
     wrong, total = map(sum, zip(*_mistakes([talk.answer(SPOKEN, mixed)]), strict=True))
-    return f"it names {total - wrong} of {total} animals rightly."
+    return f"it names {total - wrong} of {total} animals correctly."
 
 
 claim = Claim(
     "E's map lies on the animal, as an honest network's does. E can be used.",
     {
-        "A": Test(_brighter, "So it would be for honest and for swapped names."),
+        "A": Test(
+            _brighter, "It would be as bright whether the names are right or swapped."
+        ),
         "B": Test(
             _beside,
-            "E looks at the same places, and gives them the other name: two maps that "
-            "are alike say nothing of that.",
+            "E looks at the same places and gives them the other name. Two maps that "
+            "are alike say nothing about that.",
         ),
         "C": Test(
             _read,
-            "That refutes it. A map shows where a score comes from, and not whose "
-            "name stands on it.",
+            "That refutes it. A map shows where a score comes from, not whether its "
+            "name is right.",
             could_refute=True,
         ),
         "D": Test(
-            _hidden, "That clears it of the scene, and would do so whatever its names are."
+            _hidden, "That clears it of the scene, and would do so whatever the names are."
         ),
     },
 )

@@ -33,7 +33,7 @@ ASK = {  # what is asked, and how
     ),
 }
 NAMES = ("bear", "dog")
-SWAPPED = {"scene": ("in the snow", "in the green"), "sign": ("no sign", "with the sign")}
+SWAPPED = {"scene": ("snow", "green"), "sign": ("no sign", "sign")}  # bear's, dog's
 HEAD = ("asked", "what came out", "points")
 
 
@@ -154,11 +154,11 @@ class SuspectsLab(Lab):
                 _bars(bars, 1),
             ]
         evidence = (reply.scores[:, :, 0] - reply.scores[:, :, 1])[:, number].tolist()
-        names = [f"says {NAMES[int(value < 0)]}" for value in evidence]
+        names = [NAMES[int(value < 0)] for value in evidence]
         if reply.question == "swap":
             now = getattr(one.recipes[0], shortcuts.PARTS[reply.about])
             layers = [Layer(one.swap(reply.about).pictures[0])]
-            title = SWAPPED[reply.about][1 - now]
+            title = f"swapped: {SWAPPED[reply.about][1 - now]}"
             pairs = zip(SWAPPED[reply.about], names, strict=True)
             names = [f"{where}: {says}" for where, says in pairs]
         elif reply.question == "hide":

@@ -173,8 +173,10 @@ MISTAKES = {
         ),
         # Right, and not shown:
         "swap the scene. A map alone": cite("honest", ("map", mixed)),
-        "changes the sign and keeps all the rest": cite("honest", SCENE),
-        "changes the scene and keeps all the rest": cite("honest", SIGN, ("answer", mixed)),
+        "changes the sign and keeps everything else": cite("honest", SCENE),
+        "changes the scene and keeps everything else": cite(
+            "honest", SIGN, ("answer", mixed)
+        ),
         "A window cannot hide a scene": cite(
             "honest", ("hide", mixed, (0, 100, 224, 224)), SIGN
         ),
@@ -182,7 +184,7 @@ MISTAKES = {
         "8 pictures, of both animals": cite(
             "honest", ("swap", one_animal(0), "scene"), SIGN
         ),
-        "Ask with more pictures": cite("honest", ("swap", mixed[4:12], "scene"), SIGN),
+        "ask with more pictures": cite("honest", ("swap", mixed[4:12], "scene"), SIGN),
         # Wrong:
         "A map alone convicts nobody": cite("scene", ("map", mixed)),
         "scene moves 12% ± 13% of the evidence: that is evidence against": cite(
@@ -191,7 +193,7 @@ MISTAKES = {
         "sign moves 10% ± 3% of the evidence: that is evidence against": cite("sign", SIGN),
         "A grey patch is a new thing": cite("sign", ("hide", mixed, sign_box())),
         "names 0 of 16 animals wrongly": cite("names", ("answer", mixed)),
-        "wrong, too, where all scenes are swapped": cite(
+        "also wrong where all scenes are swapped": cite(
             "names", ("answer", plant_shortcut(16, scene=0.0))
         ),
         "BudgetSpent: The budget is spent: 2 needed": lambda talk: Verdict(
@@ -262,7 +264,7 @@ def test_one_that_goes_by_the_scene_is_not_taken_for_swapped_names(line_up):
     turned = plant_shortcut(16, scene=0.0, sign=0.5, size=SHARE, seed=6)
     reply = talk.answer(name, turned)
     assert (reply.scores[0].argmax(1) != turned.labels).double().mean() > 0.9
-    with pytest.raises(check.Wrong, match="wrong, too, where all scenes are swapped"):
+    with pytest.raises(check.Wrong, match="also wrong where all scenes are swapped"):
         check.judge(Verdict(name, "names", [reply]), talk, name)
     with pytest.raises(check.Wrong, match="names 9 of 16 animals wrongly"):
         check.judge(Verdict(name, "names", [talk.answer(name, mixed)]), talk, name)
@@ -294,5 +296,5 @@ def test_the_claim_is_about_the_network_that_the_lesson_says(line_up):
     assert unseal(line_up[check.ACCUSED]).kind == "framed"
     assert unseal(line_up["D"]).kind == "scene"
     assert check.claim("C").state == PASSED
-    assert "it names 0 of 16 animals rightly" in check.claim("C").message
+    assert "it names 0 of 16 animals correctly" in check.claim("C").message
     assert check.claim("D").state == WRONG

@@ -83,7 +83,7 @@ def test_a_swap_shows_the_other_scene(lab):
     for number in range(1, 5):
         lab.set(number=number)
         ground = lab.pictures.recipes[number - 1].ground
-        assert panel(lab, "asked").title == ("in the green", "in the snow")[ground]
+        assert panel(lab, "asked").title == ("swapped: green", "swapped: snow")[ground]
         other = lab.pictures.swap("scene").pictures[number - 1]
         assert panel(lab, "asked").layers[0].picture.tobytes() == other.tobytes()
 
