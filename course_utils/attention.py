@@ -13,7 +13,8 @@ surroundings, in intensity, colour and orientation:
 
 $$ C = \left| G_{\sigma} * F - G_{k \sigma} * F \right| . $$
 
-`popout_display` draws the test: many equal items, and one that differs.
+`popout_display` draws the test: many equal items, and one that differs. `noisy_shapes`
+draws pictures for lesson 01's linear classifier, whose weights are its saliency map.
 
 `image` is anything that `load_image` takes. Both maps have its size (H, W) and a maximum of
 1, or hold only 0 for an even picture. What does not fit raises an `ArgumentError`.
@@ -283,3 +284,29 @@ def _drawn(centres, outlines, fills, size: int, rows: int) -> Image.Image:
         points = (centre + outline)[:, ::-1] * fine / rows
         pen.polygon([tuple(point) for point in points], fill=fills[index > 0])
     return image.resize((size, size), Image.Resampling.BOX)
+
+
+# -- pictures for a linear classifier --------------------------------------------------
+
+
+def noisy_shapes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (count, 24, 24, 3) in [0, 1], buried in noise, and their classes (count,).
+
+    Class 0 is a red ring, 1 a blue ring, 2 a green plus: a task that a linear classifier
+    can do, and whose weights one can understand.
+
+    Example:
+        >>> noisy_shapes(5)[0].shape
+        (5, 24, 24, 3)
+    """
+    number("count", count, 1, whole=True)
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[-12:12, -12:12] + 0.5
+    radius = np.hypot(rows, columns)
+    ring = (radius > 6) & (radius < 9)
+    plus = (np.minimum(abs(rows), abs(columns)) < 2) & (radius < 10)
+    pictures = random.normal(0.4, 0.2, (count, 24, 24, 3))
+    classes = random.integers(3, size=count)
+    for index, (shape, colour) in enumerate([(ring, 0), (ring, 2), (plus, 1)]):
+        pictures[classes == index, ..., colour] += 0.2 * shape
+    return pictures.clip(0, 1), classes

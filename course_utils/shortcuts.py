@@ -27,6 +27,7 @@ from itertools import cycle, product, takewhile
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
@@ -34,6 +35,7 @@ from ._machinery.arguments import ArgumentError, choice, described, number
 from ._machinery.network import run
 from ._machinery.progress import goes_on
 from .images import preprocess
+from .inputs import Inputs
 from .samples import Composite, composite, load_samples
 from .targets import check_images, explaining
 
@@ -180,7 +182,7 @@ class Planted:
 
     @property
     def images(self) -> Tensor:
-        """(N, 3, SIZE, SIZE), preprocessed."""
+        """(N, 3, SIZE, SIZE), preprocessed with ImageNet's mean and standard deviation."""
         return preprocess(self.pictures, SIZE)
 
     @property
@@ -253,6 +255,10 @@ def mean_features(model: nn.Module, images: Tensor) -> Tensor:
 def planted_features(model, planted: Planted, known=None, progress=None) -> Tensor:
     """(N, C) `mean_features` of planted pictures; of the first ones if it is stopped."""
     known = {} if known is None else known
+    own, ours = getattr(model, "inputs", None), Inputs(SIZE)
+    if own is not None and (own.mean, own.std) != (ours.mean, ours.std):
+        words = "must take pictures with ImageNet's mean and std, as planted pictures have"
+        raise ArgumentError("model", f"{words}, got {own}")
     missing = [r for r in dict.fromkeys(planted.recipes) if r not in known]
 
     def so_far() -> Tensor:
@@ -373,6 +379,43 @@ def animal_share(table: Tensor) -> float:
 
 
 # -- what a map says about a probe -------------------------------------------------------
+
+
+def evidence_map(probe: nn.Sequential, images: Tensor) -> Tensor:
+    r"""(N, rows, columns): where the evidence for "bear" comes from; negative for "dog".
+
+    Behind its last maps the probe is linear, so its evidence is a sum over their P places
+    and the bias, $z = \sum_{ij} C_{ij} + b$ with $C_{ij} = \frac 1P \sum_k w_k A^k_{ij}$.
+    That is the class map (CAM: Zhou et al. 2016, arXiv:1512.04150) of the difference of
+    both scores, with its signs. A place sees more of the picture than lies under it.
+
+    Example:
+        >>> maps = evidence_map(probe, planted.images)
+        >>> maps.sum((1, 2)) + probe.head.bias[0] - probe.head.bias[1]  # the evidence
+    """
+    weight = probe.head.weight[0] - probe.head.weight[1]
+    with explaining(probe), torch.no_grad():
+        check_images(probe, images)
+        parts = (run(probe.features, part) for part in images.split(AT_ONCE))
+        maps = torch.cat([(weight[:, None, None] * part).sum(1) for part in parts])
+    return maps / maps[0].numel()
+
+
+def places_on(masks: Tensor, places: int = 13, ring: int = 0) -> Tensor:
+    """(N, places, places) bool: the places of the last maps that touch each mask.
+
+    `masks` are (N, H, W) and bool. A `ring` adds so many rows of places around them.
+
+    Example:
+        >>> places_on(planted.masks).sum((1, 2))  # how many of 169
+    """
+    number("places", places, 1, whole=True)
+    number("ring", ring, 0, whole=True)
+    if not isinstance(masks, Tensor) or masks.dtype != torch.bool or masks.ndim != 3:
+        words = f"must be a bool tensor (N, H, W), got {described(masks)}"
+        raise ArgumentError("masks", words)
+    touched = F.adaptive_max_pool2d(masks.float()[:, None], places)
+    return F.max_pool2d(touched, 2 * ring + 1, 1, ring)[:, 0] > 0
 
 
 def brightness_on(maps: Tensor, masks: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Draw docs/first-maps.jpg, the picture of the README and of lesson 00.
+"""Draw docs/first-maps.jpg, the picture of the README.
 
     python tools/first_maps.py
 

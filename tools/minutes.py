@@ -87,9 +87,9 @@ def without_code(markdown: str) -> str:
 
 def words(markdown: str) -> int:
     """How many words are read without a click: no code, no formulas, no references."""
-    text = unfolded(markdown).partition("\n## References\n")[0]
-    text += "\n## Next\n" + unfolded(markdown).partition("\n## Next\n")[2]
-    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]*>", " ", without_code(text))
+    text = without_code(unfolded(markdown))
+    text = re.sub(r"^## References$.*?(?=^## |\Z)", "", text, flags=re.M | re.DOTALL)
+    text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]*>", " ", text)
     return len(re.findall(r"[^\W\d_]+", html.unescape(text)))
 
 

@@ -16,7 +16,8 @@ gives a `Verdict` in one sentence, and leaves the process as it was (see `guard`
   where `case` is the dict of arguments by name: if they end in a `Vague`, looks whether
   one of the named arguments makes no difference to the answer, and says that instead.
 - `exercise(name, notebook=("mean", "std"))` names the variables of the notebook that an
-  answer may use; any others are named to the learner whose answer is wrong.
+  answer may use; any others are named to the learner whose answer is wrong. With
+  `patience=5` the answer has five times as long: it asks networks of the course.
 """
 
 import copy
@@ -69,7 +70,7 @@ class Verdict:
         return self.state == PASSED
 
 
-def exercise(name: str, notebook: tuple[str, ...] = ()) -> Callable:
+def exercise(name: str, notebook: tuple[str, ...] = (), patience: int = 1) -> Callable:
     """Make a check of a function that returns a closing sentence or raises `Wrong`.
 
     Example:
@@ -84,24 +85,24 @@ def exercise(name: str, notebook: tuple[str, ...] = ()) -> Callable:
     def decorate(check: Callable) -> Callable:
         @functools.wraps(check)
         def run(*answers) -> Verdict:
-            state, sentence = _judged(check, answers)
+            state, sentence = _judged(check, answers, patience * LIMIT)
             if state == WRONG:
                 sentence += _about_notebook(answers, notebook)
             return Verdict(name, state, " ".join(sentence.splitlines()))
 
-        run.exercise = name
+        run.exercise, run.patience = name, patience
         return run
 
     return decorate
 
 
-def _judged(check: Callable, answers: tuple) -> tuple[str, str]:
+def _judged(check: Callable, answers: tuple, limit: float) -> tuple[str, str]:
     """The state and the sentence, whatever the answers do."""
     wanted = list(inspect.signature(check).parameters)
     if len(answers) != len(wanted):
         return WRONG, f"Pass to the check: {', '.join(wanted)}."
     try:
-        with guarded(LIMIT):
+        with guarded(limit):
             return PASSED, check(*answers)
     except NotTried as nothing:
         return NOT_TRIED, str(nothing)
@@ -110,7 +111,7 @@ def _judged(check: Callable, answers: tuple) -> tuple[str, str]:
     except OutOfTime as error:
         line = own_line(error)
         where = f" It was at `{line}`." if line else ""
-        words = f"Your function does not come to an end within {LIMIT:g} seconds"
+        words = f"Your function does not come to an end within {limit:g} seconds"
         return WRONG, f"{words}: is there a loop without end?{where}"
     except KeyboardInterrupt:  # somebody has pressed Ctrl-C
         raise

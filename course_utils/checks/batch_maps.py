@@ -1,13 +1,21 @@
-"""Checks of lesson 03: scores by `gather`, maps of a batch, who depends on whom."""
+"""Checks of lesson 03: scores by `gather`, maps, who depends on whom; and a claim."""
+
+from statistics import mean
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
 from .._machinery.hooks import watching
+from ..evaluation import bootstrap_interval
+from ..figures import map_limits
 from ..gradients import vanilla_saliency
+from ..images import preprocess
+from ..models import load_model
+from ..samples import load_samples
 from . import vanilla_saliency as lesson_02
 from .base import Wrong, as_tensor, call, compare_tensor, each_argument, exercise
+from .claims import Claim, Test
 from .toys import noise, picked, tiny_batch, tiny_network, wrong_goals
 
 
@@ -20,9 +28,10 @@ def class_scores(answer) -> str:
             "That is the largest score of each row; pick that of `labels`.": scores.amax(1)
         }
         shapes = {
-            (): "It lost its batch axis: squeeze() drops all of length 1; use squeeze(1).",
+            (): "The batch axis is lost: squeeze() drops every axis of length 1; use "
+            "squeeze(1).",
             (count, count): "scores[:, labels] picks every label in every row; pick one.",
-            (count, 1): "The result is a column, (N, 1); take it out, by [:, 0].",
+            (count, 1): "The result is a column, (N, 1); take it out with [:, 0].",
         }
         case = {"scores": scores.requires_grad_(), "labels": labels}
         otherwise = "Row n should give scores[n, labels[n]]; try it on the 4×5 table."
@@ -38,6 +47,7 @@ def class_scores(answer) -> str:
     return "It picks one score per row, for a batch of any size, and keeps the graph."
 
 
+OTHER_VALUES = "The shape is right, the values are not: compare with sections 1 to 3."
 CASES = ((5, (8, 8)), (4, (7, 10)), (1, (9, 6)))  # how many pictures, and their size
 
 
@@ -59,7 +69,7 @@ def saliency_maps(answer) -> str:
         with each_argument(answer, case, **others):
             with watching({"": model}, lambda *_, asked=asked: asked.append(1)):
                 result = call(answer, *case.values(), intact=True)
-            compare_tensor(result, right, mistakes, lesson_02.OTHER_VALUES, shapes)
+            compare_tensor(result, right, mistakes, OTHER_VALUES, shapes)
         if count == CASES[0][0]:
             often = len(asked)
     lesson_02.check_repeats(answer, model, *tiny_batch(2))
@@ -81,7 +91,7 @@ def _maps(model, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tens
     return right, lesson_02.map_mistakes(model, images, labels) | {
         "N times too small: mean() of the scores instead of sum().": right / len(labels),
         "You explain the top class; the labels ask for another one.": top,
-        "scores[:, labels] picks every label in every row: pick one for each, by "
+        "scores[:, labels] picks every label in every row: pick one per row, with "
         "gather.": every,
         "All maps are for the first label; each picture has its own.": first,
     }
@@ -139,3 +149,90 @@ def _slopes(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 def _largest(slopes: Tensor) -> Tensor:
     """The largest of each picture's slopes, over its colours, rows and columns."""
     return slopes.amax((-3, -2, -1))
+
+
+# -- the claim check -------------------------------------------------------------------
+
+ZEBRA = 340
+
+
+def shares_in_boxes(maps: Tensor, boxes) -> list[float]:
+    """Which share of each map (N, H, W) lies in its box (x0, y0, x1, y1)."""
+    shares = []
+    for values, box in zip(maps, boxes, strict=True):
+        x0, y0, x1, y1 = (round(edge) for edge in box)
+        shares.append((values[y0:y1, x0:x1].sum() / values.sum()).item())
+    return shares
+
+
+def _photographs(count: int, target=None) -> tuple[Tensor, list]:
+    """The maps of `count` photographs, by default of their own classes, and their boxes."""
+    samples = load_samples(count)
+    goal = samples.labels if target is None else target
+    maps = vanilla_saliency(load_model(), preprocess(samples.images), goal)
+    return maps, samples.boxes_at()
+
+
+def _on_one_scale() -> str:
+    maps, boxes = _photographs(5)
+    limit = map_limits(maps, scale="shared")[0]
+    share = mean(shares_in_boxes(maps / limit, boxes))
+    return f"on one scale for all, the boxes still hold {share:.0%} of the brightness."
+
+
+def _one_by_one() -> str:
+    samples, model = load_samples(5), load_model()
+    images = preprocess(samples.images)
+    maps = [
+        vanilla_saliency(model, image[None], [label])
+        for image, label in zip(images, samples.labels.tolist(), strict=True)
+    ]
+    share = mean(shares_in_boxes(torch.cat(maps), samples.boxes_at()))
+    return f"computed one at a time, the boxes hold {share:.0%} of the brightness."
+
+
+def _absent_class() -> str:
+    maps, boxes = _photographs(13)
+    own, area = (shares_in_boxes(one, boxes) for one in (maps, torch.ones_like(maps)))
+    absent = shares_in_boxes(*_photographs(13, ZEBRA))
+    gaps = [100 * (a - b) for a, b in zip(own, absent, strict=True)]
+    low, high = bootstrap_interval(gaps)
+    return (
+        f"on 13 photographs the boxes hold {mean(own):.0%} of the map of the right class, "
+        f"and {mean(absent):.0%} of that of the zebra, which is in none of them. The "
+        f"difference is {mean(gaps):.0f} points [{low:.0f} to {high:.0f}]; the boxes cover "
+        f"{mean(area):.0%} of the pictures."
+    )
+
+
+def _all_photographs() -> str:
+    share = mean(shares_in_boxes(*_photographs(26)))
+    return f"on all 26 photographs the boxes hold {share:.0%} of the brightness."
+
+
+claim = Claim(
+    "Most of each map lies in the box that a person drew round the object, so the map "
+    "shows where the network sees its class.",
+    {
+        "A": Test(
+            _on_one_scale,
+            "A scale multiplies a map by one number. No share can change.",
+        ),
+        "B": Test(
+            _one_by_one,
+            "That shows that the pictures of a batch do not mix. It says nothing about "
+            "what a map means.",
+        ),
+        "C": Test(
+            _absent_class,
+            "That refutes it: the map of a class that is nowhere in the picture lies in "
+            "the boxes nearly as much. Most of the share comes from the photograph.",
+            could_refute=True,
+        ),
+        "D": Test(
+            _all_photographs,
+            "More photographs make the number more certain. But the share would be high "
+            "for any map that follows what stands out in a photograph.",
+        ),
+    },
+)

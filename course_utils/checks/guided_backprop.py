@@ -1,4 +1,4 @@
-"""Checks of lesson 05: the three rules, a guided map of any network, the class lost."""
+"""Checks of lesson 05, and of deeper/hooks_and_relus: the three rules, any network."""
 
 from itertools import combinations, cycle, product
 
@@ -7,9 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity as cosine
 
+from ..evaluation import rank_correlation
 from ..gradients import deconvnet, guided_backprop, input_gradient, layer_gradient
+from ..images import preprocess
+from ..models import Unit, layer_path, load_model
 from ..relu_rules import RULES
+from ..samples import load_samples
 from .base import NotTried, Wrong, about, as_tensor, call, compare_tensor, exercise
+from .claims import Claim, Test
 from .reading import written_in
 from .toys import ReLUNetwork, noise, other_classes, wrong_goals
 
@@ -61,7 +66,7 @@ def _relus() -> tuple:
 RELUS = _relus()
 
 
-@exercise("Exercise 2")
+@exercise("Exercise 1")
 def guided_map(answer) -> str:
     """Check `answer(network, images, target)`: guided maps (N, 3, H, W), any network."""
     *kinds, without = ReLUNetwork.KINDS
@@ -127,7 +132,7 @@ def _check_refusal(answer, network: nn.Module) -> None:
         raise Wrong("It silently returns a map: count the ReLUs, raise a ValueError at 0.")
 
 
-@exercise("Exercise 3")
+@exercise("Exercise 2")
 def alike_by_layer(answer) -> str:
     """Check `answer(model, images, classes, layers, rule)`: (L, N) cosines."""
     given = ((3, (8, 8), (1, 3), ["conv2", "conv1"]), (4, (7, 9), (0, 2), ["conv1"]))
@@ -186,3 +191,88 @@ def _cosines(net, x, classes, layers, rule, change=torch.clone, product=cosine) 
         gradients = (layer_gradient(net, x, c, layer, rule) for c in classes)
         rows.append(product(*(change(gradient.flatten(1)) for gradient in gradients)))
     return torch.stack(rows)
+
+
+# -- claim check -----------------------------------------------------------------------
+
+UNIT = Unit("fire8", 491, position=(6, 8))  # the strongest of the layer on the retriever
+DOG, OTHER_DOGS = "golden_retriever", ("german_shepherd", "malinois_meadow")
+
+
+def _dog() -> tuple[nn.Module, Tensor]:
+    return load_model(), preprocess(load_samples(names=DOG).images)
+
+
+def _on_the_same_patch() -> str:
+    model, image = _dog()
+    maps = [
+        m(model, image, UNIT).abs().sum((0, 1)) for m in (guided_backprop, input_gradient)
+    ]
+    inside = maps[0] > 0
+    shares = [float(m[inside].sum() / m.sum()) for m in maps]
+    return f"{shares[1]:.0%} of the gradient's strength lies where the guided map is drawn."
+
+
+def _under_noise() -> str:
+    model, image = _dog()
+    noisy = image + 0.02 * noise(*image.shape)
+    maps = [guided_backprop(model, pixels, UNIT) for pixels in (image, noisy)]
+    return f"The two maps are alike by {float(rank_correlation(*maps)):.2f}."
+
+
+def _on_all_photographs() -> str:
+    model, samples = load_model(), load_samples()
+    layer, kept = model.get_submodule(layer_path(model, UNIT.layer)), []
+    hook = layer.register_forward_hook(lambda m, i, out: kept.append(out[:, UNIT.channel]))
+    try:
+        with torch.no_grad():
+            model(preprocess(samples.images))
+    finally:
+        hook.remove()
+    order = kept[0].amax((1, 2)).argsort(descending=True).tolist()
+    first = [samples.class_names[k] for k in order[:3]]
+    dogs = [order.index(samples.names.index(n)) + 1 for n in OTHER_DOGS]
+    return (
+        f"The channel responds most to: {', '.join(first)}. The two other dogs come in "
+        f"places {dogs[0]} and {dogs[1]} of {len(order)}."
+    )
+
+
+def _on_other_dogs() -> str:
+    samples = load_samples(names=OTHER_DOGS)
+    images, unit = preprocess(samples.images), Unit(UNIT.layer, UNIT.channel)
+    shares = []
+    maps = guided_backprop(load_model(), images, unit).abs().sum(1)
+    for values, (x0, y0, x1, y1) in zip(maps, samples.boxes_at(), strict=True):
+        inside = values[round(y0) : round(y1), round(x0) : round(x1)].sum()
+        shares.append(f"{float(inside / values.sum()):.0%}")
+    return f"{' and '.join(shares)} of the maps' strength lies on the two dogs."
+
+
+claim = Claim(
+    "The guided map of channel 491 in fire8 draws the dog's eye, nose and mouth. So this "
+    "channel detects the faces of dogs.",
+    {
+        "A": Test(
+            _on_the_same_patch,
+            "The patch is all that this neuron can see, so it would come out like this for "
+            "any channel, whatever it detects.",
+        ),
+        "B": Test(
+            _under_noise,
+            "Faint noise hardly changes a drawing of the picture, whether or not the "
+            "channel detects dogs.",
+        ),
+        "C": Test(
+            _on_all_photographs,
+            "That refutes it: a detector of dogs' faces would put the dogs first. What a "
+            "unit responds to is a question about many pictures.",
+            could_refute=True,
+        ),
+        "D": Test(
+            _on_other_dogs,
+            "On a photograph of a dog a guided map draws the dog for nearly any channel: "
+            "you looked only where the claim expects to be right.",
+        ),
+    },
+)

@@ -1,11 +1,20 @@
-"""Checks of lesson 06: drops by hand, where windows lie, the mean over covering windows."""
+"""Checks of lesson 06 and `deeper/exact_occlusion`: drops, means, starts, and a claim."""
 
+from functools import cache
 from itertools import product
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from .._machinery.fills import Fill, fill_picture
+from ..images import preprocess
+from ..inputs import Inputs
+from ..models import load_model
 from ..occlusion import OcclusionMap, occlusion, window_starts
+from ..samples import composite, load_samples
+from ..targets import predict
 from .base import (
     Wrong,
     about,
@@ -17,6 +26,7 @@ from .base import (
     exercise,
     read,
 )
+from .claims import Claim, Test
 from .reading import each, number, whole, written_in
 from .toys import noise, other_classes, tiny_network
 
@@ -74,26 +84,6 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
 
 
 @exercise("Exercise 2")
-def starts(answer) -> str:
-    """Check `answer(size, window, stride)`: where the windows along one side begin."""
-    cases = ((10, 4, 4), (7, 7, 3), (11, 3, 2), (9, 5, 3), (224, 32, 8))
-    for size, window, stride in cases:
-        result = call(answer, size, window, stride)
-        found = read(result, each(whole), "whole numbers")
-        right = list(window_starts(size, window, stride))
-        with about(f"size {size}, window {window}, stride {stride}"):
-            if any(start + window > size for start in found):
-                raise Wrong("A window extends beyond the end, and would be cut short.")
-            if len(found) > len(set(found)):
-                raise Wrong("A window is counted twice; does one end at the edge already?")
-            missed = size - window - max(found, default=-window)
-            if missed:
-                raise Wrong(f"The last {missed} pixels are never hidden: add a window.")
-            compare(found, right, {}, f"Expected {right}, got {found}.")
-    return "Whole windows only, every pixel covered, none counted twice."
-
-
-@exercise("Exercise 3")
 def heatmap(answer) -> str:
     """Check `answer(drops, tops, lefts, window, size)`: each pixel's mean drop."""
     for size, window, tops, lefts in (
@@ -142,12 +132,124 @@ def _means(drops: Tensor, tops, lefts, window, size) -> tuple[Tensor, dict[str, 
     }
 
 
+# -- the claim check -------------------------------------------------------------------
+
+SHEPHERD = 235
+
+
+@cache
+def two_dogs() -> tuple[Image.Image, Tensor]:
+    """One shepherd, pasted twice on a beach; and where they are, (2, H, W) of bool."""
+    dogs, scenes = (load_samples(kind=kind) for kind in ("cutouts", "scenes"))
+    dog = dogs.images[dogs.names.index("german_shepherd")]
+    beach = scenes.images[scenes.names.index("beach")]
+    left = composite(dog, beach, 0.5, (0.0, 0.8))
+    right = composite(dog, left.image, 0.5, (1.0, 0.8), flip=True)
+    return right.image, torch.from_numpy(np.stack([left.mask, right.mask]))
+
+
+def hide_dogs(fill: Fill = "mean") -> Tensor:
+    """The picture: whole, without the left, the right, both dogs, and as much beach."""
+    picture, (left, right) = two_dogs()
+    image, both = preprocess(picture), left | right
+    filler = fill_picture(fill, image, Inputs())
+    beach = both.roll(-both.shape[0] // 2, dims=0) & ~both
+    hidden = [both & ~both, left, right, both, beach]
+    return torch.cat([torch.where(mask, filler, image) for mask in hidden])
+
+
+def _shares(pictures: Tensor) -> list[str]:
+    """How probable the shepherd is in each, in words."""
+    shares = predict(load_model(), pictures, SHEPHERD).shares[:, SHEPHERD]
+    return [f"{share:.1%}" for share in shares.tolist()]
+
+
+def _other_fills() -> str:
+    found = [f"{fill}: {_shares(hide_dogs(fill)[1:3])}" for fill in ("black", "blur")]
+    words = "; ".join(found).translate(str.maketrans("", "", "[]'"))
+    return f"With the left or the right dog hidden, shepherd has, {words}."
+
+
+def _small_window() -> str:
+    image = preprocess(two_dogs()[0])
+    asked = load_model(), image, SHEPHERD, 32, 32, "mean", "probability"
+    drop = occlusion(*asked).drops.max().item()
+    return f"Of 49 windows of 32 pixels the worst takes {100 * drop:.0f} points off."
+
+
+def _both_dogs() -> str:
+    *_, both, beach = _shares(hide_dogs())
+    return f"Shepherd has {both} without both dogs, {beach} without as much beach."
+
+
+def _single_dogs() -> str:
+    samples = load_samples(names=["german_shepherd", "malinois_meadow"])
+    images, drops = preprocess(samples.images), []
+    for image, label in zip(images, samples.labels.tolist(), strict=True):
+        asked = load_model(), image[None], label, 64, 53, "mean", "probability"
+        drops.append(f"{100 * occlusion(*asked).drops.max().item():.0f}")
+    return (
+        f"On two photographs of one dog the worst takes {' and '.join(drops)} points off."
+    )
+
+
+claim = Claim(
+    "Hide either dog, and the answer is still “German shepherd”, nearly as sure as before. "
+    "So the dogs do not matter: the network goes by the beach.",
+    {
+        "A": Test(
+            _other_fills,
+            "Worth nothing: one dog is left each time, and one is enough. It shows only "
+            "that the fill hardly matters here.",
+        ),
+        "B": Test(
+            _small_window,
+            "Worth nothing: a window smaller than a dog leaves even more of the evidence.",
+        ),
+        "C": Test(
+            _both_dogs,
+            "That refutes it: the answer goes with the dogs and survives without the "
+            "beach. One dog was enough, so hiding one at a time showed nothing.",
+            could_refute=True,
+        ),
+        "D": Test(
+            _single_dogs,
+            "Worth nothing here: what decides on other photographs need not decide on "
+            "this one.",
+        ),
+    },
+)
+
+
+# -- of the deeper notebook ------------------------------------------------------------
+
+
+@exercise("Exercise 1")
+def starts(answer) -> str:
+    """Check `answer(size, window, stride)`: where the windows along one side begin."""
+    cases = ((10, 4, 4), (7, 7, 3), (11, 3, 2), (9, 5, 3), (224, 32, 8))
+    for size, window, stride in cases:
+        result = call(answer, size, window, stride)
+        found = read(result, each(whole), "whole numbers")
+        right = list(window_starts(size, window, stride))
+        with about(f"size {size}, window {window}, stride {stride}"):
+            if any(start + window > size for start in found):
+                raise Wrong("A window extends beyond the end, and would be cut short.")
+            if len(found) > len(set(found)):
+                raise Wrong("A window is counted twice; does one end at the edge already?")
+            missed = size - window - max(found, default=-window)
+            if missed:
+                raise Wrong(f"The last {missed} pixels are never hidden: add a window.")
+            compare(found, right, {}, f"Expected {right}, got {found}.")
+    return "Whole windows only, every pixel covered, none counted twice."
+
+
 # Network, picture and its grain. With the first three most windows change the class, and
 # to several; with the last one none does.
 PICTURES = ((17, (14, 20), 8), (12, (14, 20), 21), (2, (18, 12), 3), (6, (14, 20), 1))
 
 
-@exercise("Exercise 4")
+@exercise("Exercise 2")
 def telling_windows(answer) -> str:
     """Check `answer(found)`: (row, column) of every window that changes the top class."""
     counts = []

@@ -1,13 +1,25 @@
-"""Checks of lesson 10: a fair test, a map's brightness, mended pictures, a blind round."""
+"""Checks of lesson 10: a fair test, signed evidence, mended pictures; a blind round."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..shortcuts import PictureRecipe, Planted, plant_shortcut, train_probe
+from ..models import load_model
+from ..more_maps import grad_cam
+from ..occlusion import occlusion
+from ..shortcuts import (
+    PictureRecipe,
+    Planted,
+    accuracy,
+    brightness_on,
+    evidence,
+    plant_shortcut,
+    train_probe,
+)
 from .base import (
     Wrong,
     as_tensor,
@@ -18,9 +30,9 @@ from .base import (
     exercise,
     read,
 )
+from .claims import Claim, Test
 from .reading import each, number, truth
 from .toys import noise
-from .vanilla_saliency import reduction_mistakes
 
 # -- exercise 1 ------------------------------------------------------------------------
 
@@ -98,48 +110,63 @@ def _accuracies(classify: Callable, planted: Planted) -> tuple[float, dict[str, 
 
 
 @exercise("Exercise 2")
-def brightness(answer) -> str:
-    """Check `answer(gradients, masks)`: (N,) mean on the mask over the mean everywhere."""
-    for count, rows, columns in ((3, 8, 8), (4, 9, 7)):
-        masks = torch.zeros(count, rows, columns, dtype=torch.bool)  # of three sizes
-        masks[0, 1:3, 2:5] = masks[1, 4:, 4:] = masks[2:, 5, 1] = True
-        strengths = torch.tensor([1.0, 5.0, 0.2, 2.0])[:count].view(count, 1, 1, 1)
-        gradients = noise(count, 3, rows, columns, seed=count) + 1.5 * masks[:, None]
-        gradients = strengths * gradients
-        right, mistakes = _brightness(gradients, masks)
-        otherwise = "Divide the map's mean on the mask by its mean over all pixels."
-        case = {"gradients": gradients, "masks": masks}
-        with each_argument(answer, case, masks=masks.flip(2), gradients=gradients**2):
-            result = as_tensor(call(answer, gradients, masks))
-            compare_tensor(result, right, mistakes, otherwise)
-    return "One number per picture: how many times brighter than the mean the animal is."
+def evidence_on(answer) -> str:
+    """Check `answer(features, weight, places)`: (N,) evidence that these places give."""
+    for count, maps, rows, columns in ((3, 6, 5, 4), (4, 7, 6, 8)):
+        features = noise(count, maps, rows, columns, seed=count).relu() + 0.1
+        places = torch.zeros(count, rows, columns, dtype=torch.bool)  # of three sizes
+        places[0, 1:3, 1:4] = places[1, 3:, 2:] = places[2:, 4, 1] = True
+        weight = noise(maps, seed=9)
+        case = {"features": features, "weight": weight - weight.mean(), "places": places}
+        right, mistakes = _evidence_on(**case)
+        otherwise = "Weigh the maps, add them, keep the places, and add those up, over P."
+        others = {"places": places.flip(1), "weight": weight.abs()}
+        with each_argument(answer, case, **others, features=features**2):
+            result = as_tensor(call(answer, *case.values()))
+            shapes = {
+                (): "Expected one number per picture: sum over rows and columns alone.",
+                places.shape: "That is a map: add it up over the places, sum((1, 2)).",
+            }
+            compare_tensor(result, right, mistakes, otherwise, shapes)
+    return "One signed number per picture: what these places add to the evidence."
 
 
-def _brightness(gradients: Tensor, masks: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+def _evidence_on(features, weight, places) -> tuple[Tensor, dict[str, Tensor]]:
     """The right numbers, and sentence → wrong ones."""
-    maps, summed = gradients.abs().amax(1), gradients.sum(1)
-    inside, rest = _on(maps, masks), _on(maps, ~masks)
-    reductions = reduction_mistakes(gradients) | {
-        "Signs of slopes cancel in a sum over colours: take abs() first.": summed,
-        "You add the colours before abs(): the signs cancel.": summed.abs(),
+    total, maps = places[0].numel(), (weight[:, None, None] * features).sum(1)
+    on, whole = (maps * places).sum((1, 2)), maps.sum((1, 2))
+    cut, parts = maps.relu(), (weight[:, None, None] * features).relu().sum(1)
+    plain, size = (features.sum(1) * places).sum((1, 2)), places.sum((1, 2))
+    return on / total, {
+        "You forget the 1/P: a feature is the mean of its map, so divide by the number of "
+        "places of a map.": on,
+        "You cut the map off below zero, as Grad-CAM does: evidence against the bear "
+        "counts, too.": (cut * places).sum((1, 2)) / total,
+        "You cut off single terms below zero: add all maps, with their signs.": (
+            parts * places
+        ).sum((1, 2))
+        / total,
+        "You take abs(): then evidence for the dog counts as evidence for the bear.": (
+            maps.abs() * places
+        ).sum((1, 2))
+        / total,
+        "That is the mean over the animal's places, which is brightness again: divide by "
+        "the number of all places.": on / size,
+        "That is the evidence from everywhere else: `places` is True on the animal.": (
+            whole - on
+        )
+        / total,
+        "That is the evidence of the whole picture: multiply the map by `places`.": whole
+        / total,
+        "That is a share, and where signs differ it has no meaning: return the evidence "
+        "itself.": on / whole,
+        "You leave the weights out: multiply each map by its own.": plain / total,
+        "You take the mean over the maps: add them.": on / total / len(weight),
+        "You divide by the places of all pictures together: one map has rows times "
+        "columns.": on / places.numel(),
+        "You divide by 169, but these maps are not 13 by 13: take the number from the "
+        "shape.": on / 169,
     }
-    mistakes = {text: _ratio(wrong, masks) for text, wrong in reductions.items()} | {
-        "That is the share of the map's sum: divide means; but (maps * masks).mean() "
-        "counts the zeros.": (maps * masks).sum((1, 2)) / maps.sum((1, 2)),
-        "Your mask is inverted: True is the animal.": _ratio(maps, ~masks),
-        "You divide by the mean outside the animal; divide by that of all.": inside / rest,
-        "That is the mean on the animal: divide it by the map's own mean.": inside,
-        "You use the mean over all pictures; take each map's own.": inside / maps.mean(),
-    }
-    return _ratio(maps, masks), mistakes
-
-
-def _on(maps: Tensor, masks: Tensor) -> Tensor:
-    return (maps * masks).sum((1, 2)) / masks.sum((1, 2))
-
-
-def _ratio(maps: Tensor, masks: Tensor) -> Tensor:
-    return _on(maps, masks) / maps.mean((1, 2))
 
 
 # -- exercise 3 ------------------------------------------------------------------------
@@ -263,7 +290,77 @@ def _refuse_lost(recipes, planted: Planted) -> None:
         raise Wrong("Some animals come more often than others: use each equally often.")
 
 
-# -- exercise 4 ------------------------------------------------------------------------
+# -- the claim -------------------------------------------------------------------------
+
+
+@cache
+def _mended_probe() -> tuple[nn.Sequential, Planted, dict]:
+    """A probe trained on mixed scenes, new pictures with scenes tied, their features."""
+    known = {}
+    probe = train_probe(load_model(), plant_shortcut(60, scene=0.5), known=known)
+    return probe, plant_shortcut(12, scene=1.0, seed=1), known
+
+
+def _right_at_home() -> str:
+    probe, test, known = _mended_probe()
+    right = accuracy(probe, test, known)
+    own = "each animal on its own ground"
+    return f"On {len(test)} new pictures, {own}, {right:.0%} are right."
+
+
+def _bright_animal() -> str:
+    probe, test, _ = _mended_probe()
+    times = brightness_on(grad_cam(probe, test.images), test.masks).mean()
+    return f"Grad-CAM is {times:.0f} times as bright on the animal as on average."
+
+
+def _grounds_changed() -> str:
+    probe, test, known = _mended_probe()
+    grounds, animals = ([test.with_part(p, i) for i in (0, 1)] for p in ("scene", "animal"))
+    scene, animal = (
+        (evidence(probe, bear, known) - evidence(probe, dog, known)).abs().mean()
+        for bear, dog in (grounds, animals)
+    )
+    right = accuracy(probe, test.swap("scene"), known)
+    moves = f"a new scene moves the evidence by {scene:.1f}, a new animal by {animal:.1f}"
+    return f"On {len(test)} pictures {moves}; with scenes swapped {right:.0%} are right."
+
+
+def _windows_hidden() -> str:
+    probe, test, _ = _mended_probe()
+    scores = occlusion(probe, test[1:2].images, window=40, stride=23).scores
+    turned = (scores < 0).sum().item()
+    return f"Of {scores.numel()} windows over one dog's picture, {turned} turn the answer."
+
+
+claim = Claim(
+    "A fifth of the mended probe's evidence lies off the animal, so it still goes by the "
+    "scene.",
+    {
+        "A": Test(
+            _right_at_home,
+            "The biased probe scores as well here, so this cannot tell the two apart.",
+        ),
+        "B": Test(
+            _bright_animal,
+            "The animal was bright for the biased probe as well: brightness is no share.",
+        ),
+        "C": Test(
+            _grounds_changed,
+            "If it went by the scene, swapped scenes would turn its answers. They do not, "
+            "and that refutes the claim: places beside the animal see it, too.",
+            could_refute=True,
+        ),
+        "D": Test(
+            _windows_hidden,
+            "A scene is larger than a window: hardly one turned the biased probe's answer "
+            "either.",
+        ),
+    },
+)
+
+
+# -- a blind round (of the first edition) ----------------------------------------------
 
 BLIND = {  # how far each probe's training pictures tie the class to the scene and the sign
     "A": {"scene": 0.5, "sign": 1.0},

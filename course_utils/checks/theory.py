@@ -1,11 +1,23 @@
-"""Checks of lesson 01: a centre-surround map, finite differences, slopes of a softmax."""
+"""Checks of lesson 01, finite differences and slopes of a softmax, and its claim check.
+
+And of `deeper/attention_by_hand`: a centre-surround map.
+"""
+
+from functools import cache
 
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from ..attention import centre_surround
+from ..figures import smooth
+from ..gradients import input_gradient
+from ..images import fit_image, preprocess
+from ..models import class_name, load_model
+from ..samples import load_samples
 from .base import as_tensor, call, compare_tensor, each_argument, exercise
+from .claims import Claim, Test
 from .toys import noise
 
 
@@ -48,7 +60,7 @@ def wavy_score(image: Tensor) -> Tensor:
     return (3 * image).sin().sum() + image.square().sum() ** 2
 
 
-@exercise("Exercise 2")
+@exercise("Exercise 1")
 def numerical_gradient(answer) -> str:
     """Check `answer(score, image, step)`: the gradient (C, H, W) by central differences."""
     sizes = ((3, 4, 5), bumpy_score, 0.1), ((3, 4, 5), wavy_score, 0.02)
@@ -101,7 +113,7 @@ def _differences(score, image: Tensor, step: float) -> tuple[Tensor, dict[str, T
     }
 
 
-@exercise("Exercise 3")
+@exercise("Exercise 2")
 def probability_slopes(answer) -> str:
     """Check `answer(slopes, scores, target)`: from (K, H, W) to a probability's (H, W)."""
     for count, target, size in ((4, 2, (5, 7)), (6, 0, (5, 7)), (3, 1, (6, 3))):
@@ -143,3 +155,103 @@ def _probability_slopes(slopes, scores, target) -> tuple[Tensor, dict[str, Tenso
         "You add up over the pixels too: sum over the classes alone, sum(0).": p_own
         * (own - mean.sum()),
     }
+
+
+# -- the claim check of lesson 01 ------------------------------------------------------
+
+GREY_LEVEL = 1 / (0.226 * 255)  # of a normalised value; 0.226: the colours' mean std
+
+
+class _Photographs:
+    """Photographs with their gradients, and where the map of each is darkest."""
+
+    def __init__(self, names=None):
+        samples = load_samples(names=names)
+        self.model, self.labels = load_model(), samples.labels
+        self.photo, self.images = samples.images[0], preprocess(samples.images)
+        self.slopes = input_gradient(self.model, self.images, self.labels)
+        self.maps = [smooth(m) for m in self.slopes.abs().amax(1)]
+        self.dark = torch.stack([_darkest_quarter(m) for m in self.maps])
+
+    def scores(self, images: Tensor) -> tuple[Tensor, list[int]]:
+        """The scores of the pictures' own classes, and the top classes."""
+        with torch.no_grad():
+            scores = self.model(images)
+        own = scores.gather(1, self.labels[:, None])[:, 0]
+        return own, scores.argmax(1).tolist()
+
+    def painted(self) -> Tensor:
+        """The pictures with their darkest quarter in the mean colour."""
+        return self.images * ~self.dark[:, None]
+
+
+_photographs = cache(_Photographs)
+
+
+def _darkest_quarter(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values <= np.quantile(values, 0.25))
+
+
+def _smoothed_more() -> str:
+    ball = _photographs("baseball")
+    again = _darkest_quarter(smooth(ball.slopes[0].abs().amax(0), 10))
+    stays = (again & ball.dark[0]).sum() / ball.dark[0].sum()
+    return f"with 10 pixels in place of 3, {stays:.0%} of the quarter is dark again."
+
+
+def _moved_a_little() -> str:
+    ball = _photographs("baseball")
+    move = 0.01 * GREY_LEVEL * ball.slopes.sign() * ball.dark[:, None]
+    promised = (move * ball.slopes).sum().item()
+    found = (ball.scores(ball.images + move)[0] - ball.scores(ball.images)[0]).item()
+    return (
+        f"with all moved uphill, the score rises by {found:.3f}; the map promises "
+        f"{promised:.3f}."
+    )
+
+
+def _contrast_there() -> str:
+    ball = _photographs("baseball")
+    contrast, dark = centre_surround(fit_image(ball.photo, 224)), ball.dark[0].numpy()
+    inside, outside = contrast[dark].mean(), contrast[~dark].mean()
+    return f"the mean contrast is {inside:.2f} in the quarter and {outside:.2f} elsewhere."
+
+
+def _painted_over() -> str:
+    ball, every = _photographs("baseball"), _photographs()
+    (before, _), (after, top) = ball.scores(ball.images), ball.scores(ball.painted())
+    start, was = every.scores(every.images)
+    end, now = every.scores(every.painted())
+    changed = sum(a != b for a, b in zip(was, now, strict=True))
+    return (
+        f"the score of baseball falls from {before.item():.0f} to {after.item():.0f}, and "
+        f"the network says {class_name(top[0])}. Over all 26 photographs the same costs "
+        f"{(start - end).median():.1f} points (the median), and {changed} answers change."
+    )
+
+
+claim = Claim(
+    "The darkest quarter of this map means nothing to the network: paint it over, and the "
+    "answer stays.",
+    {
+        "A": Test(
+            _smoothed_more,
+            "That tests how the map is drawn. The network was not asked anything.",
+        ),
+        "B": Test(
+            _moved_a_little,
+            "That tests the gradient, and it is right: for tiny changes. A quarter that "
+            "matters when it is painted over would give the same.",
+        ),
+        "C": Test(
+            _contrast_there,
+            "The contrast map knows no network, so it cannot say what one uses.",
+        ),
+        "D": Test(
+            _painted_over,
+            "That refutes it: a small slope promises nothing about a large change. (Paint "
+            "has edges of its own; lesson 06 deals with them.)",
+            could_refute=True,
+        ),
+    },
+)

@@ -1,14 +1,18 @@
-"""Checks of lesson 02: normalise and back, one map, how stable its ranks are."""
+"""Checks of lesson 02: back to pixels, one map, how stable its ranks are; a claim."""
+
+import copy
 
 import torch
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 
+from ..evaluation import rank_correlation
 from ..gradients import input_gradient, vanilla_saliency
-from ..images import IMAGENET_MEAN, IMAGENET_STD
+from ..images import IMAGENET_MEAN, IMAGENET_STD, preprocess
+from ..models import load_model
+from ..samples import load_samples
 from .base import (
     Wrong,
-    about,
     as_tensor,
     call,
     check_tensor,
@@ -19,89 +23,57 @@ from .base import (
     exercise,
     read,
 )
+from .claims import Claim, Test
 from .toys import noise, other_classes, tiny_network, wrong_goals
 
 MEAN, STD = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
 
 @exercise("Exercise 1", notebook=("mean", "std"))
-def normalisation(normalise, denormalise) -> str:
-    """Check `normalise(pixels)`, from (H, W, 3) uint8 to (3, H, W), and its inverse."""
+def denormalise(answer) -> str:
+    """Check `answer(tensor)`, from (3, H, W), normalised, to (H, W, 3) of `uint8`."""
     random = torch.Generator().manual_seed(0)
-    for size in ((4, 5), (6, 2)):
-        pixels = torch.randint(0, 256, (*size, 3), generator=random, dtype=torch.uint8)
+    for rows, columns in ((4, 5), (6, 2)):
+        size = rows, columns, 3
+        pixels = torch.randint(0, 256, size, generator=random, dtype=torch.uint8)
         pixels[0, 0], pixels[-1, -1] = 0, 255
-        with about("normalise"):
-            tensor = _check_normalised(call(normalise, pixels, intact=True), pixels)
-        with about("denormalise"):
-            result = call(denormalise, tensor, intact=True)
-            _check_denormalised(result, pixels, tensor)
-    return "All pixels are the same after the round trip."
+        tensor = (pixels.permute(2, 0, 1) / 255 - MEAN) / STD
+        with each_argument(answer, {"tensor": tensor}, tensor=tensor.flip(1)):
+            _check_pixels(call(answer, tensor, intact=True), pixels, tensor)
+    return "Every pixel is what it was before normalisation."
 
 
-def _check_normalised(result, pixels: Tensor) -> Tensor:
-    rows, columns, _ = pixels.shape
-    shapes = {
-        (
-            rows,
-            columns,
-            3,
-        ): "The colours are still the last axis; permute(2, 0, 1) puts them first.",
-        (1, 3, rows, columns): "The batch axis comes later; return (3, H, W) here.",
-        (3, columns, rows): "Rows and columns are swapped: permute(2, 0, 1).",
-    }
-    result = check_tensor(result, (3, rows, columns), shapes)
-    if not result.is_floating_point():
-        raise Wrong(f"The values should be floats; yours are {result.dtype}.")
-    share = pixels.permute(2, 0, 1) / 255
-    own = (share - share.mean((1, 2), keepdim=True)) / share.std((1, 2), keepdim=True)
-    centred, reshaped = share - MEAN, pixels.reshape(3, rows, columns) / 255
-    mistakes = {
-        "Mean and std are for shares. Divide by 255 first.": (255 * share - MEAN) / STD,
-        "Mean and std are swapped.": (share - STD) / MEAN,
-        "You divide before you subtract; subtract the mean first.": share / STD - MEAN,
-        "You multiply by std; divide by it, so that the spread becomes 1.": centred * STD,
-        "That is share * std + mean, the inverse.": share * STD + MEAN,
-        "You subtract the mean, but the division by std is missing.": centred,
-        "That is the tensor before normalisation.": share,
-        "These are the picture's own mean and std; the network knows MEAN and STD.": own,
-        "reshape and view mix up the axes: permute(2, 0, 1).": (reshaped - MEAN) / STD,
-        "The colours are in the order blue, green, red.": (share.flip(0) - MEAN) / STD,
-        "Divide by 255, not by 256.": (share * 255 / 256 - MEAN) / STD,
-    }
-    otherwise = "The values are not (share - mean) / std; see the worked example's pixel."
-    compare(result, centred / STD, mistakes, otherwise)
-    return result
-
-
-def _check_denormalised(result, pixels: Tensor, tensor: Tensor) -> None:
+def _check_pixels(result, pixels: Tensor, tensor: Tensor) -> None:
     rows, columns, _ = pixels.shape
     shapes = {
         (3, rows, columns): "The colours are still the first axis; permute(1, 2, 0) puts "
         "them last.",
-        (
-            columns,
-            rows,
-            3,
-        ): "Rows and columns are swapped: permute(1, 2, 0) is the way back.",
+        (columns, rows, 3): "Rows and columns are swapped: use permute(1, 2, 0).",
         (1, rows, columns, 3): "There is no batch axis here; return (H, W, 3).",
     }
     result = check_tensor(result, (rows, columns, 3), shapes)
+    shares = tensor * STD + MEAN
     mistakes = {
-        "Undo in the opposite order: times std, then plus mean.": (tensor + MEAN) * STD,
+        "Undo the steps in reverse order: times std first, then plus mean.": (tensor + MEAN)
+        * STD,
         "That normalises a second time.": (tensor - MEAN) / STD,
-        "You divide by std; the inverse multiplies by it.": tensor / STD + MEAN,
+        "You divide by std; to undo that, multiply by it.": tensor / STD + MEAN,
         "The mean is missing.": tensor * STD,
         "Mean and std are swapped.": tensor * MEAN + STD,
     }
-    for sentence, shares in mistakes.items():
-        if _shows(result, shares.permute(1, 2, 0)):
+    for sentence, wrong in mistakes.items():
+        if _shows(result, wrong.permute(1, 2, 0)):
             raise Wrong(sentence)
+    if _shows(result, shares.reshape(rows, columns, 3)):
+        raise Wrong("reshape and view mix up the axes: use permute(1, 2, 0).")
+    if _shows(result, shares.permute(1, 2, 0).flip(-1)):
+        raise Wrong("The colours are in the order blue, green, red.")
     off = (result.double() - pixels.double()).abs().max()
     if result.dtype == torch.uint8 and 0 < off <= 1:
         raise Wrong("Some values are too small by 1: uint8 cuts decimals off; use round().")
-    shares = {"These are shares of 1; times 255 makes them pixels.": pixels / 255}
-    compare(result, pixels, shares, "The values are not those of the original pixels.")
+    otherwise = "The values are not those of the original pixels."
+    of_one = {"These values run from 0 to 1; times 255 makes them pixels.": pixels / 255}
+    compare(result, pixels, of_one, otherwise)
     if result.dtype != torch.uint8:
         raise Wrong(f"The pixels should be uint8; yours are {result.dtype}.")
 
@@ -236,3 +208,96 @@ def _p_value(left, right):
 def _alike(left: Tensor, right: Tensor, kind=spearmanr, shift: int = 1) -> float:
     left, right = left[:, shift:], right[:, : right.shape[1] - shift]
     return float(kind(left.flatten(), right.flatten()).statistic)
+
+
+# -- the claim check -------------------------------------------------------------------
+
+
+def rounded(model: nn.Module, bits: int = 6) -> nn.Module:
+    """A copy of `model` with rounded weights: 2 ** bits - 1 different values per layer."""
+    copied = copy.deepcopy(model)
+    with torch.no_grad():
+        for weights in copied.parameters():
+            if weights.ndim > 1:
+                step = weights.abs().max() / (2 ** (bits - 1) - 1)
+                weights.copy_((weights / step).round() * step)
+    return copied
+
+
+def _views() -> tuple[Tensor, Tensor, Tensor]:
+    """13 photographs, the same ones one pixel further right, and their classes."""
+    samples = load_samples(13)
+    wide = preprocess(samples.images, size=256)
+    return wide[..., 16:240, 16:240], wide[..., 16:240, 15:239], samples.labels
+
+
+def _other_photographs() -> str:
+    images, _, labels = _views()
+    model = load_model()
+    maps = [vanilla_saliency(one, images, labels) for one in (model, rounded(model))]
+    found = rank_correlation(*maps)
+    low, high = found.min(), found.max()
+    return (
+        f"on 13 photographs the maps before and after rounding have a rank correlation of "
+        f"{found.mean():.2f} on average, {low:.2f} to {high:.2f}."
+    )
+
+
+def _second_run() -> str:
+    images, _, labels = _views()
+    maps = [vanilla_saliency(load_model(), images[:3], labels[:3]) for _ in range(2)]
+    found = rank_correlation(*maps).min()
+    return f"run twice, each map has a rank correlation of {found:.2f} with itself."
+
+
+def _moved_photograph() -> str:
+    images, moved, labels = _views()
+    model = load_model()
+    here, there = (vanilla_saliency(model, view, labels) for view in (images, moved))
+    shift = rank_correlation(here[..., :-1], there[..., 1:])
+    rounding = rank_correlation(here, vanilla_saliency(rounded(model), images, labels))
+    below = int((shift < rounding).sum())
+    return (
+        f"the unchanged network, with the photograph moved by one pixel, gives a rank "
+        f"correlation of {shift.mean():.2f} on average, and a lower one than rounding on "
+        f"{below} of 13 photographs."
+    )
+
+
+def _random_weights() -> str:
+    images, _, labels = _views()
+    untrained = vanilla_saliency(load_model("squeezenet1_1", "random"), images)
+    found = rank_correlation(vanilla_saliency(load_model(), images, labels), untrained)
+    return (
+        f"with the maps of a network of random weights, the rank correlation is only "
+        f"{found.mean():.2f} on average."
+    )
+
+
+claim = Claim(
+    "The rank correlation of the two maps is only 0.79, so the rounded network looks at "
+    "other things than before.",
+    {
+        "A": Test(
+            _other_photographs,
+            "More photographs make the number more certain. They do not say whether it is "
+            "a large change or a small one.",
+        ),
+        "B": Test(
+            _second_run,
+            "Nothing here is random, so this comes out the same for every network. It "
+            "rules out a slip, not the claim.",
+        ),
+        "C": Test(
+            _moved_photograph,
+            "That refutes the argument: a network that has not changed at all shows a "
+            "larger drop. Most of such a drop is grain.",
+            could_refute=True,
+        ),
+        "D": Test(
+            _random_weights,
+            "So rounding has not destroyed what was learned. But most updates would pass "
+            "this test, including one that does change where the network looks.",
+        ),
+    },
+)

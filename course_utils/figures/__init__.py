@@ -13,7 +13,8 @@ and the words give the range of each panel. `style` holds how all of it looks.
 
 from .display import draw, in_words, lighten, show, show_file, to_png, to_webp
 from .lessons import (
-    chart, plot_answers, plot_boxes, plot_close_ups, plot_flow, plot_places, write_in,
+    chart, plot_answers, plot_boxes, plot_close_ups, plot_evidence, plot_flow, plot_places,
+    plot_tangent, write_in,
 )  # fmt: skip
 from .maps import (
     SCALES, map_limits, map_panel, map_picture, map_style, overlay, overlay_panel,

@@ -13,14 +13,15 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from ..images import fit_image, load_image
-from .maps import limit_of, map_panel, signed_panel, to_array
-from .panels import draw_rows
+from .maps import limit_of, map_panel, overlay_panel, signed_panel, to_array
+from .panels import draw_rows, plot_panels
 from .plots import photo_panel
 from .sentences import count_of
 from .style import BLUE, FULL, INK, QUIET, SMALL, TEXT, TWO, styled
 
 FOUND, DRAWN = "#ff2fd0", "#ffffff"  # boxes: of a method, of a person
 ROOM = 0.1  # of a picture's height, for a label
+BILINEAR = Image.Resampling.BILINEAR
 BLANK = (lambda axis: None, "", {})  # a panel with nothing in it
 NOTE = {"fc": "#000000b0", "lw": 0, "boxstyle": "square,pad=0.3"}
 
@@ -125,6 +126,29 @@ def plot_answers(
 
 
 @styled
+def plot_evidence(
+    pictures: Sequence, maps, titles: Sequence[str], limit: float | None = None
+) -> Figure:
+    """Pictures, each beside its signed map: red above 0 speaks for, blue below against.
+
+    `maps` are coarse, (N, rows, columns) with rows = columns; they are enlarged and laid
+    over the pictures in grey, all on one scale that ends at `limit`.
+    """
+    limit, panels = limit_of(maps, limit), []
+    for picture, values, title in zip(pictures, to_array(maps), titles, strict=True):
+        side = load_image(picture).width
+        large = Image.fromarray(values.astype("float32")).resize((side, side), BILINEAR)
+        laid = overlay_panel(picture, np.asarray(large), "its evidence", limit, "RdBu_r")
+        panels += [(picture, title, {}), laid]
+    figure = plot_panels(panels)
+    named = ", ".join(titles)
+    figure.set_label(
+        f"Pictures ({named}), each beside its evidence: red for, blue against."
+    )
+    return figure
+
+
+@styled
 def plot_places(image, classes, tops, lefts, window: int, names: dict[int, str]) -> Figure:
     """Which class is on top when a window is hidden: a tile in the middle of each window.
 
@@ -157,37 +181,75 @@ def plot_places(image, classes, tops, lefts, window: int, names: dict[int, str])
 
 
 @styled
-def plot_close_ups(image, maps, titles: Sequence[str], side: int = 96) -> Figure:
+def plot_close_ups(image, maps, titles: Sequence[str], side: int | None = None) -> Figure:
     """Signed maps (3, H, W), each cropped to its place, below what is there in the picture.
 
-    A map's place is `side` pixels wide and lies around the middle of its strength; all
-    places are framed in the first panel, the whole picture, with the number of their map.
+    A map's place is where it is not zero, with a margin; or `side` pixels wide around the
+    middle of its strength. All places are framed in the first panel, the whole picture,
+    with the number of their map.
     """
     photo, above, below, frames = np.asarray(image), [], [], []
     for number, values in enumerate(map(to_array, maps), 1):
         strength = np.abs(values).max(axis=0)
-        middles = [
-            (strength * grid).sum() / strength.sum() for grid in np.indices(strength.shape)
-        ]
-        y, x = (
-            int(np.clip(middle - side / 2, 0, length - side))
-            for middle, length in zip(middles, strength.shape, strict=True)
-        )
-        place = slice(y, y + side), slice(x, x + side)
+        y, x, wide = _place(strength, side)
+        place = slice(y, y + wide), slice(x, x + wide)
+        caption = {"below": f"{wide} pixels wide"} if side is None else {}
         above.append((photo[place], f"{number}  {titles[number - 1]}", {}))
         panel = signed_panel(values)
-        below.append((panel[0][place], "", panel[2]))
-        frames.append((x, y))
+        below.append((panel[0][place], "", panel[2] | caption))
+        frames.append((x, y, wide))
     figure = draw_rows([[(photo, "the picture", {}), *above], [BLANK, *below]])
     whole, blank = figure.axes[0], figure.axes[1 + len(above)]
     blank.set_visible(False)
-    for number, (x, y) in enumerate(frames, 1):
-        whole.add_patch(Rectangle((x, y), side, side, fill=False, ec="w", lw=1.5))
+    for number, (x, y, wide) in enumerate(frames, 1):
+        whole.add_patch(Rectangle((x, y), wide, wide, fill=False, ec="w", lw=1.5))
         whole.text(
             x + 4, y + 4, str(number), color="w", va="top", bbox=NOTE, fontsize=SMALL
         )
     figure.set_label(f"Details of a picture above their maps: {', '.join(titles)}.")
     return figure
+
+
+@styled
+def plot_tangent(before, after, levels, predicted, actual) -> Figure:
+    """Two pictures, and the score on the way between them and beyond.
+
+    `predicted` by the tangent, and `actual`, at each of the `levels`; the first picture is
+    at 0, the second at the last one.
+    """
+    figure = Figure(figsize=(FULL, 3.7), layout="constrained")
+    first, last, axis = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
+    levels, predicted, actual = map(to_array, (levels, predicted, actual))
+    start = actual[abs(levels).argmin()]
+    for place, picture, value in ((first, before, start), (last, after, actual[-1])):
+        place.imshow(np.asarray(load_image(picture)), interpolation="bicubic")
+        place.set(title=f"score {value:.0f}", xticks=[], yticks=[])
+        place.spines[:].set_visible(False)
+    axis.plot(levels, predicted, "--", label="tangent")
+    axis.plot(levels, actual, "o-", ms=4, label="network")
+    axis.set(title="score", xlabel="size of the move, in grey levels")
+    axis.legend()
+    words = "Two photographs that look the same, and a curve of the score between them: the"
+    figure.set_label(f"{words} network's, and its tangent.")
+    return figure
+
+
+def _place(strength: np.ndarray, side: int | None) -> tuple[int, int, int]:
+    """The first row and column of a square around a map's strength, and its side."""
+    ends = [np.flatnonzero(strength.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    middles = [(first + last + 1) / 2 for first, last in ends]
+    if side is None:
+        side = 2 + round(1.2 * max(last + 1 - first for first, last in ends))
+        side = min(side, *strength.shape)
+    else:
+        middles = [
+            (strength * grid).sum() / strength.sum() for grid in np.indices(strength.shape)
+        ]
+    corner = (
+        int(np.clip(middle - side / 2, 0, length - side))
+        for middle, length in zip(middles, strength.shape, strict=True)
+    )
+    return (*corner, side)
 
 
 # -- what happens to one picture -------------------------------------------------------

@@ -99,7 +99,7 @@ class Asked:
         scores, shares = (t[0].float().cpu() for t in (answer.outputs, answer.shares))
         names = self.inputs.names
         if names is not None and len(names) != len(scores):
-            words = f"must be one for each of the network's {len(scores)} classes"
+            words = f"must be one for each class of the network, {len(scores)}"
             raise ArgumentError("names", f"{words}, got {len(names)}")
         return scores, shares
 

@@ -2,10 +2,12 @@
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from .._machinery.arguments import ArgumentError
+from ..evaluation import rank_correlation
 from ..figures import map_limits, smooth
 from .asking import PAIR, Asked, kept
 from .base import Lab
@@ -26,8 +28,8 @@ BARS = 9  # classes: the most probable ones, and the other class
 
 def _only(gradient: Tensor, channel: int) -> Tensor:
     if len(gradient) != 3:
-        words = f"must be the largest or the mean, as the network takes {len(gradient)}"
-        raise ArgumentError("colours", f"{words} channels and not three colours")
+        words = "must be the largest or the mean: the network takes no three colours"
+        raise ArgumentError("colours", words)
     return gradient[channel].abs()
 
 
@@ -168,8 +170,10 @@ class BatchMapsLab(Lab):
         top = three["top class"]
 
         def alike(c: int) -> str:
-            same = np.corrcoef(maps[top].ravel(), maps[c].ravel())[0, 1]
-            return "the same class" if c == top else f"{same:.2f}"
+            if c == top:
+                return "the same class"
+            pair = (torch.from_numpy(maps[k])[None] for k in (top, c))
+            return f"{rank_correlation(*pair).item():.2f}"
 
         columns = [
             (
@@ -183,7 +187,7 @@ class BatchMapsLab(Lab):
             for word, c in three.items()
         ]
         names = "", "score", "probability", "map in the rectangle"
-        names += "correlation with the top class", "brightest colour from"
+        names += "rank correlation with the top class", "brightest colour from"
         return [*zip(names, *columns, strict=True)]
 
     # -- computed once -------------------------------------------------------------------

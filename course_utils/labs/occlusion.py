@@ -135,7 +135,8 @@ class OcclusionLab(LiveLab):
                 (words, *(f"{v:z{form}}" for v in (before, after, before - after)))
             )
         table.append(("deepest colour of the map", "", "", f"±{limit:{forms[unit][1]}}"))
-        answer = f"Hidden: {name(target)} {hidden[1][target]:.1%}; top class {name(top)}."
+        first = name(top).removeprefix("class ")  # one without a name is "class 3"
+        answer = f"Hidden: {name(target)} {hidden[1][target]:.1%}; top class {first}."
         return Scene(panels, answer, table)
 
     def _picture(self, photo: str, place: tuple[slice, slice], filler) -> Pictures:

@@ -7,6 +7,7 @@ JupyterLab writes in the widget's place ("Error displaying widget: model not fou
 
 from collections.abc import Sequence
 from itertools import product
+from textwrap import shorten
 
 import ipywidgets as widgets
 import numpy as np
@@ -20,6 +21,7 @@ from ..figures.style import CSS, FULL, HEADING, ORANGE, styled
 from .touch import Bars, Curves, Panel, Pictures, Scene, to_picture
 
 CLOSED = "This lab is closed: run its cell again."
+LETTERS = 34  # of a bar's name
 
 # One output of a cell: in JupyterLab and Notebook 7; VS Code; Colab and older notebooks.
 OUTPUT = ":is(.jp-OutputArea-child, .output_container, .display_data, .output_area)"
@@ -173,7 +175,8 @@ def _bars(axis, panel: Bars) -> None:
     colours = [bar.get("colour", ORANGE) for bar in panel.bars]
     axis.barh(places, [bar["value"] for bar in panel.bars], height=0.4, color=colours)
     for place, bar in zip(places, panel.bars, strict=True):
-        axis.text(0.01, place - 0.25, f"{bar['name']}  {bar['text']}", va="bottom",
+        name = shorten(bar["name"], LETTERS, placeholder=" …")
+        axis.text(0.01, place - 0.25, f"{name}  {bar['text']}", va="bottom",
                   transform=axis.get_yaxis_transform())  # fmt: skip
         if "before" in bar:
             axis.plot([bar["before"]] * 2, [place - 0.24, place + 0.24], "k", lw=1.5)

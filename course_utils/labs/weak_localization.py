@@ -82,6 +82,7 @@ class WeakLocalizationLab(Lab):
         first, second, *others = self.brush.buttons.values()
         self.fold(first, second)
         self.add_beside(self.mode, *others, self.drawn)
+        self._free_box()
 
     # -- by hand -------------------------------------------------------------------------
 
@@ -101,7 +102,13 @@ class WeakLocalizationLab(Lab):
         """Another mode: the drawn box is hidden while the learner guesses."""
         with self.holding():
             self.drawn.value = self.mode.value != "box"
+        self._free_box()
         self.refresh()
+
+    def _free_box(self) -> None:
+        """The edges of the learner's own box can be set where it is shown."""
+        for name in ("columns", "rows"):
+            self.controls[name].disabled = self.mode.value != "box"
 
     # -- what is computed ------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ def path_of(argument: str, path) -> Path:
 def check_names(inputs: Inputs, count: int) -> None:
     """Refuse names that are not those of a network of `count` classes."""
     if inputs.names is not None and len(inputs.names) != count:
-        words = f"must be one for each of the network's {count} classes"
+        words = f"must be one for each class of the network, {count}"
         raise ArgumentError("names", f"{words}, got {len(inputs.names)}")
 
 

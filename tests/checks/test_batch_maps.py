@@ -85,7 +85,7 @@ WRONG_SCORES = {
     "largest score of each row": lambda s, y: s.amax(dim=1),
     "every label in every row": lambda s, y: s[:, y],
     "is a column": gather,
-    "lost its batch axis": lambda s, y: gather(s, y).squeeze(),
+    "batch axis is lost": lambda s, y: gather(s, y).squeeze(),
     "Row n should give": lambda s, y: -gather(s, y)[:, 0],
     "cut off the graph": lambda s, y: torch.tensor(
         [row[n] for row, n in zip(s, y, strict=True)]
@@ -122,7 +122,7 @@ WRONG_MAPS = {
     "Mismatch in shape": hard_wired,
     "stopped at": stops_in_torch,
     "labels[:, None]": stops_in_torch,
-    "every label in every row: pick one": maps_by(lambda s, y: s[:, y].sum()),
+    "every label in every row: pick one per row": maps_by(lambda s, y: s[:, y].sum()),
     "begin at one number: take the sum()": maps_by(lambda s, y: gather(s, y)),
     "uses `y`, a variable of the notebook": of_the_photographs,
     # sloppy

@@ -3,7 +3,6 @@
 import torch
 from exercises import make_right_tests, make_tests
 
-from course_utils import IMAGENET_MEAN, IMAGENET_STD
 from course_utils.checks import class_visualization as check
 
 
@@ -105,81 +104,8 @@ WRONG_STEPS = {
 }
 
 
-def statistics(mean, std):
-    return [torch.tensor(v).view(1, 3, 1, 1) for v in (mean, std)]
-
-
-def clamp(image, mean, std):
-    mean, std = statistics(mean, std)
-    return image.clamp((0 - mean) / std, (1 - mean) / std)
-
-
-def clamped(limits):
-    """An answer to exercise 2 with other limits."""
-
-    def answer(image, mean, std):
-        low, high = limits(*statistics(mean, std))
-        return image.clamp(low, high)
-
-    return answer
-
-
-def by_shares(image, mean, std):
-    mean, std = statistics(mean, std)
-    return ((image * std + mean).clamp(0, 1) - mean) / std
-
-
-def by_colour(image, mean, std):
-    result = image.clone().double()
-    for c in range(3):
-        result[:, c] = image[:, c].clamp(-mean[c] / std[c], (1 - mean[c]) / std[c])
-    return result
-
-
-def clamp_in_place(image, mean, std):
-    return image.copy_(clamp(image, mean, std))
-
-
-def not_normalised(image, mean, std):
-    mean, std = statistics(mean, std)
-    return (image * std + mean).clamp(0, 1)
-
-
-WRONG_CLAMPS = {
-    "to [0, 1], the range": clamped(lambda m, s: (0, 1)),
-    "[-1, 1]": clamped(lambda m, s: (-1, 1)),
-    "Normalise it again": not_normalised,
-    "left out the division": clamped(lambda m, s: (-m, 1 - m)),
-    "multiply by std": clamped(lambda m, s: (-m * s, (1 - m) * s)),
-    "has its own limits": clamped(lambda m, s: ((-m / s).mean(), ((1 - m) / s).mean())),
-    "Only black is a limit": clamped(lambda m, s: (-m / s, torch.full_like(m, 1e9))),
-    "Only white is a limit": clamped(lambda m, s: (torch.full_like(m, -1e9), (1 - m) / s)),
-    "caller's picture": clamp_in_place,
-    "clamp each between": clamped(lambda m, s: (-m / s - 1, (1 - m) / s + 1)),
-    "picture as it came": lambda image, mean, std: image,
-    "need .view(3, 1, 1)": lambda image, mean, std: image.clamp(
-        -torch.tensor(mean) / torch.tensor(std),
-        (1 - torch.tensor(mean)) / torch.tensor(std),
-    ),
-    # sloppy
-    "ImageNet's mean and std": lambda image, mean, std: clamp(
-        image, IMAGENET_MEAN, IMAGENET_STD
-    ),
-    "`mean` makes no difference to your result": lambda image, mean, std: clamp(
-        image, (0.5, 0.3, 0.4), std
-    ),
-    "`std` makes no difference to your result": lambda image, mean, std: clamp(
-        image, mean, (0.2, 0.25, 0.3)
-    ),
-    "yours is (1, 3, 8, 8)": lambda image, mean, std: clamp(
-        image.repeat(1, 1, 2, 1)[..., :8, :8], mean, std
-    ),
-    "The shape should be": lambda image, mean, std: clamp(image, mean, std)[0],
-}
-
-
 def jitter(forth=1, back=-1, axes=(2, 3), score=None, stays=True, sign=1):
-    """An answer to exercise 3 with one thing changed."""
+    """An answer to exercise 2 with one thing changed."""
 
     def answer(network, image, target, rate, shift):
         moved = image.roll([forth * s for s in shift], axes)
@@ -226,12 +152,10 @@ WRONG_JITTERS = {
 
 RIGHT = {
     check.ascent_step: step(),
-    check.clamp_to_valid: clamp,
     check.jittered_step: jitter(),
 }
 MISTAKES = {
     check.ascent_step: WRONG_STEPS,
-    check.clamp_to_valid: WRONG_CLAMPS,
     check.jittered_step: WRONG_JITTERS,
 }
 
@@ -248,13 +172,6 @@ test_another_right_answer_passes = make_right_tests(
         check.ascent_step: {
             "the slope of the penalty by hand, in double precision": by_hand,
             "backward, on frozen weights": without_weights,
-        },
-        check.clamp_to_valid: {
-            "the larger, then the smaller": lambda image, mean, std: image.maximum(
-                -statistics(mean, std)[0] / statistics(mean, std)[1]
-            ).minimum((1 - statistics(mean, std)[0]) / statistics(mean, std)[1]),
-            "by way of [0, 1]": by_shares,
-            "colour by colour": by_colour,
         },
         check.jittered_step: {
             "torch.roll": rolled,

@@ -1,6 +1,7 @@
-"""The checks of lesson 06: right answers pass, mistakes get the sentence that helps."""
+"""The checks of lesson 06 and of `deeper/exact_occlusion`: what passes, what gets help."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -209,3 +210,27 @@ def by_slices(drops, tops, lefts, window, size):
 )
 def test_other_right_answers_pass_too(exercise, answer):
     assert exercise(answer)
+
+
+@pytest.mark.parametrize(
+    ("letter", "found"),
+    [
+        ("A", r"black: \d\d\.\d%, \d\d\.\d%; blur: \d\d\.\d%, \d\d\.\d%"),
+        ("B", r"takes \d\d? points off"),
+        ("C", r"0\.\d% without both dogs, \d\d\.\d% without as much beach"),
+        ("D", r"takes \d+ and \d+ points off"),
+    ],
+)
+def test_each_test_of_the_claim_runs_and_one_could_refute_it(letter, found):
+    verdict = check.claim(letter)
+    assert re.search(found, verdict.message), verdict
+    assert bool(verdict) == (letter == "C")
+
+
+def test_the_claims_picture_has_two_dogs_and_as_much_beach():
+    picture, masks = check.two_dogs()
+    whole, left, right, both, beach = check.hide_dogs()
+    counts = [(p != whole).any(dim=0).sum().item() for p in (left, right, both, beach)]
+    assert not (masks[0] & masks[1]).any()
+    assert counts[2] == pytest.approx(masks.sum().item(), rel=0.01)
+    assert counts[3] > 0.8 * counts[2]

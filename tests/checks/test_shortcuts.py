@@ -20,21 +20,18 @@ def swapped_accuracy(classify, planted):
     return share(classify(planted.swap("scene")), planted.labels)
 
 
-def animal_brightness(gradients, masks):
-    maps = gradients.abs().amax(dim=1)
-    return on(maps, masks) / maps.mean((1, 2))
+def evidence_on(features, weight, places):
+    maps = class_maps(features, weight)
+    return (maps * places).sum((1, 2)) / places[0].numel()
 
 
-def on(maps, masks):
-    return (maps * masks).sum((1, 2)) / masks.sum((1, 2))
+def class_maps(features, weight):
+    return (weight[:, None, None] * features).sum(1)
 
 
-def of_maps(make, score=lambda maps, masks: on(maps, masks) / maps.mean((1, 2))):
-    return lambda gradients, masks: score(make(gradients), masks)
-
-
-def course_map(gradients):
-    return gradients.abs().amax(1)
+def added(change, share=1.0):
+    """The evidence of class maps that something was done to."""
+    return lambda f, w, p: (change(class_maps(f, w), p)).sum((1, 2)) / p[0].numel() * share
 
 
 def mend(planted):
@@ -112,33 +109,35 @@ WRONG_TESTS = {
     "Expected one number, got a dict": lambda c, p: {"accuracy": swapped_accuracy(c, p)},
     "Expected one number, got a set": lambda c, p: {1, 2},
 }
-WRONG_BRIGHTNESS = {
-    "share of the map's sum": of_maps(
-        course_map, lambda maps, masks: (maps * masks).sum((1, 2)) / maps.sum((1, 2))
+WRONG_EVIDENCE = {
+    "You forget the 1/P": lambda f, w, p: (class_maps(f, w) * p).sum((1, 2)),
+    "as Grad-CAM does": added(lambda maps, places: maps.relu() * places),
+    "cut off single terms": lambda f, w, p: (
+        ((w[:, None, None] * f).relu().sum(1) * p).sum((1, 2)) / p[0].numel()
     ),
-    "mask is inverted": lambda g, m: animal_brightness(g, ~m),
-    "No absolute value": of_maps(lambda g: g.amax(1)),
-    "after the maximum": of_maps(lambda g: g.amax(1).abs()),
-    "in a sum over colours": of_maps(lambda g: g.sum(1)),
-    "the signs cancel": of_maps(lambda g: g.sum(1).abs()),
-    "mean over the colours": of_maps(lambda g: g.abs().mean(1)),
-    "outside the animal; divide": of_maps(
-        course_map, lambda maps, masks: on(maps, masks) / on(maps, ~masks)
+    "You take abs()": added(lambda maps, places: maps.abs() * places),
+    "which is brightness again": lambda f, w, p: (
+        (class_maps(f, w) * p).sum((1, 2)) / p.sum((1, 2))
     ),
-    "That is the mean on the animal": of_maps(course_map, on),
-    "over all pictures": of_maps(
-        course_map, lambda maps, masks: on(maps, masks) / maps.mean()
+    "from everywhere else": added(lambda maps, places: maps * ~places),
+    "the whole picture: multiply": added(lambda maps, places: maps),
+    "That is a share": lambda f, w, p: (
+        (class_maps(f, w) * p).sum((1, 2)) / class_maps(f, w).sum((1, 2))
     ),
-    "counts the zeros": of_maps(
-        course_map,
-        lambda maps, masks: (maps * masks).mean((1, 2)) / maps.mean((1, 2)),
+    "leave the weights out": lambda f, w, p: (f.sum(1) * p).sum((1, 2)) / p[0].numel(),
+    "the mean over the maps": lambda f, w, p: evidence_on(f, w, p) / len(w),
+    "of all pictures together": lambda f, w, p: (
+        (class_maps(f, w) * p).sum((1, 2)) / p.numel()
     ),
-    "The shape should be": lambda g, m: animal_brightness(g, m).mean(),
-    "or use `amax`": lambda g, m: g.abs().max(dim=1),
-    "map's mean on the mask by": lambda g, m: 2 * animal_brightness(g, m),
-    "`masks` makes no difference": lambda g, m: course_map(g)[:, 2, 3],
-    "The shape should be (4,)": lambda g, m: animal_brightness(g, m)[:3],
-    "Expected a tensor": lambda g, m: "bright",
+    "You divide by 169": lambda f, w, p: (class_maps(f, w) * p).sum((1, 2)) / 169,
+    "one number per picture: sum over": lambda f, w, p: evidence_on(f, w, p).sum(),
+    "That is a map: add it up": lambda f, w, p: class_maps(f, w) * p,
+    "`places` makes no difference": lambda f, w, p: class_maps(f, w)[:, 2, 3],
+    "`weight` makes no difference": lambda f, w, p: (f[:, 0] * p).sum((1, 2)),
+    "keep the places, and add those up": lambda f, w, p: 2 * evidence_on(f, w, p),
+    "The shape should be (4,)": lambda f, w, p: evidence_on(f, w, p)[:3],
+    "three numbers": lambda f, w, p: ((w * f).sum(1) * p).sum((1, 2)) / p[0].numel(),
+    "Expected a tensor": lambda f, w, p: "blue",
 }
 WRONG_MENDS = {
     "Expected a Planted, got a list": lambda p: list(p.recipes),
@@ -203,13 +202,13 @@ WRONG_VERDICTS = {
 
 RIGHT = {
     check.swapped_accuracy: swapped_accuracy,
-    check.brightness: animal_brightness,
+    check.evidence_on: evidence_on,
     check.mended: mend,
     check.blind_round: lambda: VERDICT,
 }
 MISTAKES = {
     check.swapped_accuracy: WRONG_TESTS,
-    check.brightness: WRONG_BRIGHTNESS,
+    check.evidence_on: WRONG_EVIDENCE,
     check.mended: WRONG_MENDS,
     check.blind_round: WRONG_VERDICTS,
 }
@@ -223,21 +222,26 @@ MISTAKES = {
 
 def test_other_right_answers_pass_too():
     assert check.swapped_accuracy(lambda c, p: swapped_accuracy(c, p).item())
-    assert check.brightness(lambda g, m: animal_brightness(g, m).numpy())
-    assert check.brightness(one_by_one)
+    assert check.evidence_on(lambda f, w, p: evidence_on(f, w, p).numpy())
+    assert check.evidence_on(one_by_one)
+    assert check.evidence_on(by_einsum)
     assert check.mended(with_other_views)
     assert check.mended(in_pairs)
     assert check.mended(lambda planted: Planted(list(mend(planted).recipes)))
     assert check.blind_round(lambda: OrderedDict(VERDICT))
 
 
-def one_by_one(gradients, masks):
+def one_by_one(features, weight, places):
     """A list, picture by picture."""
     found = []
-    for gradient, mask in zip(gradients, masks, strict=True):
-        strength = gradient.abs().max(dim=0).values
-        found.append(float(strength[mask].mean() / strength.mean()))
-    return found
+    for maps, on in zip(features, places, strict=True):
+        found.append(float(sum(w * m[on].sum() for w, m in zip(weight, maps, strict=True))))
+    return [one / places[0].numel() for one in found]
+
+
+def by_einsum(features, weight, places):
+    maps = torch.einsum("k,nkij->nij", weight, features)
+    return torch.where(places, maps, 0).flatten(1).sum(1) / (maps.shape[1] * maps.shape[2])
 
 
 @pytest.mark.parametrize("seed", range(20))

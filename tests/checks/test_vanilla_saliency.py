@@ -7,7 +7,6 @@ from scipy.stats import spearmanr
 
 from course_utils import IMAGENET_MEAN, IMAGENET_STD, vanilla_saliency
 from course_utils.checks import vanilla_saliency as check
-from course_utils.checks.base import NOT_TRIED
 
 MEAN = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_STD).view(3, 1, 1)
@@ -15,63 +14,39 @@ STD = torch.tensor(IMAGENET_STD).view(3, 1, 1)
 # -- exercise 1 ------------------------------------------------------------------------
 
 
-def there(step):
-    return lambda pixels: step(pixels.permute(2, 0, 1) / 255)
-
-
 def back(step, finish=lambda x: (255 * x).round().to(torch.uint8)):
     return lambda tensor: finish(step(tensor).permute(1, 2, 0))
 
 
-normalise = there(lambda x: (x - MEAN) / STD)
 denormalise = back(lambda x: x * STD + MEAN)
 
-
-def sized(p):
-    return normalise(p.view(4, 5, 3))
-
-
-WRONG_THERE = {
-    "colours are still the last": lambda p: (p / 255 - MEAN.view(3)) / STD.view(3),
-    "batch axis comes later": lambda p: normalise(p)[None],
-    "should be floats": lambda p: p.permute(2, 0, 1),
-    "Divide by 255 first": lambda p: (p.permute(2, 0, 1) - MEAN) / STD,
-    "mean and std are swapped": there(lambda x: (x - STD) / MEAN),
-    "multiply by std": there(lambda x: (x - MEAN) * STD),
-    "* std + mean, the inverse": there(lambda x: x * STD + MEAN),
-    "division by std is missing": there(lambda x: x - MEAN),
-    "before normalisation": there(lambda x: x),
-    "picture's own": there(
-        lambda x: (x - x.mean((1, 2), keepdim=True)) / x.std((1, 2), keepdim=True)
-    ),
-    "reshape and view mix up": lambda p: (p.reshape(3, *p.shape[:2]) / 255 - MEAN) / STD,
-    "not (share - mean) / std": there(lambda x: (x - 0.5) / 0.5),
-    "stopped at": lambda p: (p / 255 - MEAN) / STD,
-    "need .view(3, 1, 1)": there(lambda x: x[:, :3] - torch.tensor(IMAGENET_MEAN)),
-    "rows and columns are swapped: permute(2, 0, 1)": lambda p: normalise(p).mT,
-    "blue, green, red": there(lambda x: (x.flip(0) - MEAN) / STD),
-    # sloppy
-    "stopped at `return normalise(p.view(4, 5, 3))`": lambda p: sized(p),
-    "by 255, not by 256": there(lambda x: (x * 255 / 256 - MEAN) / STD),
-    "divide before you subtract": there(lambda x: x / STD - MEAN),
-}
 WRONG_BACK = {
-    "opposite order": back(lambda x: (x + MEAN) * STD, lambda x: 255 * x),
+    "reverse order": back(lambda x: (x + MEAN) * STD, lambda x: 255 * x),
     "second time": back(lambda x: (x - MEAN) / STD),
-    "the inverse multiplies by it": back(lambda x: x / STD + MEAN),
+    "to undo that, multiply by it": back(lambda x: x / STD + MEAN),
     "mean is missing": back(lambda x: x * STD, lambda x: x),
-    "shares of 1": back(lambda x: x * STD + MEAN, lambda x: x),
+    "run from 0 to 1": back(lambda x: x * STD + MEAN, lambda x: x),
     "too small by 1": back(
         lambda x: x * STD + MEAN - 1e-5, lambda x: (255 * x).to(torch.uint8)
     ),
     "should be uint8": back(lambda x: x * STD + MEAN, lambda x: (255 * x).round()),
     "first axis": lambda t: t * STD + MEAN,
-    "the original pixels": back(lambda x: 0 * x),
-    "xpected a tensor, got [": lambda t: [1],
-    "denormalise: rows and columns are swapped": lambda t: denormalise(t.mT),
-    "denormalise: mean and std are swapped": back(lambda x: x * MEAN + STD),
+    "the original pixels": back(lambda x: 0.9 * (x * STD + MEAN)),
+    "Expected a tensor, got [": lambda t: [1],
+    "Rows and columns are swapped": lambda t: denormalise(t.mT),
+    "Mean and std are swapped": back(lambda x: x * MEAN + STD),
+    "mix up the axes": lambda t: (
+        (255 * (t * STD + MEAN)).round().byte().reshape(*t.shape[1:], 3)
+    ),
+    "blue, green, red": back(lambda x: (x * STD + MEAN).flip(0)),
+    "need .view(3, 1, 1)": lambda t: t * torch.tensor(IMAGENET_STD),
+    "no batch axis": lambda t: denormalise(t)[None],
     # sloppy
-    "denormalise: your function stopped": lambda t: denormalise(t).view(4, 5, 3),
+    "Your function stopped": lambda t: denormalise(t).view(4, 5, 3),
+    "`tensor` makes no difference": lambda t: torch.zeros(
+        *t.shape[1:], 3, dtype=torch.uint8
+    ),
+    "yours is (4, 2, 3)": lambda t: denormalise(t)[:4, :2],
 }
 
 # -- exercise 2 ------------------------------------------------------------------------
@@ -222,15 +197,12 @@ WRONG_STABILITY = {
 }
 
 RIGHT = {
-    check.normalisation: (normalise, denormalise),
+    check.denormalise: denormalise,
     check.saliency_map: map_by(),
     check.shift_stability: stability(),
 }
 MISTAKES = {
-    check.normalisation: {
-        **{words: (wrong, denormalise) for words, wrong in WRONG_THERE.items()},
-        **{words: (normalise, wrong) for words, wrong in WRONG_BACK.items()},
-    },
+    check.denormalise: WRONG_BACK,
     check.saliency_map: WRONG_MAPS,
     check.shift_stability: WRONG_STABILITY,
 }
@@ -244,18 +216,15 @@ MISTAKES = {
 
 test_another_right_answer_passes = make_right_tests(
     {
-        check.normalisation: {
-            "in double precision": (
-                lambda p: normalise(p).double(),
-                back(lambda x: x * STD.double() + MEAN, lambda x: (255 * x + 0.5).byte()),
+        check.denormalise: {
+            "in double precision": back(
+                lambda x: x * STD.double() + MEAN, lambda x: (255 * x + 0.5).byte()
             ),
-            "colour by colour": (
-                lambda p: torch.stack(
-                    [(p[..., c] / 255 - MEAN[c]) / STD[c] for c in range(3)]
-                ),
-                lambda t: (
-                    (255 * (t * STD + MEAN)).round().clamp(0, 255).byte().movedim(0, -1)
-                ),
+            "colour by colour": lambda t: (
+                torch.stack([t[c] * STD[c] + MEAN[c] for c in range(3)], dim=-1)
+                .mul(255)
+                .round()
+                .byte()
             ),
         },
         check.saliency_map: {
@@ -280,7 +249,3 @@ test_another_right_answer_passes = make_right_tests(
 def test_the_whole_result_of_spearmanr_is_right_too():
     answer = stability(lambda a, b: spearmanr(a.flatten(), b.flatten()))
     assert check.shift_stability(answer)
-
-
-def test_half_an_exercise_is_not_tried_yet():
-    assert check.normalisation(normalise, lambda tensor: ...).state == NOT_TRIED

@@ -78,7 +78,7 @@ WORKING = {
     "sigmoids": (lambda: network(3, 5, nn.Sigmoid()), {"size": 64}, "class "),
     "a fixed size": (FixedSize, {"size": 32}, "class "),
 }
-NAMES = "names must be one for each of the network's 5 classes, got 3"
+NAMES = "names must be one for each class of the network, 5, got 3"
 FAILING = {
     "a dict": (lambda: Wrapped(lambda o: {"logits": o}), {"size": 64}, "got a dict"),
     "one number": (lambda: Wrapped(lambda o: o[:, 0]), {"size": 64}, "of shape (1,)"),
@@ -215,5 +215,5 @@ def test_what_is_assumed_of_a_network_is_said():
 def test_a_network_of_one_channel_has_no_colours(colour):
     lab = VanillaSaliencyLab(network(1), inputs=Inputs(size=64, **GREY))
     lab.controls["channels"].value = colour
-    assert "as the network takes 1 channel" in lab.touch.answer
+    assert "the network takes no three colours" in lab.touch.answer
     assert lab.failed

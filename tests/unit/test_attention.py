@@ -7,7 +7,12 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from course_utils import centre_surround, popout_display, spectral_residual
-from course_utils.attention import feature_maps, grid_rows, promote_lonely_peaks
+from course_utils.attention import (
+    feature_maps,
+    grid_rows,
+    noisy_shapes,
+    promote_lonely_peaks,
+)
 
 
 def in_colour(image):
@@ -185,6 +190,23 @@ def test_bad_arguments_get_a_sentence_that_names_them(function, arguments, name)
     picture = () if function is popout_display else (np.zeros((9, 9), np.uint8),)
     with pytest.raises(ValueError, match=f"^{name} must "):
         function(*picture, **arguments)
+
+
+# -- pictures for a linear classifier --------------------------------------------------
+
+
+def test_noisy_shapes_differ_where_their_shapes_are():
+    pictures, classes = noisy_shapes(600, seed=2)
+    assert pictures.shape == (600, 24, 24, 3)
+    assert (pictures.min(), pictures.max()) == (0, 1)
+    assert set(classes.tolist()) == {0, 1, 2}
+    means = np.stack([pictures[classes == c].mean(0) for c in range(3)])
+    red, blue = means[0] - means[1], means[2] - means[1]
+    assert red[12, 4, 0] > 0.1 > red[12, 12, 0]  # on the ring, and in its middle
+    assert blue[12, 12, 1] > 0.1 > blue[4, 4, 1]  # the plus
+    assert np.array_equal(noisy_shapes(600, seed=2)[0], pictures)
+    with pytest.raises(ValueError, match="count"):
+        noisy_shapes(0)
 
 
 # -- what the lesson claims of gradients -----------------------------------------------

@@ -14,10 +14,12 @@ from course_utils.figures import (
     plot_answers,
     plot_boxes,
     plot_close_ups,
+    plot_evidence,
     plot_flow,
     plot_intervals,
     plot_overlays,
     plot_places,
+    plot_tangent,
     sentence,
 )
 
@@ -64,6 +66,18 @@ def test_boxes_stand_where_they_are_and_the_first_picture_names_them():
     assert len(second.patches) == 1
 
 
+def test_evidence_is_laid_beside_its_pictures_on_one_scale():
+    maps = np.array([[[1.0, 0.0], [0.0, -1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    figure = plot_evidence([GREY] * 2, maps, ["says dog", "says bear"], limit=0.5)
+    titles = [axis.get_title(loc="left") or axis.get_title() for axis in figure.axes[:4]]
+    assert titles == ["says dog", "its evidence", "says bear", "its evidence"]
+    laid, plain = (figure.axes[k].images[0].get_array() for k in (1, 3))
+    red, blue = laid[0, 0], laid[-1, -1]
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    assert np.allclose(plain, plain[0, 0])
+
+
 def test_answers_are_framed_red_above_zero_and_blue_below():
     values = torch.tensor([[4.0, -1.0], [1.0, -4.0]])
     figure = plot_answers([[GREY] * 2] * 2, values, ["bear", "dog"], ["snow", "green"])
@@ -100,6 +114,15 @@ def test_close_ups_frame_the_place_of_each_map():
     assert below[1][36, 20].max() == 0
 
 
+def test_close_ups_are_as_large_as_what_is_there():
+    small = torch.zeros(3, 224, 224)
+    small[0, 60:80, 30:40] = 1
+    figure = plot_close_ups(GREY, [small, torch.ones(3, 224, 224)], ["a", "b"])
+    frames = [patch.get_bbox().extents.tolist() for patch in figure.axes[0].patches]
+    assert frames == [[22, 57, 48, 83], [0, 0, 224, 224]]
+    assert "26 pixels wide" in describe(figure)
+
+
 def test_the_way_forward_and_back_is_in_the_words():
     tensor = torch.rand(3, 16, 16)
     forward = [("file", GREY), ("tensor", tensor), ("scores", torch.arange(8.0)[None])]
@@ -115,6 +138,18 @@ def test_the_way_forward_and_back_is_in_the_words():
     assert order == sorted(order), "the way back runs from right to left"
     assert sentence(figure).endswith("file, tensor, scores, gradient, map.")
     assert draw(figure)
+
+
+def test_a_tangent_stands_beside_the_two_pictures_it_is_about():
+    figure = plot_tangent(GREY, GREY, [-1, 0, 1], [1.0, 3.0, 5.0], torch.tensor([2, 3, 4]))
+    assert [axis.get_title(loc="left") for axis in figure.axes] == [
+        "score 3",
+        "score 4",
+        "score",
+    ]
+    tangent, network = figure.axes[2].lines
+    assert tangent.get_ydata().tolist() == [1, 3, 5]
+    assert network.get_ydata().tolist() == [2, 3, 4]
 
 
 def test_intervals_have_the_colours_of_the_methods_and_a_band_of_the_baselines():

@@ -10,7 +10,15 @@ import toys
 from PIL import Image, ImageColor, ImageFilter
 from torch import nn
 
-from course_utils import grad_cam, load_model, load_samples, preprocess, vanilla_saliency
+from course_utils import (
+    Inputs,
+    grad_cam,
+    load_model,
+    load_samples,
+    preprocess,
+    vanilla_saliency,
+)
+from course_utils._machinery.arguments import ArgumentError
 from course_utils.occlusion import occlusion
 from course_utils.shortcuts import (
     SIZE,
@@ -21,8 +29,10 @@ from course_utils.shortcuts import (
     brightness_on,
     cutout,
     evidence,
+    evidence_map,
     linear_probe,
     mean_features,
+    places_on,
     plant_shortcut,
     planted_features,
     share_on,
@@ -407,6 +417,42 @@ def test_a_constant_map_is_nowhere_brighter():
     assert torch.allclose(brightness_on(torch.full(masks.shape, 7.0), masks), torch.ones(3))
 
 
+def test_the_evidence_map_adds_up(biased, test_set):
+    maps = evidence_map(biased, test_set.images)
+    bias = biased.head.bias[0] - biased.head.bias[1]
+    assert maps.shape == (20, 13, 13)
+    assert torch.allclose(
+        maps.sum((1, 2)) + bias, evidence(biased, test_set, KNOWN), atol=1e-4
+    )
+
+
+def test_the_evidence_map_is_grad_cam_with_its_signs(biased, test_set):
+    images = test_set[:2].images
+    maps = evidence_map(biased, images)[:, None]
+    large = nn.functional.interpolate(maps.relu(), images.shape[2:], mode="bilinear")[:, 0]
+    cams = grad_cam(biased, images, targets=0)
+    assert torch.allclose(2 * cams, large, atol=1e-5)  # score 0 has half of the weights
+
+
+def test_the_evidence_of_a_shortcut_lies_off_the_animal(biased, mended, test_set):
+    right = (1 - 2 * test_set.labels)[:, None, None]
+    shares = {}
+    for name, probe in (("biased", biased), ("mended", mended)):
+        maps = right * evidence_map(probe, test_set.images)
+        for ring in (0, 1):
+            places = places_on(test_set.masks, ring=ring)
+            shares[name, ring] = (maps * places).sum() / maps.sum()
+    assert shares["biased", 0] < 0.45 < 0.65 < shares["mended", 0]
+    assert shares["biased", 1] < 0.65 < 0.85 < shares["mended", 1]
+
+
+def test_places_touch_the_mask():
+    masks = torch.zeros(2, 8, 8, dtype=torch.bool)
+    masks[0, 0, 7] = masks[1, 3:5, 1] = True
+    assert places_on(masks, 4).nonzero().tolist() == [[0, 0, 3], [1, 1, 0], [1, 2, 0]]
+    assert places_on(masks, 4, ring=1).sum((1, 2)).tolist() == [4, 8]
+
+
 # -- bad input -----------------------------------------------------------------------------
 
 ONE, TWO = torch.ones(1, 2, 2), plant_shortcut(2)
@@ -437,6 +483,9 @@ MISTAKES = {
     "maps must not be negative or all zero": lambda: share_on(0 * ONE, ONE > 0),
     "masks must be a bool tensor": lambda: brightness_on(ONE, ONE),
     "masks must not be empty": lambda: brightness_on(ONE, ONE > 1),
+    "places must be a whole number of at least 1, got 0": lambda: places_on(ONE > 0, 0),
+    "ring must be a whole number of at least 0": lambda: places_on(ONE > 0, ring=-1),
+    r"masks must be a bool tensor \(N, H, W\), got": lambda: places_on(ONE),
     r"masks must be a bool tensor, \(1, 2, 2\), got a tensor of shape \(3, 3\)": (
         lambda: brightness_on(ONE, torch.ones(3, 3) > 0)
     ),
@@ -455,3 +504,12 @@ def test_a_network_that_cannot_take_the_pictures_is_said_in_one_sentence():
     grey.features = nn.Conv2d(1, 2, 3)
     with pytest.raises(RuntimeError, match=r"of shape \(2, 3, 8, 8\) do not go through"):
         mean_features(grey, toys.batch())
+
+
+def test_a_network_whose_pictures_are_prepared_otherwise_is_refused():
+    model = load_model()
+    model.inputs = Inputs(mean=[0.5] * 3, std=[0.5] * 3)
+    with pytest.raises(
+        ArgumentError, match="model must take pictures with ImageNet's mean"
+    ):
+        train_probe(model, plant_shortcut(4))

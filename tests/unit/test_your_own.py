@@ -543,7 +543,7 @@ def test_the_network_is_left_as_it_was(error):
         ({"methods": "magic"}, "vanilla_saliency"),
         ({"methods": []}, "methods must name some of"),
         ({"methods": 3}, "methods must be names of methods, or None for those of the"),
-        ({"names": ["a"]}, "names must be one for each of the network's 4 classes, got 1"),
+        ({"names": ["a"]}, "names must be one for each class of the network, 4, got 1"),
         ({"names": "abcd"}, "names must be the classes' names"),
         ({"names": None, "targets": "cat"}, "targets must be a number, or come with"),
         ({"targets": "bird"}, "targets must be a class, by number or by name, got 'bird'"),
