@@ -441,8 +441,8 @@ claim = Claim(
         ),
         "B": Test(
             _same_weights,
-            "So the weights are the right ones, but the question was about the pictures. A network "
-            "accepts any picture of the right shape.",
+            "So the weights are the right ones, but the question was about the pictures. A "
+            "network accepts any picture of the right shape.",
         ),
         "C": Test(
             _known_pictures,
