@@ -43,7 +43,7 @@ def kind(request):
 
 
 def test_there_is_one_for_each_lesson_that_has_one():
-    assert len(LABS) == 10
+    assert len(LABS) == 11
 
 
 # -- lists that go blank ------------------------------------------------------------------
