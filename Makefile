@@ -55,8 +55,8 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
 		-m "not nightly" tests/labs tests/checks
 
-test-all: test ## and the rest: all networks, all labs in the browser, a cluster, processors
-	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster]"
+test-all: test ## and the rest: all networks and labs, other frameworks, a cluster, processors
+	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster,frameworks]"
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "nightly and not browser"
 	$(VENV)/bin/python -m pytest -m "nightly and browser"
 	$(MAKE) test-processors
