@@ -3,6 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from .._machinery.fills import fill_picture
+from ..figures import smooth
+from ..images import preprocess
+from ..inputs import own_inputs
+from ..models import load_model
+from ..more_maps import integrated_gradients
+from ..samples import load_samples
+from ..targets import predict
 from .base import (
     as_tensor,
     call,
@@ -12,6 +20,7 @@ from .base import (
     each_argument,
     exercise,
 )
+from .claims import Claim, Test
 from .reading import written_in
 from .toys import noise, other_classes
 
@@ -191,3 +200,85 @@ def _weighed(a: Tensor, gradient: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         "Add the channels up; you average them.": total.relu() / count,
         "That is the sum of the channels without their weights.": a.sum(1),
     }
+
+
+# -- the claim -------------------------------------------------------------------------
+
+
+def _shepherd() -> tuple[nn.Module, Tensor, int, Tensor]:
+    """The network, the photograph (1, 3, 224, 224), its class, and its dark pixels."""
+    model, sample = load_model(), load_samples(names="german_shepherd")
+    image = preprocess(sample.images)
+    return model, image, int(sample.labels), (image * 0.225 + 0.45).mean(1) < 0.2
+
+
+def _from_black(steps: int) -> Tensor:
+    model, image, dog, _ = _shepherd()
+    return integrated_gradients(model, image, dog, steps, _black(model, image))
+
+
+def _black(model: nn.Module, image: Tensor) -> Tensor:
+    return fill_picture("black", image, own_inputs(model))[0]
+
+
+def _share(strength: Tensor) -> str:
+    dark = _shepherd()[3]
+    return f"{strength[dark].sum() / strength.sum():.0%}"
+
+
+def _sums() -> str:
+    model, image, dog, _ = _shepherd()
+    both = torch.cat([_black(model, image)[None], image])
+    low, high = predict(model, both, dog).scores.tolist()
+    total = _from_black(32).sum().item()
+    return f"The values sum to {total:.1f}, and the score rises by {high - low:.1f}."
+
+
+def _more_steps() -> str:
+    few, many = (_share(_from_black(steps).sum(1).abs()) for steps in (16, 64))
+    return f"With 16 steps {few} of the map lies on dark pixels, with 64 steps {many}."
+
+
+def _hidden() -> str:
+    model, image, dog, dark = _shepherd()
+    moves = ((0, 112), (112, 0), (112, 112), (56, 56), (0, 56), (0, 168))
+    holes = torch.cat([dark, *(dark.roll(move, (1, 2)) for move in moves)])[:, None]
+    pictures = torch.cat([image, torch.where(holes, torch.zeros_like(image), image)])
+    whole, coat, *others = predict(model, pictures, dog).shares[:, dog].tolist()
+    return (
+        f"The probability falls from {whole:.2f} to {coat:.2f} without the dark pixels; "
+        f"with {len(others)} holes of the same shape elsewhere it stays above "
+        f"{int(100 * min(others)) / 100:.2f}."
+    )
+
+
+def _smoothed() -> str:
+    strength = _from_black(16).sum(1).abs()
+    smoothed = torch.from_numpy(smooth(strength[0]))[None]
+    return f"Smoothed, {_share(smoothed)} of the map lies on dark pixels."
+
+
+claim = Claim(
+    "Only a twentieth of the map lies on dark pixels, so the dark coat hardly counts for "
+    "this network.",
+    {
+        "A": Test(
+            _sums,
+            "The sum is right for every baseline; it says nothing of single pixels.",
+        ),
+        "B": Test(
+            _more_steps,
+            "The integral was good enough; what it multiplies by is the trouble.",
+        ),
+        "C": Test(
+            _hidden,
+            "That refutes it: the network needs the coat, and the map from black cannot "
+            "show it.",
+            could_refute=True,
+        ),
+        "D": Test(
+            _smoothed,
+            "The zeros of the coat are only mixed with their neighbours.",
+        ),
+    },
+)

@@ -40,7 +40,12 @@ class FurtherMapsLab(Lab):
         self.asked = Asked(model, picker.pictures, inputs)
         rows, columns = self.asked.inputs.sides
         layers = [("the last one", "")]
-        layers += [(name, path) for path, (name, _) in self.asked.layers().items()]
+        found = self.asked.layers()
+        layers += [
+            (name, path)
+            for path, (name, _) in found.items()
+            if path.rpartition(".")[0] not in found  # not what lies inside a block
+        ]
         methods = [(method.label, name) for name, method in OFFERED.items()]
         self.pair = ("vanilla_saliency", "grad_cam")  # left and right
         super().__init__(
