@@ -407,3 +407,21 @@ def box_shares(boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
         x0, y0, x1, y1 = numbers("boxes", box, 4, order=EDGES)
         shares.append(((ys >= y0) & (ys < y1)).mean() * ((xs >= x0) & (xs < x1)).mean())
     return np.array(shares)
+
+
+def shares_in_boxes(maps, boxes: Sequence[Box]) -> np.ndarray:
+    """(N,): which share of each map (N, H, W), not negative, lies in its box.
+
+    Beside it stands what guessing gets: `box_shares`. A map that is zero has a share of 0.
+
+    Example:
+        >>> shares_in_boxes(np.ones((1, 4, 4)), [(0, 0, 2, 4)])
+        array([0.5])
+    """
+    found = []
+    for values, box in zip(to_array(maps), boxes, strict=True):
+        x0, y0, x1, y1 = numbers("boxes", box, 4, order=EDGES)
+        ys, xs = np.ogrid[: values.shape[0], : values.shape[1]]
+        inside = (ys >= y0) & (ys < y1) & (xs >= x0) & (xs < x1)
+        found.append(values[inside].sum() / max(values.sum(), 1e-12))
+    return np.array(found)

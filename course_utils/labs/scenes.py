@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..figures import describe, describe_map, map_limits, signed_picture, to_array
 from ..figures.style import BLUE, ORANGE
-from .asking import Asked
+from ..methods import Method
+from .asking import Asked, coloured
 from .touch import Bars, Layer, Pictures
 
 EXPLAINED, OTHER = ORANGE, BLUE  # the class that is explained, and the others
@@ -62,6 +63,23 @@ def veil(
     )
     colours[..., 3] = 0.85 * np.abs(share)
     return Layer(colours, **look)
+
+
+def method_layer(method: Method, values: Tensor, side: str | None = None) -> Layer:
+    """A method's map: one of colours as it is, any other as a veil over the photograph."""
+    if values.ndim == 3:
+        return map_layer(coloured(values), side=side)
+    return veil(values, signed=method.signed, side=side)
+
+
+def swipe_panel(
+    asked: Asked, photo: str, layers: Sequence[Layer], hand: dict, **panel
+) -> Pictures:
+    """The grey photograph with two layers, on the left and the right of a divider."""
+    step = max(asked.inputs.sides[1] // 28, 1)
+    tool = {"kind": "point", "divider": True, "step": step}
+    panel = {"key": "maps", "base": grey(asked.looks(photo)), "tool": tool} | panel
+    return photo_panel(asked, photo, layers=layers, hand=hand, **panel)
 
 
 def map_words(values, limit: float | None = None) -> str:

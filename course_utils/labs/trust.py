@@ -11,10 +11,10 @@ from ..inputs import Inputs
 from ..methods import QUICK
 from ..models import friendly_layers
 from ..targets import predict, seeded
-from .asking import FILLS, Asked, coloured, kept
+from .asking import FILLS, Asked, kept
 from .base import Lab
 from .controls import PicturePicker, dropdown, finder, slider
-from .scenes import EXPLAINED, OTHER, grey, map_layer, map_words, photo_panel, veil
+from .scenes import EXPLAINED, OTHER, map_words, method_layer, photo_panel, swipe_panel
 from .strokes import Brush, spent
 from .touch import Curves, Layer, Pictures, Scene
 
@@ -197,7 +197,7 @@ class TrustLab(Lab):
         """The two maps on either side of a divider, in words, and how alike they are."""
         maps = [self._map(photo, target, method, n) for n in (0, layers)]
         sides = zip(("left", "right"), maps, strict=True)
-        drawn = [_map_layer(method, values[0], side) for side, values in sides]
+        drawn = [method_layer(QUICK[method], values[0], side) for side, values in sides]
         words = "; ".join(map_words(QUICK[method].importance(m)[0]) for m in maps)
         return drawn, words, rank_correlation(*maps).item()
 
@@ -205,17 +205,14 @@ class TrustLab(Lab):
         """The trained network's map and the randomised one's, each on its own scale."""
         photo, target, _, method = question
         drawn, words, _ = self._compared(photo, target, method, layers)
-        return photo_panel(
+        return swipe_panel(
             self.asked,
             photo,
-            key="maps",
+            drawn,
+            {"x": divider, "y": self.sides[0] / 2},
             title=f"trained | {self._randomised(layers)}",
             label="The trained network's map left of the divider, the randomised one's "
             "right, each on its own scale: drag the divider, or press the arrow keys.",
-            base=grey(self.asked.looks(photo)),
-            layers=drawn,
-            tool={"kind": "point", "divider": True, "step": max(self.sides[1] // 28, 1)},
-            hand={"x": divider, "y": self.sides[0] / 2},
             words=words,
         )
 
@@ -246,13 +243,6 @@ class TrustLab(Lab):
         if layers == len(self.blocks):
             return "all randomised"
         return f"randomised to {self.block_names[layers - 1]}"
-
-
-def _map_layer(method: str, values: Tensor, side: str) -> Layer:
-    """A map of colours as it is, any other as a veil over the grey photograph."""
-    if values.ndim == 3:
-        return map_layer(coloured(values), side=side)
-    return veil(values, signed=QUICK[method].signed, side=side)
 
 
 def _curves_panel(curves: list[evaluation.Curves], hidden: int) -> Curves:
