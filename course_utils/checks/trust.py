@@ -1,10 +1,15 @@
-"""Checks of lesson 09: a deletion curve, pointing, and a claim about random pixels."""
+"""Checks of lesson 09: a deletion curve, pointing, and a claim about a difference."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..evaluation import deletion_insertion, pointing_game
-from ..images import IMAGENET_MEAN, IMAGENET_STD
+from ..evaluation import bootstrap_interval, deletion_insertion, pointing_game
+from ..images import IMAGENET_MEAN, IMAGENET_STD, preprocess
+from ..methods import QUICK
+from ..models import load_model
+from ..more_maps import grad_cam
+from ..samples import load_samples
 from .base import (
     NotTried,
     Wrong,
@@ -15,6 +20,7 @@ from .base import (
     exercise,
     read,
 )
+from .claims import Claim, Test
 from .reading import each, number, truth
 from .toys import noise, other_classes
 
@@ -151,3 +157,61 @@ def _missed(maps: Tensor, places, box) -> dict[str, list[bool]]:
             x0 <= column < x1 and y0 <= row < y1 for row, column in by_height
         ],
     }
+
+
+# -- the claim -------------------------------------------------------------------------
+
+OTHERS = range(8, 16)  # the photographs after the first eight
+
+
+def _insertion(name: str, indices=range(8), steps: int = 6) -> np.ndarray:
+    """The insertion area of a method's map on each of some photographs."""
+    model, photos = load_model(), load_samples()
+    images, found = preprocess(photos.images), []
+    for k in indices:
+        image, label = images[[k]], int(photos.labels[k])
+        values = QUICK[name].importance(QUICK[name](model, image, label))[0]
+        found.append(deletion_insertion(model, image, values, label, steps))
+    return np.array([curves.insertion_area for curves in found])
+
+
+def _more_steps() -> str:
+    few, many = (_insertion("grad_cam", range(4), steps).mean() for steps in (6, 24))
+    return f"On four of them the mean is {few:.2f} with 6 steps, {many:.2f} with 24."
+
+
+def _alone() -> str:
+    values = _insertion("grad_cam")
+    low, high = bootstrap_interval(values)
+    return f"Grad-CAM's mean is {values.mean():.2f}, from {low:.2f} to {high:.2f}."
+
+
+def _other_photographs() -> str:
+    gained = _insertion("grad_cam", OTHERS) - _insertion("centre", OTHERS)
+    low, high = bootstrap_interval(gained)
+    words = f"On the next eight photographs Grad-CAM gets {gained.mean():+.2f} more"
+    return f"{words} than the centre, with an interval from {low:+.2f} to {high:+.2f}."
+
+
+def _pointing() -> str:
+    model, photos = load_model(), load_samples(8)
+    maps = grad_cam(model, preprocess(photos.images), photos.labels)
+    return f"It hits {pointing_game(maps, photos.boxes_at()).sum()} of 8 boxes."
+
+
+claim = Claim(
+    "Grad-CAM minus centre: the interval includes zero. So Grad-CAM's map tells no more "
+    "than a spot in the centre.",
+    {
+        "A": Test(
+            _more_steps, "The areas are exact enough; it is the pictures that are few."
+        ),
+        "B": Test(_alone, "This says nothing about the centre on the same photographs."),
+        "C": Test(
+            _other_photographs,
+            "That refutes it: the first eight were too few to show the difference.",
+            could_refute=True,
+        ),
+        "D": Test(_pointing, "A spot in the centre hits all eight as well."),
+    },
+)
