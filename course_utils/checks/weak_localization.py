@@ -225,8 +225,8 @@ claim = Claim(
         ),
         "B": Test(
             _from_a_spot,
-            "That refutes it: the spot has no outline, and the mask is as good. Colours and "
-            "edges of the picture draw the outline; the map only says where to look.",
+            "That refutes it: the spot has no outline, and the mask is as good. Colours "
+            "and edges of the picture draw the outline; the map only says where to look.",
             could_refute=True,
         ),
         "C": Test(
