@@ -93,7 +93,7 @@ def test_a_method_has_a_control_of_its_own(lab, method, control, value, make):
 def test_each_control_changes_the_picture(lab, shown, name, value):
     before = shown(lab), dict(lab.touch.hands)
     control = lab.controls[name]
-    setattr(getattr(control, "choice", control), "value", value)
+    getattr(control, "choice", control).value = value
     assert not lab.failed, lab.said
     assert (shown(lab), dict(lab.touch.hands)) != before
 
