@@ -130,9 +130,10 @@ def randomization_test(
     """Randomise the network's layers from the top, and see whether its maps change.
 
     Adebayo et al. (2018, arXiv:1810.03292, section 3) call it cascading randomisation. A
-    map that does not change did not depend on what the network had learned. Beside it
-    stands the map for another class, drawn at random: a map that does not change there
-    does not depend on the question. A copy is randomised; the model itself is untouched.
+    map that hardly changes says little about what the network learned; one that changes
+    need not be right, as noise changes, too (Binder et al. 2023, arXiv:2211.12486).
+    Beside it stands the map for another class, drawn at random: a map that does not change
+    there does not depend on the question. A copy is randomised; the model is untouched.
 
     Args:
         model, images, targets, progress: see `targets`; None is the *whole* network's top.

@@ -28,6 +28,7 @@ from course_utils.evaluation import (
     forget,
     random_maps,
     rank_correlation,
+    shares_in_boxes,
 )
 
 SIDE = 6
@@ -425,3 +426,10 @@ def test_blocks_are_randomised_in_the_order_in_which_images_pass_them():
     assert blocks_from_top(model, images) == ["head", "second", "first"]
     assert randomization_test(model, images, 1).layers == ("head", "second", "first")
     assert blocks_from_top(load_model()) == blocks_from_top(load_model(), toys.batch(1, 64))
+
+
+def test_shares_in_boxes_by_hand():
+    maps = torch.zeros(2, 4, 6)
+    maps[0, 1, 2], maps[0, 3, 5] = 3.0, 1.0
+    shares = shares_in_boxes(maps, [(2, 1, 3, 2), (0, 0, 6, 4)])
+    assert shares.tolist() == [0.75, 0.0]  # of a map that is zero: none
