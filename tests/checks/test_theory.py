@@ -204,10 +204,18 @@ MISTAKES = {
 test_another_right_answer_passes = make_right_tests(RIGHT_TOO)
 
 
-def test_the_formula_of_exercise_3_is_the_gradient_of_a_softmax():
+def test_the_formula_of_exercise_2_is_the_gradient_of_a_softmax():
     pixels = torch.randn(6, requires_grad=True, generator=torch.Generator().manual_seed(0))
     weights = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
     scores = weights @ pixels
     (slope,) = torch.autograd.grad(scores.softmax(0)[2], pixels)
     answer = RIGHT[check.probability_slopes](weights[..., None], scores.detach(), 2)
     assert torch.allclose(slope, answer[:, 0], atol=1e-6)
+
+
+def test_the_claim_check_finds_what_the_lesson_says():
+    message = check.claim("D").message
+    assert "falls from 43 to 17, and the network says airship" in message
+    assert "26 photographs the same costs 2.4 points" in message
+    assert "3 answers change" in message
+    assert "rises by 0.058; the map promises 0.058" in check.claim("B").message
