@@ -162,7 +162,7 @@ class FurtherMapsLab(Lab):
             bars.append({"name": label, "value": share, "text": f"{share:.0%}"})
         return Bars(
             key="place",
-            title="stronger at the divider's dot than … of the map",
+            title="at the dot: stronger than …",
             label="How strong each map is around the dot in the divider, as a rank.",
             bars=[bar | {"colour": OTHER} for bar in bars],
         )
