@@ -937,7 +937,7 @@ def test_names_of_another_network_are_refused(photos, tmp_path, kept):
     if kept:
         run(photos, tmp_path / "maps")
     with pytest.raises(
-        ValueError, match=r"^names must be one for each of .* 4 classes, got 2"
+        ValueError, match=r"^names must be one for each class of the network, 4, got 2"
     ):
         run(photos, tmp_path / "maps", names=["ant", "bee"])
 
