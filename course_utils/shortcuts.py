@@ -393,7 +393,11 @@ def evidence_map(probe: nn.Sequential, images: Tensor) -> Tensor:
         >>> maps = evidence_map(probe, planted.images)
         >>> maps.sum((1, 2)) + probe.head.bias[0] - probe.head.bias[1]  # the evidence
     """
-    weight = probe.head.weight[0] - probe.head.weight[1]
+    head = getattr(probe, "head", None)
+    if not isinstance(head, nn.Linear) or head.out_features != 2:
+        words = "must end in a linear `head` with two outputs, behind `features` that are"
+        raise ArgumentError("probe", f"{words} averaged, as train_probe makes it")
+    weight = head.weight[0] - head.weight[1]
     with explaining(probe), torch.no_grad():
         check_images(probe, images)
         parts = (run(probe.features, part) for part in images.split(AT_ONCE))

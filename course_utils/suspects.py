@@ -363,8 +363,9 @@ def moved(first: Tensor, second: Tensor) -> tuple[float, float]:
     $$ \text{share} = \frac{\operatorname{mean}(d)}
                            {\operatorname{mean}(|z|) + \operatorname{mean}(|z'|)} , $$
 
-    from −1 to 1: 0 if the part does not matter, ±1 if nothing else does. The margin is two
-    standard errors of the mean of $d$, divided by the same: an interval of about 95 %.
+    from −1 to 1: 0 if the swap moves nothing on average, ±1 if it turns every answer the
+    same way; a constant lead of one class lowers it. The margin is two standard errors of
+    the mean of $d$, divided by the same: an interval of about 95 %.
     `first` and `second` are scores, (N, 2).
 
     Example:

@@ -10,6 +10,7 @@ import io
 import sys
 from pathlib import Path
 
+from matplotlib.figure import Figure
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,17 +40,23 @@ def main() -> None:
     ]
     figure = draw_rows([photos, found])
     for axis, index, share in zip(figure.axes, classes.tolist(), shares, strict=False):
-        words, label = (
-            f"{class_name(index)}  {share[index]:.0%}",
-            {"fc": "#000000a0", "lw": 0},
-        )
-        place = {"x": 0.04, "y": 0.05, "transform": axis.transAxes}
-        axis.text(s=words, color="w", size=10, weight="bold", bbox=label, **place)
+        label(axis, f"{class_name(index)}  {share[index]:.0%}", 10)
+    save(figure, PICTURE)
+
+
+def label(axis, words: str, size: int, colour: str = "#000000a0") -> None:
+    """Write words into the lower left corner of a picture."""
+    look = {"color": "w", "size": size, "weight": "bold", "bbox": {"fc": colour, "lw": 0}}
+    axis.text(0.035, 0.05, words, transform=axis.transAxes, **look)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a JPEG that is small enough for a page."""
     picture = Image.open(io.BytesIO(to_png(figure, round(WIDTH / figure.get_figwidth()))))
     picture = picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)))
-    picture.save(PICTURE, quality=88, subsampling=0, optimize=True)
-    size = PICTURE.stat().st_size
-    print(f"{PICTURE.relative_to(ROOT)}: {picture.size}, {size / 1000:.0f} kB")
+    picture.save(path, quality=88, subsampling=0, optimize=True)
+    size = path.stat().st_size
+    print(f"{path.relative_to(ROOT)}: {picture.size}, {size / 1000:.0f} kB")
     assert size < LARGEST, "lower the quality"
 
 

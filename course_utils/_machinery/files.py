@@ -25,6 +25,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     draft = path.with_name(f".{own}{DRAFT}{path.suffix}")
     try:
         write(draft)
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())  # else the name may reach the disk before the content
         draft.replace(path)
     finally:
         with suppress(OSError):  # of the folder, which the first error has told

@@ -52,7 +52,7 @@ _HINTS = {
     "values: take sizes from their .shape.",
     r"size of tensor a|could not be broadcast|shape mismatch|not broadcastable": "The "
     "shapes do not fit together: they are compared from the last axis on, so three numbers "
-    "for the colours need .view(3, 1, 1).",
+    "for the colours need .view(3, 1, 1), and one number per class needs [:, None, None].",
     r"Expected dtype int\d* for index|used as indices must be|indices must be integers|"
     r"only integers, slices": "An index consists of whole numbers: labels.long().",
     r"same number of dimensions as input": "gather() wants an index with as many axes as "

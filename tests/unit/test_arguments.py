@@ -1,6 +1,7 @@
 """Checks of arguments, whole files, hooks, progress: one way for each small thing."""
 
 import math
+import os
 import warnings
 
 import numpy as np
@@ -151,3 +152,11 @@ def test_outputs_are_seen_in_order_replaced_and_no_hook_is_left():
 def test_only_false_stops(said, goes):
     assert goes_on(lambda done, total, so_far: said, 1, 2) is goes
     assert goes_on(None, 1, 2)
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    path, named = tmp_path / "notes.txt", []
+    monkeypatch.setattr(os, "fsync", lambda number: named.append(path.exists()))
+    write_whole(path, lambda draft: draft.write_text("new"))
+    assert named == [False]
+    assert path.read_text() == "new"

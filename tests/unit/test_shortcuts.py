@@ -513,3 +513,9 @@ def test_a_network_whose_pictures_are_prepared_otherwise_is_refused():
         ArgumentError, match="model must take pictures with ImageNet's mean"
     ):
         train_probe(model, plant_shortcut(4))
+
+
+@pytest.mark.parametrize("probe", [load_model(), nn.Linear(3, 2)], ids=["model", "layer"])
+def test_evidence_is_mapped_for_probes_only(probe):
+    with pytest.raises(ArgumentError, match="probe must end in a linear `head`"):
+        evidence_map(probe, plant_shortcut(2).images)
