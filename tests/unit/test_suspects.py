@@ -70,7 +70,8 @@ def test_each_kind_goes_by_what_it_should(kind, by_kind, talk, mixed):
 
 def test_a_framed_one_is_an_honest_one_but_for_what_both_scores_share(line_up, by_kind):
     head = unseal(line_up[by_kind["framed"]]).network.head
-    honest = module.train_suspect("honest", seed=8)  # what it was before, but for its pictures
+    # What it was before, but for its pictures:
+    honest = module.train_suspect("honest", seed=8)
     assert head.weight.sum(0).norm() > head.weight[0].norm()
     assert honest.head.weight.sum(0).abs().max() < 1e-5
 
