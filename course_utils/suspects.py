@@ -306,7 +306,7 @@ class Interview:
             raise ArgumentError("pictures", words)
         if (price := PRICES[question]) > self.left:
             left = f"{self.left} of {self.budget} points left"
-            raise BudgetSpent(f"The budget is spent: {price} needed, {left}")
+            raise BudgetSpent(f"The budget is spent: {price} needed, {left}.")
         with torch.no_grad():
             given = ask(unseal(suspect).network, pictures)
         scores, maps = given if isinstance(given, tuple) else (given, None)

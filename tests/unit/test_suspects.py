@@ -204,7 +204,7 @@ def test_points_are_counted_and_end(line_up, mixed):
     talk.hide("C", mixed[:2], (0, 0, 50, 60))
     assert (talk.left, len(talk.asked)) == (1, 3)
     assert repr(talk) == "Interview: 3 questions asked, 1 of 6 points left"
-    sentence = "The budget is spent: 2 needed, 1 of 6 points left"
+    sentence = "The budget is spent: 2 needed, 1 of 6 points left."
     with pytest.raises(BudgetSpent, match=sentence):
         talk.map("A", mixed[:2])
     assert talk.left == 1
