@@ -30,6 +30,8 @@ def class_scores(answer) -> str:
             "squeeze(1).",
             (count, count): "scores[:, labels] picks every label in every row; pick one.",
             (count, 1): "The result is a column, (N, 1); take it out with [:, 0].",
+            (1, count): "labels[None] is a row, and picks all its numbers from the first "
+            "row of scores; make it a column, labels[:, None].",
         }
         case = {"scores": scores.requires_grad_(), "labels": labels}
         otherwise = "Row n should give scores[n, labels[n]]; try it on the 4×5 table."

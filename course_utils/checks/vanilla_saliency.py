@@ -71,8 +71,8 @@ def _check_pixels(result, pixels: Tensor, tensor: Tensor, mean: Tensor, std: Ten
     if _shows(result, shares.permute(1, 2, 0).flip(-1)):
         raise Wrong("The colours are in the order blue, green, red.")
     off = (result.double() - pixels.double()).abs().max()
-    if result.dtype == torch.uint8 and 0 < off <= 1:
-        raise Wrong("Some values are too small by 1: uint8 cuts decimals off; use round().")
+    if not result.is_floating_point() and 0 < off <= 1:
+        raise Wrong("Some values are too small by 1: integers have no decimals; round().")
     otherwise = "The values are not those of the original pixels."
     of_one = {"These values run from 0 to 1; times 255 makes them pixels.": pixels / 255}
     compare(result, pixels, of_one, otherwise)

@@ -70,6 +70,7 @@ WRONG_SCORES = {
     "largest score of each row": lambda s, y: s.amax(dim=1),
     "every label in every row": lambda s, y: s[:, y],
     "is a column": gather,
+    "labels[None] is a row": lambda s, y: s.gather(1, y[None]),
     "batch axis is lost": lambda s, y: gather(s, y).squeeze(),
     "Row n should give": lambda s, y: -gather(s, y)[:, 0],
     "cut off the graph": lambda s, y: torch.tensor(

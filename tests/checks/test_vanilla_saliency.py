@@ -34,6 +34,9 @@ WRONG_BACK = {
     "too small by 1": back(
         lambda x, m, s: x * s + m - 1e-5, lambda x: (255 * x).to(torch.uint8)
     ),
+    "integers have no decimals": back(
+        lambda x, m, s: x * s + m - 1e-5, lambda x: (255 * x).int()
+    ),
     "should be uint8": back(right, lambda x: (255 * x).round()),
     "first axis": right,
     "the original pixels": back(lambda *a: 0.9 * right(*a)),
