@@ -4,7 +4,6 @@ import re
 
 import pptx
 import pytest
-
 from lessons import lesson_paths, read_lesson
 from slides import plain, slides_of, write
 
