@@ -19,7 +19,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons address check test test-all test-offline test-processors bench clean
+.PHONY: help lab lessons slides address check test test-all test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
 
 lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
 	@$(VENV)/bin/python tools/lessons.py $(ONLY)
+
+slides: $(TEST_READY) ## make slides of the lessons in build/slides; ONLY=03 takes one
+	@$(VENV)/bin/python tools/slides.py $(ONLY)
 
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…
 	@$(VENV)/bin/python tools/address.py $(URL)
