@@ -92,7 +92,7 @@ WRONG_STEPS = {
     ),
     "leave the clamp out": lambda *a: step()(*a).clamp(0, 1),
     "changes the network's weights": zeroes_the_weights,
-    "caller's picture": in_place,
+    "the tensor it was given": in_place,
     "attached to the graph": on_the_graph,
     "gradients on the network's weights": through_the_weights,
     "The shape is right": step(lambda s, x, t, w: 3 * s[0, t] - w * x.square().sum()),

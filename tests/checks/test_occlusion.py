@@ -114,7 +114,7 @@ MISTAKES = {
         "drop in probability": drop(read=lambda s: s.softmax(1)),
         "Rows and columns are swapped": drop(swap=True),
         "score with the window hidden": without_the_clean_score,
-        "caller's picture": paints,
+        "the tensor it was given": paints,
         "stopped at": lambda m, x, *a: m(x[0, 0])[0],
         "the clean score minus that": lambda *a: 2 * drop()(*a),
         "`top` makes no difference": lambda *a: 0.25,

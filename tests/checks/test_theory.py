@@ -117,7 +117,7 @@ WRONG_DIFFERENCES = {
     "absolute value": differences(central, torch.abs),
     "pile up": piled,
     "Each colour has a slope": differences(central, lambda s: s.amax(0)),
-    "caller's picture": changes_the_image,
+    "the tensor it was given": changes_the_image,
     "The shape is right": differences(lambda u, d, x, h: h * x),
     "divides by 2 and multiplies by step": differences(lambda u, d, x, h: (u - d) / 2 * h),
     "Halved only": differences(lambda u, d, x, h: (u - d) / 2),
