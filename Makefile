@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 COLAB := .venv-colab
+SITE := .venv-site
 LAB_READY := $(VENV)/lab-ready
 TEST_READY := $(VENV)/test-ready
 COLAB_READY := $(COLAB)/ready
+SITE_READY := $(SITE)/ready
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # One process a core: tests are single-threaded, and a lesson stays in one process.
@@ -19,7 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons address check test test-all test-offline test-processors bench clean
+.PHONY: help lab lessons site address check test test-all test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -33,6 +35,9 @@ lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
 
 lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
 	@$(VENV)/bin/python tools/lessons.py $(ONLY)
+
+site: $(SITE_READY) ## make the website of the stored lessons, in build/site
+	@$(SITE)/bin/python tools/website.py
 
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…
 	@$(VENV)/bin/python tools/address.py $(URL)
@@ -55,7 +60,7 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
 		-m "not nightly" tests/labs tests/checks
 
-test-all: test ## and the rest: all networks and labs, other frameworks, a cluster, processors
+test-all: test $(SITE_READY) ## and the rest: all networks and labs, other frameworks, a cluster, processors
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster,frameworks]"
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "nightly and not browser"
 	$(VENV)/bin/python -m pytest -m "nightly and browser"
@@ -74,7 +79,7 @@ test-processors: $(TEST_READY) ## run the lessons as on other processors
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(VENV)/bin/python -m $(NBVAL) notebooks
 
 clean: ## remove what these commands made: environments, build, caches
-	rm -rf $(VENV) $(COLAB) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(COLAB) $(SITE) build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # -- environments, rebuilt when their requirements change ------------------------------
@@ -104,4 +109,13 @@ $(COLAB_READY): tools/colab_env.txt $(TEST_READY)
 	$(COLAB)/bin/python -m pip install -q --no-deps -r tools/colab_env.txt
 	@$(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0], "$(CURDIR)", sep="\n")' \
 		> "$$($(COLAB)/bin/python -c 'import site; print(site.getsitepackages()[0])')/course.pth"
+	@touch $@
+
+# The site is made of texts alone: what it needs, and not the course's own requirements.
+$(SITE_READY): pyproject.toml
+	$(MAKE_ENVIRONMENT)
+	@$(SITE)/bin/python -c 'import tomllib; \
+	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"]["site"], sep="\n")' > $(SITE)/requirements.txt
+	$(SITE)/bin/python -m pip install -q -r $(SITE)/requirements.txt
 	@touch $@

@@ -32,7 +32,7 @@ def prepare_lesson(path: Path, follow: Callable[[str, Path], str]) -> str:
                 text = quiz(text)
             cell.source = follow(text, path)
         for output in cell.get("outputs", []):
-            if "course-lab-note" in (page := output.get("data", {}).get("text/html", "")):
+            if "course-lab-note" in output.get("data", {}).get("text/html", ""):
                 output.data["text/html"] = lab_note(link)
     return nbformat.writes(lesson)
 
@@ -84,7 +84,7 @@ def fold_reading(text: str) -> str:
 
 
 def quiz(text: str) -> str:
-    """The quiz with one open answer per question at most, coloured by whether it is right."""
+    """The quiz, of each question one answer open at most, and marked as right or wrong."""
     lines, question = [], "0"
     for line in text.splitlines():
         if asked := QUESTION.match(line):

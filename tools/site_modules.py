@@ -12,20 +12,21 @@ from address import ROOT
 
 # What the modules of lessons stand on; those of lessons are listed in CONTRIBUTING.md.
 BASE = {
-    "models": "networks, and units inside them",
-    "images": "from pictures to a network's input and back",
-    "inputs": "how a network's pictures are prepared",
-    "samples": "the photographs of the course",
-    "targets": "what is explained: classes, units, functions",
-    "methods": "every method by its name",
-    "map_layers": "the layer that Grad-CAM looks at",
-    "figures": "plots, and what they show in words",
-    "labs.toys": "pictures that answer to the hand on any page",
+    "models": "Networks, and units inside them",
+    "images": "From pictures to a network's input and back",
+    "inputs": "How a network's pictures are prepared",
+    "samples": "The photographs of the course",
+    "targets": "What is explained: classes, units, functions",
+    "methods": "Every method by its name",
+    "map_layers": "The layer that Grad-CAM looks at",
+    "figures": "Plots, and what they show in words",
+    "labs.toys": "Pictures that answer to the hand on any page",
 }
 ROW = re.compile(r"^\| (?P<lessons>\d\d(?:, \d\d)*) \| (?P<files>`.*?`) \|", re.MULTILINE)
-TABLE = re.compile(r"^(=+) =+\n(.*?)^=+ =+$", re.DOTALL | re.MULTILINE)  # two columns
+TABLE = re.compile(r"^=+(?: +=+)+\n(?:.+\n)*=+(?: +=+)+$", re.MULTILINE)
 PROMPT = re.compile(r"(?:^>>> .*\n(?:^(?!>>>).+\n)*)+", re.MULTILINE)
 NAME = re.compile(r"(?<![`}])`(\w+)`(?!`)")
+ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
 PACKAGE = "course_utils"
 
 logging.getLogger("griffe").setLevel(logging.ERROR)  # arguments share a line in our docs
@@ -74,14 +75,17 @@ def module_table() -> str:
     rows = ["| module | lesson | for |", "|---|---|---|"]
     for name in MODULES:
         about = BASE.get(name) or title_of(package()[name])
-        rows.append(f"| {{doc}}`{name} <modules/{name}>` | {lessons.get(name, '')} | {about} |")
+        rows.append(
+            f"| {{doc}}`{name} <modules/{name}>` | {lessons.get(name, '')} | {about} |"
+        )
     return "\n".join(rows)
 
 
 def title_of(module: griffe.Module) -> str:
     """What a module is for: the first line of its docstring, without the lesson."""
-    line = module.docstring.value.split("\n")[0]
-    return re.sub(r" \(lessons? .*|, lesson .*|, as in lesson .*", "", line).rstrip(".:")
+    line = module.docstring.value.split("\n")[0].rstrip(".:")
+    line = re.sub(r" \(lessons? .*|, (as in )?lesson .*|^Lesson \d+: ", "", line)
+    return line[0].upper() + line[1:]
 
 
 def public(module: griffe.Module) -> list[griffe.Object]:
@@ -121,7 +125,9 @@ def arguments_of(function: griffe.Function) -> str:
     for one in function.parameters:
         if one.name in ("self", "cls"):
             continue
-        mark = {"variadic positional": "*", "variadic keyword": "**"}.get(one.kind.value, "")
+        mark = {"variadic positional": "*", "variadic keyword": "**"}.get(
+            one.kind.value, ""
+        )
         if one.kind.value == "keyword-only" and not star:
             shown.append("*")
         star = star or one.kind.value in ("keyword-only", "variadic positional")
@@ -187,18 +193,32 @@ def entries(section: griffe.DocstringSection) -> str:
 
 def as_markdown(text: str) -> str:
     """A docstring's text as MyST reads it, with links to what else is documented."""
-    text = TABLE.sub(lambda table: as_list(table[2], len(table[1])), text)
+    text = TABLE.sub(lambda table: as_table(table[0]), text)
     text = PROMPT.sub(lambda lines: f"```pycon\n{lines[0]}```\n", text + "\n").strip()
+    text = ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", text)
     return NAME.sub(lambda code: link_to(code[1]), text)
 
 
-def as_list(rows: str, width: int) -> str:
-    """The rows of a table with two columns, the first one `width` letters wide, as a list."""
-    lines = []
-    for row in rows.splitlines():
-        head, words = row[:width].strip(), row[width:].strip()
-        lines.append(f"- {head}: {words}" if head else f"  {words}")
-    return "\n".join(lines)
+def as_table(table: str) -> str:
+    """A table of reStructuredText as one of Markdown, or as a list if it has no head."""
+    rule, *lines = table.splitlines()
+    spans = [match.span() for match in re.finditer("=+", rule)]
+    ends = [*(end for _, end in spans[:-1]), None]  # the last column goes to the end
+    rows: list[list[str]] = []
+    for line in lines:
+        cells = [
+            line[start:end].strip() for (start, _), end in zip(spans, ends, strict=True)
+        ]
+        if cells[0]:
+            rows.append(cells)
+        else:  # the line goes on with the row above
+            rows[-1] = [f"{a} {b}".strip() for a, b in zip(rows[-1], cells, strict=True)]
+    head, mark, *body = (
+        rows[:-1] if rows[1][0].startswith("=") else [None, None, *rows[:-1]]
+    )
+    if head is None:
+        return "\n".join(f"- {': '.join(row)}" for row in body)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(mark), *body])
 
 
 def link_to(name: str) -> str:

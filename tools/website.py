@@ -1,14 +1,13 @@
 """The course as a website: its stored pages, laid out by Jupyter Book. Nothing is executed.
 
     make site                                  into build/site
-    .venv-site/bin/python tools/website.py     the same; --out FOLDER puts it elsewhere
+    .venv-site/bin/python tools/website.py     the same
 
 A copy of the pages that `site/_toc.yml` lists is prepared in build/site-source: what a
 prediction asks for is folded, links to files that are not on the site lead to the
 repository, and the package's docstrings become pages. Jupyter Book makes the site of it.
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -20,16 +19,11 @@ import yaml
 from address import ROOT, read_address
 from site_lessons import prepare_lesson, toy
 from site_modules import MODULES, module_page, module_table
+from site_pages import Links, as_glossary, code_in, section
 
 SITE, SOURCE, OUT = ROOT / "site", ROOT / "build" / "site-source", ROOT / "build" / "site"
 # What of MathJax the formulas need beside its program: extensions and fonts, no speech.
 MATHJAX = ("input/tex", "output/chtml")
-
-CODE = r"^ *(?P<fence>```+|~~~+).*?^ *(?P=fence)|`+[^`\n]+`+"
-LINK = re.compile(
-    rf"{CODE}|(?P<before>\]\(<?|<img [^>]*?src=\")(?P<target>(?:[^()\s<>\"]|\([^()\s]*\))+)",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 # -- which pages -----------------------------------------------------------------------
@@ -55,7 +49,7 @@ def listed(contents: dict) -> list[str]:
 
 
 def source_of(page: str) -> Path | None:
-    """The file of the repository that a page is made of; None for a page that is written."""
+    """The file that a page is made of; None for a page about a module."""
     if page.startswith("modules/"):
         return None
     if page in ("index", "package"):
@@ -64,45 +58,6 @@ def source_of(page: str) -> Path | None:
         if (path := ROOT / f"{page}{ending}").is_file():
             return path
     raise SystemExit(f"site/_toc.yml lists {page!r}, but there is no such page")
-
-
-# -- links -----------------------------------------------------------------------------
-
-
-class Links:
-    """Where the links of a page lead: to another page, to a picture, to the repository."""
-
-    def __init__(self, sources: list[Path], address: str):
-        self.sources, self.address = sources, address
-        self.pictures: set[Path] = set()
-
-    def follow(self, text: str, source: Path) -> str:
-        """Markdown of the file `source` with links that lead somewhere on the site."""
-
-        def new(match: re.Match) -> str:
-            target = match["target"]
-            if target is None or re.match(r"\w+:|#", target):  # code, or a full address
-                return match[0]
-            return match["before"] + self.target(target, source, match["before"])
-
-        return LINK.sub(new, text)
-
-    def target(self, target: str, source: Path, before: str = "](") -> str:
-        """A relative link of `source` as it stands on the site."""
-        name, _, anchor = target.partition("#")
-        path = (source.parent / name).resolve()
-        if not path.is_relative_to(ROOT) or not path.exists():
-            raise SystemExit(
-                f"{source.relative_to(ROOT)}: the link {target!r} leads to nothing"
-            )
-        if path in self.sources:
-            return target
-        if before.startswith("<img") or path.suffix in (".jpg", ".png", ".webp"):
-            self.pictures.add(path)
-            return target
-        kind = "tree" if path.is_dir() else "blob"
-        place = f"{self.address}/{kind}/main/{path.relative_to(ROOT).as_posix()}"
-        return f"{place}#{anchor}" if anchor else place
 
 
 # -- the copy that Jupyter Book reads --------------------------------------------------
@@ -145,31 +100,12 @@ def filled_in(text: str) -> str:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     parts = {"toy": toy, "modules": module_table}
     parts["snippets"] = lambda: section(readme, "The package")
-    parts["start"] = lambda: re.search(r"```sh\n.*?```", section(readme, "Start"), re.DOTALL)[0]
+    parts["start"] = lambda: code_in(section(readme, "Start"))
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]](), text)
 
 
-def section(text: str, heading: str) -> str:
-    """What stands below a heading of the second level, up to the next one."""
-    match = re.search(rf"^## {heading}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    if match is None:
-        raise SystemExit(f"README.md has no heading {heading!r} any more")
-    return match[1].strip()
-
-
-def as_glossary(text: str) -> str:
-    """The glossary with its entries, `- **term**: words`, as terms that Sphinx knows."""
-    entry = r"^- \*\*(.+?)\*\*: (.*(?:\n  .*)*)\n"
-
-    def terms(group: re.Match) -> str:
-        found = re.findall(entry, group[0], re.MULTILINE)
-        lines = "\n".join(f"{term}\n  {words}\n" for term, words in found)
-        return f"```{{glossary}}\n{lines}```\n"
-
-    return re.sub(f"(?:{entry})+", terms, text, flags=re.MULTILINE)
-
-
 def write(path: Path, text: str) -> None:
+    """Write a file, in a folder that is made if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
@@ -180,30 +116,28 @@ def write(path: Path, text: str) -> None:
 def lay_out(source: Path, out: Path) -> None:
     """Let Jupyter Book make the site of the prepared pages; a warning ends it."""
     program = Path(sys.executable).with_name("jupyter-book")
-    command = [str(program), "build", "-q", "-W", "--keep-going"]
-    command += ["--path-output", str(source), str(source)]
-    if subprocess.run(command).returncode:
-        raise SystemExit("Jupyter Book stumbled over the pages: see its lines above")
-    shutil.rmtree(out, ignore_errors=True)
-    shutil.move(source / "_build" / "html", out)
+    command = [program, "build", "-W", "--keep-going", "--path-output", source, source]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        raise SystemExit(f"{run.stderr}\nJupyter Book stumbled: see its lines above.")
+    site = source / "_build" / "html"
     mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax"
-    place = out / "_static" / "mathjax"
+    place = site / "_static" / "mathjax"
+    for macros in (site / "_static").glob("*macros.html"):
+        macros.unlink()  # the theme's own, which are no pages
     for name in MATHJAX:
         shutil.copytree(mathjax / name, place / name)
     shutil.copy(mathjax / "tex-chtml.js", place)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.move(site, out)
 
 
 def main() -> None:
-    """Read the command line and build the site."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--out", type=Path, default=OUT, help="the folder it is put into")
-    out = parser.parse_args().out
+    """Build the site; a former one stays until the new one is whole."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     prepare(SOURCE)
-    lay_out(SOURCE, out)
-    print(f"The site is in {out}: open {out / 'index.html'}")
+    lay_out(SOURCE, OUT)
+    print(f"The site is in {OUT}: open {OUT / 'index.html'}")
 
 
 if __name__ == "__main__":

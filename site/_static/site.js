@@ -2,7 +2,7 @@
 const PART = ".tag_prediction, .reading";
 
 document.addEventListener("toggle", ({ target }) => {
-  let part = target.open && target.closest(PART);
+  let part = target.open ? target.closest(PART) : null;
   while (part?.previousElementSibling?.matches(".tag_prediction")) part = part.previousElementSibling;
   for (; part?.matches(PART); part = part.nextElementSibling) {
     const fold = part.matches("details") ? part : part.querySelector("details.below-input");
