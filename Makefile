@@ -50,7 +50,7 @@ check: $(TEST_READY) ## check style and the quick tests of the package: two minu
 	$(VENV)/bin/python -m $(PYTEST) -q --dist worksteal tests/unit tests/checks \
 		-m "not slow and not nightly and not installed"
 
-test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on Colab's pins
+test: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## check style, code, lessons, labs; then on Colab's pins
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "not browser and not nightly"
@@ -60,7 +60,7 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
 		-m "not nightly" tests/labs tests/checks
 
-test-all: test $(SITE_READY) ## and the rest: all networks and labs, other frameworks, a cluster, processors
+test-all: test ## and the rest: all networks and labs, other frameworks, a cluster, processors
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster,frameworks]"
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "nightly and not browser"
 	$(VENV)/bin/python -m pytest -m "nightly and browser"
@@ -70,7 +70,7 @@ bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,bench]"
 	$(VENV)/bin/python benchmarks/run.py
 
-test-offline: $(TEST_READY) $(COLAB_READY) ## the same without any network
+test-offline: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## the same without any network
 	unshare -rn sh -c "ip link set lo up && $(MAKE) test"
 
 test-processors: $(TEST_READY) ## run the lessons as on other processors

@@ -26,7 +26,7 @@ ROW = re.compile(r"^\| (?P<lessons>\d\d(?:, \d\d)*) \| (?P<files>`.*?`) \|", re.
 TABLE = re.compile(r"^=+(?: +=+)+\n(?:.+\n)*=+(?: +=+)+$", re.MULTILINE)
 PROMPT = re.compile(r"(?:^>>> .*\n(?:^(?!>>>).+\n)*)+", re.MULTILINE)
 NAME = re.compile(r"(?<![`}])`(\w+)`(?!`)")
-ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
+ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 PACKAGE = "course_utils"
 
 logging.getLogger("griffe").setLevel(logging.ERROR)  # arguments share a line in our docs

@@ -26,7 +26,7 @@ SITE = ROOT / "build" / "site"
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 1000}
 WITH_TOY = ["index", "notebooks/00_start_here", "notebooks/06_occlusion"]
 
-pytestmark = [pytest.mark.browser, pytest.mark.installed, pytest.mark.nightly]
+pytestmark = [pytest.mark.browser, pytest.mark.installed]
 
 
 class Quiet(SimpleHTTPRequestHandler):
