@@ -15,7 +15,7 @@ FORM = re.compile(
     r"\(objective (?P<lesson>\d\d)\.(?P<objective>\d), (?P<points>\d) points?\)\n\n"
     r"(?P<text>.+?)\n\n"
     r"<details><summary>Answer</summary>\n\n"
-    r"(?P<answer>.+?)\s+\*\*Often wrong:\*\*\s+(?P<wrong>.+?)\n</details>\n*",
+    r"(?P<answer>.+?)\s+\*\*Often\s+wrong:\*\*\s+(?P<wrong>.+?)\n</details>\n*",
     re.DOTALL,
 )
 SHOWN = r"^\|[ :|-]+\|$|^```|^> "  # a table, code or numbers set apart, a described map
