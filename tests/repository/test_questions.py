@@ -94,7 +94,7 @@ def test_eight_questions_in_the_form(page):
     assert len({q.title for q in questions}) == 8
     assert {q.lesson for q in questions} == {lesson}
     for q in questions:
-        given = [int(n) for n in re.findall(r"\((\d) points?\)", q.answer)]
+        given = [int(n) for n in re.findall(r"\((\d)\s+points?\)", q.answer)]
         assert sum(given) == q.points, f"{q.number}: the answer's points add up to {given}"
         assert len(q.wrong.split()) >= 8, f"{q.number}: say why it is wrong"
 
