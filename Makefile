@@ -15,11 +15,15 @@ NBVAL := $(PYTEST) -q --dist loadfile --nbval --nbval-current-env --nbval-cell-t
 # Keeps a kernel's debugger from warning about frozen modules.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
+# Tests, marks and saved lessons neither read nor write anybody's progress.
+lessons grade check test test-all test-offline test-processors: \
+	export COURSE_PROGRESS := off
+
 # Threads that wait should sleep: on a busy machine spinning costs more than the work.
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons address check test test-all test-offline test-processors bench clean
+.PHONY: help lab lessons grade address check test test-all test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -33,6 +37,9 @@ lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
 
 lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
 	@$(VENV)/bin/python tools/lessons.py $(ONLY)
+
+grade: $(TEST_READY) ## mark notebooks: LESSON=03 FROM=submissions/ (TO=marks/)
+	@$(VENV)/bin/python tools/grade.py "$(LESSON)" "$(FROM)" $(if $(TO),--to "$(TO)")
 
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…
 	@$(VENV)/bin/python tools/address.py $(URL)

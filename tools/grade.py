@@ -34,13 +34,15 @@ from grading.report import MARKS, Marked, Report  # noqa: E402
 from grading.submission import Reading, Unreadable, read_submission  # noqa: E402
 from lessons import lesson_paths  # noqa: E402
 
+from course_utils.checks import base  # noqa: E402
 from course_utils.checks.apart import apart  # noqa: E402
 from course_utils.checks.base import LIMIT, WRONG, Verdict  # noqa: E402
 from course_utils.checks.fence import LimitsOfAnswer  # noqa: E402
 
-PATIENCE = 3  # times as long as in the notebook: other submissions run at the same time
+PATIENCE = 5  # times as long as in the notebook: other submissions run at the same time
 READING = 60.0  # seconds to read a file
 MORE = 60.0  # seconds for the checks themselves
+WARM_UP = 60.0  # seconds for the course's own solution, with all that is loaded for it
 SOLUTIONS = ("notebooks", "student", "instructor", "work", "docs", "tests", "tools", ".git")
 
 
@@ -69,9 +71,14 @@ def find_lesson(name: str) -> CourseLesson:
 
 def warm_up(lesson: CourseLesson) -> None:
     """Mark the course's own solutions: if these do not pass, nothing can be marked."""
-    for task, verdict in lesson.own_answers():
-        if not verdict:
-            raise SystemExit(f"the course's own solution does not pass: {task}: {verdict}")
+    usual, base.LIMIT = base.LIMIT, WARM_UP
+    try:
+        for task, verdict in lesson.own_answers():
+            if not verdict:
+                words = "the course's own solution does not pass"
+                raise SystemExit(f"{lesson.path.name}, {task.cell}: {words}: {verdict}")
+    finally:
+        base.LIMIT = usual
 
 
 # -- reading ---------------------------------------------------------------------------

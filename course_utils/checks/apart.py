@@ -166,7 +166,11 @@ def _lists_of(after: Callable | None) -> list[list]:
 
 
 def _plain_error(error: BaseException | None) -> tuple[str, str] | None:
-    return None if error is None else (type(error).__name__, str(error)[:MOST_WORDS])
+    """The kind of an error, as Python knows it, and its text."""
+    if error is None:
+        return None
+    known = next(kind for kind in type(error).__mro__ if hasattr(builtins, kind.__name__))
+    return known.__name__, str(error)[:MOST_WORDS]
 
 
 def _asked_of_child(work: Callable[[], bytes], seconds: float, limits) -> bytes:
@@ -290,7 +294,9 @@ def _unpacked(data: bytes, arguments: tuple) -> dict:
         error = _error(*cause) if cause else None
         return whole | {"result": said["result"], "lists": said["lists"], "cause": error}
     except Exception as error:
-        raise base.Wrong("Your function returns something else than plain values.") from error
+        raise base.Wrong(
+            "Your function returns something else than plain values."
+        ) from error
 
 
 def _error(kind: str, text: str) -> Exception:

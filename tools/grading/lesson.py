@@ -1,4 +1,4 @@
-"""A lesson as the grader sees it: its exercises, their checks, and the cells before them."""
+"""A lesson as the grader sees it: its exercises, their checks, the cells before them."""
 
 import ast
 import contextlib
@@ -83,9 +83,7 @@ class CourseLesson:
         Args:
             wanted: exercise → the names that its answers read.
         """
-        needed = {
-            t.cell: leaned_on(wanted[t.cell], self.before(t)) for t in self.exercises
-        }
+        needed = {t.cell: leaned_on(wanted[t.cell], self.before(t)) for t in self.exercises}
         todo = {name for names in needed.values() for name in names}
         names, found = {"__name__": "__main__"}, {}
         for cell, source in self.code.items():

@@ -2,23 +2,41 @@
 
 import ast
 import symtable
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 
 def names_in(source: str) -> tuple[set[str], set[str]]:
     """The global names that a cell reads, and those that it defines."""
-    cell = symtable.symtable(source, "cell", "exec")
-    scopes = [cell]
-    for scope in scopes:
-        scopes.extend(scope.get_children())
-    read = {
-        symbol.get_name()
-        for scope in scopes
-        for symbol in scope.get_symbols()
-        if symbol.is_referenced() and (scope is cell or symbol.is_global())
-    }
-    own = cell.get_symbols()
-    return read, {s.get_name() for s in own if s.is_assigned() or s.is_imported()}
+    code = Names.of(source)
+    return code.read | code.read_inside, code.defined
+
+
+@dataclass(frozen=True)
+class Names:
+    """The global names that code reads as it runs, inside of functions, and defines."""
+
+    read: set[str]
+    read_inside: set[str]
+    defined: set[str]
+
+    @classmethod
+    def of(cls, source: str) -> "Names":
+        """Those of a piece of code."""
+        cell = symtable.symtable(source, "cell", "exec")
+        scopes = [cell]
+        for scope in scopes:
+            scopes.extend(scope.get_children())
+        inside = {
+            symbol.get_name()
+            for scope in scopes[1:]
+            for symbol in scope.get_symbols()
+            if symbol.is_referenced() and symbol.is_global()
+        }
+        own = cell.get_symbols()
+        read = {symbol.get_name() for symbol in own if symbol.is_referenced()}
+        defined = {s.get_name() for s in own if s.is_assigned() or s.is_imported()}
+        return cls(read, inside, defined)
 
 
 def leaned_on(wanted: set[str], before: Mapping[str, str]) -> list[str]:
@@ -37,27 +55,72 @@ def leaned_on(wanted: set[str], before: Mapping[str, str]) -> list[str]:
 MAYBE = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)  # may define, or not
 
 
+@dataclass(frozen=True)
+class Statement:
+    """A statement of a cell: its place, its names, and the names that it may change."""
+
+    cell: int
+    number: int
+    names: Names
+    changed: set[str]
+    maybe: bool  # it defines its names perhaps
+    takes_all: bool  # from … import *
+
+
 def statements_for(wanted: set[str], cells: list[str]) -> tuple[list[tuple], set[str]]:
-    """Which statements the wanted names come from, and which names these leave open.
+    """Which statements the wanted names come from, and which names came from before.
+
+    What code reads as it runs was defined before it. What a function reads may be defined
+    below it as well, up to the last cell.
 
     Returns:
-        For each cell the numbers of its statements, and the names that come from elsewhere.
+        For each cell the numbers of its statements, and the names that may come from
+        before the first.
     """
-    found: list[list[int]] = [[] for _ in cells]
-    for index, source in reversed([*enumerate(cells)]):
-        body = ast.parse(source).body
-        for number, statement in reversed([*enumerate(body)]):
-            used, defined = names_in(ast.unparse(statement))
-            changed = _changed_by(statement) & wanted
-            if not (defined & wanted or changed or _imports_all(statement)):
-                continue
-            found[index].insert(0, number)
-            kept = isinstance(statement, MAYBE) or changed
-            wanted = (wanted if kept else wanted - defined) | used
-    return [tuple(numbers) for numbers in found], wanted
+    all_of_them = [*_statements(cells)]
+    end = len(all_of_them)
+    needed = {n for n, statement in enumerate(all_of_them) if statement.takes_all}
+    todo, seen, left = [(name, end) for name in wanted], set(), set()
+    while todo:
+        name, before = todo.pop()
+        if (name, before) in seen:
+            continue
+        seen.add((name, before))
+        sources = _sources(name, all_of_them[:before])
+        if not any(name in all_of_them[n].names.defined for n in sources):
+            left.add(name)
+        for number in {*sources} - needed:
+            needed.add(number)
+            names = all_of_them[number].names
+            todo += [(read, number) for read in names.read | names.read_inside]
+            todo += [(read, end) for read in names.read_inside]
+    places = [(all_of_them[n].cell, all_of_them[n].number) for n in sorted(needed)]
+    numbers = [
+        tuple(n for cell, n in places if cell == index) for index in range(len(cells))
+    ]
+    return numbers, left
 
 
-def _imports_all(statement: ast.stmt) -> bool:
+def _statements(cells: list[str]) -> Iterator[Statement]:
+    for index, source in enumerate(cells):
+        for number, node in enumerate(ast.parse(source).body):
+            names = Names.of(ast.unparse(node))
+            changed, maybe = _changed_by(node), isinstance(node, MAYBE)
+            yield Statement(index, number, names, changed, maybe, _takes_all(node))
+
+
+def _sources(name: str, statements: list[Statement]) -> list[int]:
+    """The numbers of the statements that give a name its value, the last one first."""
+    found = []
+    for number, statement in reversed([*enumerate(statements)]):
+        if name in statement.names.defined or name in statement.changed:
+            found.append(number)
+        if name in statement.names.defined and not statement.maybe:
+            break
+    return found
+
+
+def _takes_all(statement: ast.stmt) -> bool:
     names = statement.names if isinstance(statement, ast.ImportFrom) else []
     return any(alias.name == "*" for alias in names)
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_utils.checks.base import PASSED, Verdict
+from course_utils.checks.base import Verdict
 
 MARKS, FEEDBACK = "marks.csv", "feedback"
 STUDENTS = (
@@ -46,9 +46,7 @@ class Marked:
         if self.trouble:
             lines += ["", f"Not marked, or not whole: {self.trouble}."]
         for column in columns:
-            if verdict := self.verdicts.get(column):
-                lines += ["", f"**{column.capitalize()}**: {said(verdict)}"]
-            elif column in self.verdicts:
+            if column in self.verdicts:
                 lines += ["", f"**{column.capitalize()}**: {said(self.verdicts[column])}"]
         return "\n".join(lines) + "\n"
 
@@ -105,6 +103,3 @@ class Report:
             for column in self.columns
         )
         return f"passed: {', '.join(counts)}; of {len(self.marked)}"
-
-
-__all__ = ["PASSED", "Marked", "Report", "harmless", "said", "student"]

@@ -12,7 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from course_utils.checks.apart import Cell
 
 from .lesson import CLAIM, CourseLesson, Task
-from .names import statements_for
+from .names import names_in, statements_for
 
 LARGEST = 64 * 2**20  # bytes of a notebook
 LONGEST = 200_000  # characters of a cell
@@ -20,7 +20,7 @@ LONGEST = 200_000  # characters of a cell
 ODD = (
     r"course_utils\.checks|\b(unseal|_getframe|getsource|ctypes|subprocess|os\._exit|fork"
     r"|__globals__|__closure__|__subclasses__|__builtins__|f_back|f_locals|sys\.modules"
-    r"|addaudithook|import gc|import inspect|exec\(|eval\()"
+    r"|addaudithook|import gc|import inspect)|(?<!\.)\b(exec|eval)\("
 )
 
 
@@ -33,7 +33,7 @@ class Reading:
     """What was found in a notebook."""
 
     answers: dict[str, list[Cell]] = field(default_factory=dict)  # by exercise
-    wanted: dict[str, set[str]] = field(default_factory=dict)  # names of the course's cells
+    wanted: dict[str, set[str]] = field(default_factory=dict)  # by exercise, of the course
     failed: dict[str, str] = field(default_factory=dict)  # exercise → why it cannot run
     choice: object = ...
     remarks: list[str] = field(default_factory=list)
@@ -107,7 +107,7 @@ def _dense(source: str) -> str:
 
 
 def _read_answer(task: Task, cells: list, lesson: CourseLesson, found: Reading) -> None:
-    """Find the learner's cells for a task: the exercises' own, and those that were added."""
+    """Find the learner's cells for a task: the exercises' own, and added ones."""
     names = [name for name, _ in cells]
     if task.cell not in names:
         found.remarks.append(f"{task.cell}: no cell of that id")
@@ -126,6 +126,7 @@ def _read_answer(task: Task, cells: list, lesson: CourseLesson, found: Reading) 
     kept = [Cell(n, s, k) for (n, s), k in zip(own, needed, strict=True) if k]
     found.answers[task.cell] = kept
     found.wanted[task.cell] = wanted - set(vars(builtins))
+    _note_unknown(task, lesson, found)
     _note_odd(task, kept, found)
 
 
@@ -141,7 +142,7 @@ def _until_check(task: Task, cells: list, lesson: CourseLesson) -> list:
 
 
 def plain(source: str) -> str:
-    """A cell's code as Python: `%matplotlib` and `!pip` become calls, which nobody needs."""
+    """A cell's code as Python: `%matplotlib` and `!pip` become calls, which none needs."""
     try:
         return TransformerManager().transform_cell(source)
     except Exception:  # broken code: the parser says how
@@ -160,6 +161,16 @@ def _parses(cell: tuple[str, str], task: Task, found: Reading) -> bool:
         if name == task.cell:
             found.failed[name] = f"The cell `{name}` cannot be read: {words}."
         return False
+
+
+def _note_unknown(task: Task, lesson: CourseLesson, found: Reading) -> None:
+    """Names that were defined in an edited cell of the course, or nowhere."""
+    known = set().union(*(names_in(s)[1] for s in lesson.before(task).values()))
+    own = (names_in(cell.source)[1] for cell in found.answers[task.cell])
+    unknown = sorted(found.wanted[task.cell] - known.union(*own) - {*task.answers})
+    if unknown:
+        words = f"{task.cell} uses {', '.join(unknown)}, which neither the course nor an "
+        found.remarks.append(words + "added cell defines")
 
 
 def _note_odd(task: Task, cells: list[Cell], found: Reading) -> None:
