@@ -31,7 +31,7 @@ from ..shortcuts import Planted
 from ..suspects import Interview, Suspect
 from . import base
 from .fence import LimitsOfAnswer, fenced
-from .hints import first_line, own_line
+from .hints import first_line, notebook_variables, own_line
 
 GRACE = 5.0  # seconds that the child may be late
 MOST_BYTES = 2**26  # that an answer hands over
@@ -55,6 +55,7 @@ class Answer:
 
     name: str
     real: object = None
+    its_notebook_variables: list[str] = field(default_factory=list)
 
     def __call__(self, *arguments):
         """What a check that wraps the answer calls."""
@@ -102,9 +103,11 @@ class Apart:
 
         def work() -> bytes:
             said = self._judged(answer, arguments, intact, after, seconds)
-            return _packed({**said, "lists": lists})
+            return _packed({**said, "lists": lists}, arguments)
 
         said = _unpacked(_asked_of_child(work, seconds, self.limits), arguments)
+        for own, found in zip(self.answers, said["variables"], strict=False):
+            own.its_notebook_variables = [str(name) for name in found]
         if said["state"] == base.NOT_TRIED:
             raise base.NotTried(said["sentence"])
         if said["state"] != base.PASSED:
@@ -130,8 +133,9 @@ class Apart:
 
         with fenced(self.limits):
             state, sentence = base._judged(once, (answer,), round(seconds) or 1)
-        found = {"state": state, "sentence": sentence, "result": result, "cause": cause}
-        return found | ({"result": None} if state != base.PASSED else {})
+        variables = [notebook_variables(answer.real) for answer in self.answers]
+        found = {"state": state, "sentence": sentence, "variables": variables}
+        return found | {"result": result if state == base.PASSED else None, "cause": cause}
 
 
 @contextmanager
@@ -266,14 +270,16 @@ class _Unpickler(pickle.Unpickler):
         return self.suspects[key]
 
 
-def _packed(said: dict) -> bytes:
+def _packed(said: dict, arguments: tuple) -> bytes:
     try:
-        return _pickled(said)
+        data = _pickled(said)
+        _Unpickler(io.BytesIO(data), arguments).load()  # as the parent will
+        return data
     except Exception:  # a network, a function, an object of the learner's own class
         got = described(said["result"])
         words = f"Expected plain values, such as a tensor, a number or a list, got {got}."
         said = {"state": base.WRONG, "sentence": words, "result": None, "cause": None}
-        return _pickled({**said, "lists": []})
+        return _pickled({**said, "lists": [], "variables": []})
 
 
 def _pickled(said: dict) -> bytes:
@@ -290,9 +296,10 @@ def _unpacked(data: bytes, arguments: tuple) -> dict:
     try:
         said = _Unpickler(io.BytesIO(data), arguments).load()
         state, sentence, cause = said["state"], said["sentence"], said["cause"]
-        whole = {"state": state, "sentence": str(sentence)[:MOST_WORDS]}
+        whole = {key: said[key] for key in ("result", "lists", "variables")}
         error = _error(*cause) if cause else None
-        return whole | {"result": said["result"], "lists": said["lists"], "cause": error}
+        sentence = str(sentence)[:MOST_WORDS]
+        return whole | {"state": state, "sentence": sentence, "cause": error}
     except Exception as error:
         raise base.Wrong(
             "Your function returns something else than plain values."

@@ -27,8 +27,6 @@ LESSONS = [
     for path in sorted(Path(__file__).parent.glob("test_*"))
     if path.stem not in ("test_any_answer", "test_apart", "test_base")
 ]
-# They train networks for minutes, or are an exercise on files that no notebook asks.
-LEFT_OUT = ("detective", "one_file_at_a_time")
 
 
 def tables(name: str) -> list[tuple]:
@@ -38,7 +36,7 @@ def tables(name: str) -> list[tuple]:
         for check, answers in getattr(lesson, name, {}).items():
             several = answers.values() if isinstance(answers, dict) else [answers]
             found += [(check, as_tuple(answer)) for answer in several]
-    return [(c, a) for c, a in found if c.__name__ not in LEFT_OUT]
+    return found
 
 
 def judge_apart(check, answers: tuple, limits=None):
@@ -64,12 +62,19 @@ def test_right_answers_pass(check, answers):
     assert verdict.state == PASSED, verdict
 
 
+# Sentences that differ: random numbers begin anew for each call, and a result of SciPy
+# is no plain value.
+ELSEWHERE = ("A second call gives another map", "spearmanr takes columns")
+
+
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_mistakes_get_the_same_sentence():
     differ = []
     for check, answers in tables("MISTAKES"):
         here, there = check(*answers), judge_apart(check, answers)
-        if here != there:
+        assert here.state == there.state
+        if here != there and not here.message.startswith(ELSEWHERE):
             differ.append((check.__name__, str(here), str(there)))
     assert differ == []
 
