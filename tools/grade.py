@@ -17,14 +17,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# Before PyTorch comes: one thread (a process that has several cannot be forked), no GPU,
-# no windows, and nobody's progress.
-os.environ |= {
-    "OMP_NUM_THREADS": "1",
-    "CUDA_VISIBLE_DEVICES": "",
-    "MPLBACKEND": "Agg",
-    "COURSE_PROGRESS": "off",
-}
+if __name__ == "__main__":
+    # Before PyTorch comes: one thread (a process that has several cannot be forked), no
+    # GPU, no windows, and nobody's progress.
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "MPLBACKEND": "Agg",
+        "COURSE_PROGRESS": "off",
+    }
 
 import torch  # noqa: E402
 from address import ROOT  # noqa: E402
@@ -38,6 +39,7 @@ from course_utils.checks import base  # noqa: E402
 from course_utils.checks.apart import apart  # noqa: E402
 from course_utils.checks.base import LIMIT, WRONG, Verdict  # noqa: E402
 from course_utils.checks.fence import LimitsOfAnswer  # noqa: E402
+from course_utils.checks.progress import CHECK_CELL  # noqa: E402
 
 PATIENCE = 5  # times as long as in the notebook: other submissions run at the same time
 READING = 60.0  # seconds to read a file
@@ -64,7 +66,7 @@ def find_lesson(name: str) -> CourseLesson:
         found = ", ".join(path.stem for path in paths)
         raise SystemExit(f"LESSON must be one lesson, such as 03; {name} fits {found}")
     lesson = CourseLesson(paths[0])
-    if not any(name.endswith("-check") for name in lesson.code):
+    if not any(CHECK_CELL.fullmatch(name) for name in lesson.code):
         raise SystemExit(f"LESSON must have exercises; {paths[0].stem} has none")
     return lesson
 

@@ -22,6 +22,7 @@ ODD = (
     r"|__globals__|__closure__|__subclasses__|__builtins__|f_back|f_locals|sys\.modules"
     r"|addaudithook|import gc|import inspect)|(?<!\.)\b(exec|eval)\("
 )
+USUAL = re.compile(r"from course_utils\.checks import \w+ as check")
 
 
 class Unreadable(Exception):  # noqa: N818
@@ -100,7 +101,7 @@ def _refuse_other_lesson(ids: set[str], lesson: CourseLesson, others: list) -> N
 
 
 def _dense(source: str) -> str:
-    return re.sub(r"\s|from course_utils\.checks import \w+ as check", "", source)
+    return re.sub(r"\s", "", USUAL.sub("", source))
 
 
 # -- the answer of an exercise ---------------------------------------------------------
@@ -123,7 +124,7 @@ def _read_answer(task: Task, cells: list, lesson: CourseLesson, found: Reading) 
     except (SyntaxError, ValueError, RecursionError) as error:
         found.failed[task.cell] = f"The cell cannot be read: {type(error).__name__}."
         needed, wanted = [()] * len(own), set()
-    kept = [Cell(n, s, k) for (n, s), k in zip(own, needed, strict=True) if k]
+    kept = [Cell(*one, k) for one, k in zip(own, needed, strict=True) if k]
     found.answers[task.cell] = kept
     found.wanted[task.cell] = wanted - set(vars(builtins))
     _note_unknown(task, lesson, found)
@@ -174,12 +175,8 @@ def _note_unknown(task: Task, lesson: CourseLesson, found: Reading) -> None:
 
 
 def _note_odd(task: Task, cells: list[Cell], found: Reading) -> None:
-    statements = [
-        ast.unparse(ast.parse(cell.source).body[index])
-        for cell in cells
-        for index in cell.needed
-    ]
-    odd = sorted({match[0] for s in statements for match in re.finditer(ODD, s)})
+    sources = [USUAL.sub("", cell.source) for cell in cells]
+    odd = sorted({match[0] for s in sources for match in re.finditer(ODD, s)})
     if odd:
         found.remarks.append(f"look at {task.cell}: it uses {', '.join(odd)}")
 
