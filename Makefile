@@ -39,6 +39,7 @@ lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 
 	@$(VENV)/bin/python tools/lessons.py $(ONLY)
 
 grade: $(TEST_READY) ## mark notebooks: LESSON=03 FROM=submissions/ (TO=marks/)
+	$(if $(and $(LESSON),$(FROM)),,$(error for instance: make grade LESSON=03 FROM=submissions/))
 	@$(VENV)/bin/python tools/grade.py "$(LESSON)" "$(FROM)" $(if $(TO),--to "$(TO)")
 
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from address import ROOT
-from grade import find_lesson, find_notebooks
+from grade import find_lesson, find_notebooks, mark_all
 from grading.lesson import CourseLesson
 from grading.names import statements_for
 from grading.report import Marked, harmless, student
@@ -227,6 +228,14 @@ def test_a_wrong_folder_gets_one_sentence(tmp_path):
     Notebook().save(tmp_path / ".ipynb_checkpoints" / "a.ipynb")
     with pytest.raises(SystemExit, match="FROM must hold notebooks"):
         find_notebooks(tmp_path)
+
+
+def test_a_lesson_without_a_claim_check(tmp_path):
+    lesson = CourseLesson(lesson_paths(["colours"])[0])
+    path = Notebook(lesson.path).put(exercise_1="def grey_evidence(*a): return 1")
+    readings = {"a": read_submission(path.save(tmp_path / "a.ipynb"), lesson, [lesson])}
+    (one,) = mark_all(lesson, readings, SimpleNamespace(memory=2, at_once=1), ())
+    assert (one.trouble, [*one.verdicts], one.passed) == ("", ["exercise 1"], 0)
 
 
 # -- reading, without running anything -------------------------------------------------
