@@ -17,11 +17,15 @@ NBVAL := $(PYTEST) -q --dist loadfile --nbval --nbval-current-env --nbval-cell-t
 # Keeps a kernel's debugger from warning about frozen modules.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
+# Tests, marks and saved lessons neither read nor write anybody's progress.
+lessons grade check test test-all test-offline test-processors: \
+	export COURSE_PROGRESS := off
+
 # Threads that wait should sleep: on a busy machine spinning costs more than the work.
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons slides site address check test test-all test-offline \
+.PHONY: help lab lessons grade slides site address check test test-all test-offline \
 	test-processors bench clean
 
 help: ## list these commands
@@ -42,6 +46,10 @@ slides: $(TEST_READY) ## make slides of the lessons in build/slides; ONLY=03 tak
 
 site: $(SITE_READY) ## make the website of the stored lessons, in build/site
 	@$(SITE)/bin/python tools/website.py
+
+grade: $(TEST_READY) ## mark notebooks: LESSON=03 FROM=submissions/ (TO=marks/)
+	$(if $(and $(LESSON),$(FROM)),,$(error for instance: make grade LESSON=03 FROM=submissions/))
+	@$(VENV)/bin/python tools/grade.py "$(LESSON)" "$(FROM)" $(if $(TO),--to "$(TO)")
 
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…
 	@$(VENV)/bin/python tools/address.py $(URL)
