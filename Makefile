@@ -19,7 +19,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons address check test test-all test-offline test-processors bench clean
+.PHONY: help lab lessons student instructor address check test test-all test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -27,12 +27,20 @@ help: ## list these commands
 # -- the course ------------------------------------------------------------------------
 
 lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
+	@$(VENV)/bin/python tools/editions.py work
 	@echo "The course opens in your browser; if it does not, open the address below."
 	@$(VENV)/bin/python -m jupyterlab $(AS_ROOT) --log-level=WARN \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+		--LabApp.default_url=/lab/tree/work/00_start_here.ipynb
 
-lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
-	@$(VENV)/bin/python tools/lessons.py $(ONLY)
+lessons: $(TEST_READY) ## run and save the lessons; ONLY="03 07": those; RUN=no: only format
+	@$(VENV)/bin/python tools/lessons.py $(ONLY) $(if $(filter no,$(RUN)),--unrun)
+	@$(VENV)/bin/python tools/editions.py student
+
+student: $(LAB_READY) ## write student/ from the lessons; SOLUTIONS=no: build/student/, without
+	@$(VENV)/bin/python tools/editions.py student --solutions $(or $(SOLUTIONS),yes)
+
+instructor: $(LAB_READY) ## write build/instructor/: the lessons solved and run; ONLY=03 takes one
+	@$(VENV)/bin/python tools/editions.py instructor $(ONLY)
 
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…
 	@$(VENV)/bin/python tools/address.py $(URL)
