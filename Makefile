@@ -61,12 +61,14 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(VENV)/bin/python -m pytest -m "browser and not nightly"
 	OMP_NUM_THREADS=1 $(COLAB)/bin/python -m $(NBVAL) notebooks
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
-		-m "not nightly" tests/labs tests/checks
+		-m "not nightly" tests/labs tests/checks tests/lessons/test_away_from_home.py
 
 test-all: test ## and the rest: all networks and labs, other frameworks, a cluster, processors
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster,frameworks]"
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "nightly and not browser"
 	$(VENV)/bin/python -m pytest -m "nightly and browser"
+	$(COLAB)/bin/python -m $(PYTEST) --disable-warnings -m nightly -k on_colab \
+		tests/lessons/test_away_from_home.py
 	$(MAKE) test-processors
 
 bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes

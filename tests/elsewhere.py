@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 from address import ROOT, read_release
-from jupyter_client import AsyncKernelManager
+from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
 
@@ -80,9 +80,9 @@ def run_notebook(lesson: nbformat.NotebookNode, python: Path, place: Path, **env
     spec |= {"display_name": "elsewhere", "language": "python"}
     (kernel / "kernel.json").write_text(json.dumps(spec))
     specs = KernelSpecManager(kernel_dirs=[str(kernel.parent)])
-    NotebookClient(
-        lesson,
-        timeout=600,
-        km=AsyncKernelManager(kernel_name="elsewhere", kernel_spec_manager=specs),
-        resources={"metadata": {"path": str(place)}},
-    ).execute()
+    manager = KernelManager(kernel_name="elsewhere", kernel_spec_manager=specs)
+    folder = {"metadata": {"path": str(place)}}
+    try:
+        NotebookClient(lesson, timeout=600, km=manager, resources=folder).execute()
+    finally:
+        manager.shutdown_kernel(now=True)

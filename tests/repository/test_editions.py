@@ -279,6 +279,12 @@ def test_a_copy_that_cannot_be_read_stays_too(folders, text):
     assert mine.read_text() == text
 
 
+def test_make_lab_opens_the_learners_copy():
+    done = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True)
+    filled, opened = "editions.py work", "/lab/tree/work/00_start_here.ipynb"
+    assert -1 < done.stdout.find(filled) < done.stdout.find(opened)
+
+
 def test_git_ignores_work():
     command = ["git", "check-ignore", "-q", "work/03_squeezenet_batch_maps.ipynb"]
     assert subprocess.run(command, cwd=ROOT).returncode == 0
