@@ -406,7 +406,7 @@ def test_solutions_are_hidden_behind_hints(any_lesson):
 
 def questions(full_lesson: Lesson) -> dict[str, list[tuple[str, str]]]:
     """Question → its options, each a letter and the feedback that it unfolds to."""
-    parts = re.split(r"^\*\*(\d+\..*?)\*\*", full_lesson.section("Quiz"), flags=re.M | re.S)
+    parts = re.split(r"^### (\d+\. .*)$", full_lesson.section("Quiz"), flags=re.MULTILINE)
     option = r"<details>\s*<summary>([A-Z])\. .*?</summary>\s*(.*?)\s*</details>"
     return {
         text: re.findall(option, options, re.DOTALL)
