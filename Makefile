@@ -25,8 +25,8 @@ lessons grade check test test-all test-offline test-processors: \
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons grade slides site address check test test-all test-offline \
-	test-processors bench clean
+.PHONY: help lab lessons student instructor grade slides site address check test \
+	test-all test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -34,12 +34,20 @@ help: ## list these commands
 # -- the course ------------------------------------------------------------------------
 
 lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
+	@$(VENV)/bin/python tools/editions.py work
 	@echo "The course opens in your browser; if it does not, open the address below."
 	@$(VENV)/bin/python -m jupyterlab $(AS_ROOT) --log-level=WARN \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+		--LabApp.default_url=/lab/tree/work/00_start_here.ipynb
 
-lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
-	@$(VENV)/bin/python tools/lessons.py $(ONLY)
+lessons: $(TEST_READY) ## run and save the lessons; ONLY="03 07": those; RUN=no: only format
+	@$(VENV)/bin/python tools/lessons.py $(ONLY) $(if $(filter no,$(RUN)),--unrun)
+	@$(VENV)/bin/python tools/editions.py student
+
+student: $(LAB_READY) ## write student/ from the lessons; SOLUTIONS=no: build/student/, without
+	@$(VENV)/bin/python tools/editions.py student --solutions $(or $(SOLUTIONS),yes)
+
+instructor: $(LAB_READY) ## write build/instructor/: the lessons solved and run; ONLY=03 takes one
+	@$(VENV)/bin/python tools/editions.py instructor $(ONLY)
 
 slides: $(TEST_READY) ## make slides of the lessons in build/slides; ONLY=03 takes one
 	@$(VENV)/bin/python tools/slides.py $(ONLY)
@@ -70,12 +78,14 @@ test: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## check style, code, lessons, 
 	$(VENV)/bin/python -m pytest -m "browser and not nightly"
 	OMP_NUM_THREADS=1 $(COLAB)/bin/python -m $(NBVAL) notebooks
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
-		-m "not nightly" tests/labs tests/checks
+		-m "not nightly" tests/labs tests/checks tests/lessons/test_away_from_home.py
 
 test-all: test ## and the rest: all networks and labs, other frameworks, a cluster, processors
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster,frameworks]"
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "nightly and not browser"
 	$(VENV)/bin/python -m pytest -m "nightly and browser"
+	$(COLAB)/bin/python -m $(PYTEST) --disable-warnings -m nightly -k on_colab \
+		tests/lessons/test_away_from_home.py
 	$(MAKE) test-processors
 
 bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes
