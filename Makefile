@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 COLAB := .venv-colab
+SITE := .venv-site
 LAB_READY := $(VENV)/lab-ready
 TEST_READY := $(VENV)/test-ready
 COLAB_READY := $(COLAB)/ready
+SITE_READY := $(SITE)/ready
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # One process a core: tests are single-threaded, and a lesson stays in one process.
@@ -15,11 +17,16 @@ NBVAL := $(PYTEST) -q --dist loadfile --nbval --nbval-current-env --nbval-cell-t
 # Keeps a kernel's debugger from warning about frozen modules.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
+# Tests, marks and saved lessons neither read nor write anybody's progress.
+lessons grade check test test-all test-offline test-processors: \
+	export COURSE_PROGRESS := off
+
 # Threads that wait should sleep: on a busy machine spinning costs more than the work.
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons slides address check test test-all test-offline test-processors bench clean
+.PHONY: help lab lessons student instructor grade slides site address check test \
+	test-all test-offline test-processors bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -27,15 +34,30 @@ help: ## list these commands
 # -- the course ------------------------------------------------------------------------
 
 lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
+	@$(VENV)/bin/python tools/editions.py work
 	@echo "The course opens in your browser; if it does not, open the address below."
 	@$(VENV)/bin/python -m jupyterlab $(AS_ROOT) --log-level=WARN \
-		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+		--LabApp.default_url=/lab/tree/work/00_start_here.ipynb
 
-lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
-	@$(VENV)/bin/python tools/lessons.py $(ONLY)
+lessons: $(TEST_READY) ## run and save the lessons; ONLY="03 07": those; RUN=no: only format
+	@$(VENV)/bin/python tools/lessons.py $(ONLY) $(if $(filter no,$(RUN)),--unrun)
+	@$(VENV)/bin/python tools/editions.py student
+
+student: $(LAB_READY) ## write student/ from the lessons; SOLUTIONS=no: build/student/, without
+	@$(VENV)/bin/python tools/editions.py student --solutions $(or $(SOLUTIONS),yes)
+
+instructor: $(LAB_READY) ## write build/instructor/: the lessons solved and run; ONLY=03 takes one
+	@$(VENV)/bin/python tools/editions.py instructor $(ONLY)
 
 slides: $(TEST_READY) ## make slides of the lessons in build/slides; ONLY=03 takes one
 	@$(VENV)/bin/python tools/slides.py $(ONLY)
+
+site: $(SITE_READY) ## make the website of the stored lessons, in build/site
+	@$(SITE)/bin/python tools/website.py
+
+grade: $(TEST_READY) ## mark notebooks: LESSON=03 FROM=submissions/ (TO=marks/)
+	$(if $(and $(LESSON),$(FROM)),,$(error for instance: make grade LESSON=03 FROM=submissions/))
+	@$(VENV)/bin/python tools/grade.py "$(LESSON)" "$(FROM)" $(if $(TO),--to "$(TO)")
 
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…
 	@$(VENV)/bin/python tools/address.py $(URL)
@@ -48,7 +70,7 @@ check: $(TEST_READY) ## check style and the quick tests of the package: two minu
 	$(VENV)/bin/python -m $(PYTEST) -q --dist worksteal tests/unit tests/checks \
 		-m "not slow and not nightly and not installed"
 
-test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on Colab's pins
+test: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## check style, code, lessons, labs; then on Colab's pins
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "not browser and not nightly"
@@ -56,19 +78,21 @@ test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on 
 	$(VENV)/bin/python -m pytest -m "browser and not nightly"
 	OMP_NUM_THREADS=1 $(COLAB)/bin/python -m $(NBVAL) notebooks
 	$(COLAB)/bin/python -m $(PYTEST) -q --dist worksteal --disable-warnings \
-		-m "not nightly" tests/labs tests/checks
+		-m "not nightly" tests/labs tests/checks tests/lessons/test_away_from_home.py
 
 test-all: test ## and the rest: all networks and labs, other frameworks, a cluster, processors
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster,frameworks]"
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "nightly and not browser"
 	$(VENV)/bin/python -m pytest -m "nightly and browser"
+	$(COLAB)/bin/python -m $(PYTEST) --disable-warnings -m nightly -k on_colab \
+		tests/lessons/test_away_from_home.py
 	$(MAKE) test-processors
 
 bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,bench]"
 	$(VENV)/bin/python benchmarks/run.py
 
-test-offline: $(TEST_READY) $(COLAB_READY) ## the same without any network
+test-offline: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## the same without any network
 	unshare -rn sh -c "ip link set lo up && $(MAKE) test"
 
 test-processors: $(TEST_READY) ## run the lessons as on other processors
@@ -77,7 +101,7 @@ test-processors: $(TEST_READY) ## run the lessons as on other processors
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(VENV)/bin/python -m $(NBVAL) notebooks
 
 clean: ## remove what these commands made: environments, build, caches
-	rm -rf $(VENV) $(COLAB) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(COLAB) $(SITE) build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # -- environments, rebuilt when their requirements change ------------------------------
@@ -107,4 +131,13 @@ $(COLAB_READY): tools/colab_env.txt $(TEST_READY)
 	$(COLAB)/bin/python -m pip install -q --no-deps -r tools/colab_env.txt
 	@$(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0], "$(CURDIR)", sep="\n")' \
 		> "$$($(COLAB)/bin/python -c 'import site; print(site.getsitepackages()[0])')/course.pth"
+	@touch $@
+
+# The site is made of texts alone: what it needs, and not the course's own requirements.
+$(SITE_READY): pyproject.toml
+	$(MAKE_ENVIRONMENT)
+	@$(SITE)/bin/python -c 'import tomllib; \
+	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"]["site"], sep="\n")' > $(SITE)/requirements.txt
+	$(SITE)/bin/python -m pip install -q -r $(SITE)/requirements.txt
 	@touch $@

@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["COURSE_PROGRESS"] = "off"
 # Threads that wait for one another cost more than they save on pictures this small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -13,14 +13,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = "https://colab.research.google.com/github"
+BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
 
 # Links to the course's repository, with the part that must agree.
 LINKS = re.compile(
     r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)/"
+    r"|raw\.githubusercontent\.com/([\w.-]+/[\w.-]+)/"
+    r"|github\.com/([\w.-]+/[\w.-]+)/blob/v[\d.]+/(?:course_utils|data|docs|student)/"
     r"|mybinder\.org/v2/gh/([\w.-]+/[\w.-]+)/"
     r"|git clone (?:--?[\w=-]+ )*https://github\.com/([\w.-]+/[\w-]+)"
     r"|repository-code: \W?https://github\.com/([\w.-]+/[\w-]+)"
 )
+# The release in a link to a file of the course, after the repository.
+RELEASES = r"{}/(?:blob/|tree/|raw/)?(v\d[\w.]*)/"
 HAS_LINKS = {".cff", ".ipynb", ".md", ".toml", ".yml"}
 TEXT = HAS_LINKS | {".json", ".py", ".txt", ""}
 
@@ -39,9 +44,27 @@ def slug(address: str) -> str:
     return match[1]
 
 
+def read_release(root: Path = ROOT) -> str:
+    """The tag of this release, after the version in `root`'s pyproject.toml: v1.0.0."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    return f"v{project['project']['version']}"
+
+
 def colab_link(notebook: str, address: str) -> str:
-    """Where Colab opens the lesson whose file is called `notebook`."""
-    return f"{COLAB}/{slug(address)}/blob/main/notebooks/{notebook}"
+    """Where Colab opens the student edition of the lesson called `notebook`."""
+    return f"{COLAB}/{slug(address)}/blob/{read_release()}/student/{notebook}"
+
+
+def colab_badge(notebook: str, address: str) -> str:
+    """The picture *Open in Colab*, in Markdown, which links there."""
+    return f"[![Open in Colab]({BADGE})]({colab_link(notebook, address)})"
+
+
+def page_link(path: str, address: str) -> str:
+    """Where GitHub shows this release's file `path`, a picture as it is."""
+    if path.endswith((".jpg", ".png", ".webp")):
+        return f"https://raw.githubusercontent.com/{slug(address)}/{read_release()}/{path}"
+    return f"{address}/blob/{read_release()}/{path}"
 
 
 def text_files(root: Path = ROOT, suffixes: set[str] = TEXT) -> list[Path]:
@@ -53,14 +76,16 @@ def text_files(root: Path = ROOT, suffixes: set[str] = TEXT) -> list[Path]:
 
 
 def disagreements(root: Path = ROOT) -> list[str]:
-    """A line for each link that leads to another repository than the course's."""
-    own = slug(read_address(root))
+    """A line for each link to another repository, or another release, than the course's."""
+    own, release = slug(read_address(root)), read_release(root)
+    releases = re.compile(RELEASES.format(re.escape(own)))
     found = []
     for path in text_files(root, HAS_LINKS):
-        for match in LINKS.finditer(path.read_text(encoding="utf-8")):
-            other = next(group for group in match.groups() if group)
-            if other != own:
-                found.append(f"{path.relative_to(root)}: {match[0]} is not {own}")
+        text = path.read_text(encoding="utf-8")
+        for pattern, wanted in ((LINKS, own), (releases, release)):
+            for match in pattern.finditer(text):
+                if next(filter(None, match.groups())) != wanted:
+                    found.append(f"{path.relative_to(root)}: {match[0]} is not {wanted}")
     return found
 
 

@@ -1,8 +1,8 @@
-"""Make docs/class_sheet.jpg: twenty classes as SqueezeNet sees them, one setting for all.
+"""Make the twenty classes of data/made/class_sheet.jpg: one setting for all.
 
     python tools/class_sheet.py
 
-It takes a few minutes. docs/class_sheet.json records the setting, and how the network
+It takes a few minutes. data/made/class_sheet.json records the setting, and how the network
 itself and a second one (the optional extra ``second``) judge each picture; for comparison
 also the pictures made by the recipe of CS231n.
 """
@@ -26,7 +26,7 @@ CLASSES = (1, 8, 76, 130, 207, 281, 292, 347, 366, 388)
 CLASSES += (417, 483, 724, 817, 888, 947, 949, 950, 967, 985)
 SETTING = {"steps": 256}  # the defaults of visualize_class
 COMPARED = {**CS231N, "steps": 100}
-SHEET = ROOT / "docs" / "class_sheet.jpg"
+SHEET = ROOT / "data" / "made" / "class_sheet.jpg"
 
 
 def make(model, other, setting: dict) -> tuple[list[Image.Image], list[dict]]:

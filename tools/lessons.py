@@ -2,6 +2,7 @@
 
     python tools/lessons.py            every lesson
     python tools/lessons.py 03 07      those two
+    python tools/lessons.py --unrun    their setup cells, badges and format; run nothing
 
 Each lesson runs in a fresh kernel. Its file is written only when every cell ran, and
 running it twice gives the same bytes: what differs from run to run (the time, the ids of
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 
 import nbformat
-from address import colab_link, read_address
+from address import ROOT, colab_badge, read_address, read_release
 from minutes import NOTEBOOKS, state, state_in_readme
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -34,7 +35,8 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 
-# The text of every lesson's setup cell; ADDRESS stands for the course's address.
+# The text of every lesson's setup cell; ADDRESS and VERSION stand for the course's own.
+# Commands that a lesson starts find the course by PYTHONPATH.
 SETUP_CELL = """\
 # @title Setup (run me): silent where the course is installed; Colab fetches it once
 import os
@@ -43,17 +45,27 @@ import sys
 from importlib.util import find_spec
 
 if find_spec("course_utils") is None:
-    repo = "ADDRESS"
+    repo, release = "ADDRESS", "VERSION"
     folders = [os.path.abspath(up) for up in (".", "..", "../..")]  # of a copy of it?
     home = next((f for f in folders if os.path.isdir(f + "/course_utils")), folders[0])
     if "google.colab" in sys.modules or "COLAB_RELEASE_TAG" in os.environ:
         repo = os.environ.get("COURSE_REPO", repo)
         home = os.environ.get("COURSE_HOME", "/content/" + os.path.basename(repo))
+        clone = ["git", "clone", "-q", "--depth=1", repo, home]
         if not os.path.isdir(home):
-            subprocess.run(["git", "clone", "-q", "--depth=1", repo, home], check=True)
+            tagged = [*clone, "--branch", release]
+            if subprocess.run(tagged, capture_output=True).returncode:
+                subprocess.run(clone, check=True)
+                print(f"There is no release {release}; the newest state is used.")
     sys.path.insert(0, home)
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = home + (os.pathsep + inherited if inherited else "")
     if find_spec("course_utils") is None:
         raise SystemExit("The course is not installed: run `make lab` in its folder.")"""
+
+# The link to Colab in a lesson's head and in the README's table, in every form it had.
+COLAB_LINK = re.compile(r"\[(?:!\[)?Open in Colab\](?:\([^)]*\)\])?\([^)]*\)")
+ROW = re.compile(r"^(\| \[[^\]]*\]\(notebooks/([\w/]+\.ipynb)\))(?:<br>\S.*?)?( \|)", re.M)
 
 # What folds a cell: in JupyterLab and Notebook, on a web page of Jupyter Book, on Colab.
 FOLDED = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["hide-input"]}
@@ -62,8 +74,8 @@ Notebook = nbformat.NotebookNode
 
 
 def setup_cell() -> str:
-    """The text of the setup cell, with the course's address."""
-    return SETUP_CELL.replace("ADDRESS", read_address())
+    """The text of the setup cell, with the course's address and release."""
+    return SETUP_CELL.replace("ADDRESS", read_address()).replace("VERSION", read_release())
 
 
 def lesson_paths(only: list[str] | None = None) -> list[Path]:
@@ -87,19 +99,18 @@ def read_lesson(path: Path) -> Notebook:
 
 
 def prepare(path: Path) -> Notebook:
-    """Read a lesson; give it the setup cell, its Colab link, stable ids and our format."""
+    """Read a lesson; give it the setup cell, its Colab badge, stable ids and our format."""
     raw = json.loads(path.read_text(encoding="utf-8"))
     raw.update(nbformat=4, nbformat_minor=5, metadata=METADATA)
     name_cells(raw["cells"])
     lesson = nbformat.reads(json.dumps(raw), as_version=4)
-    link = re.compile(r"https://colab\.research\.google\.com/github/[^)\s]*")
-    own = colab_link(path.relative_to(NOTEBOOKS).as_posix(), read_address())
+    badge = colab_badge(path.relative_to(NOTEBOOKS).as_posix(), read_address())
     for cell in lesson.cells:
         cell.source = cell.source.strip("\n")
         if cell.id == "setup":
             cell.source = setup_cell()
         elif cell.cell_type == "markdown":
-            cell.source = link.sub(own, cell.source)
+            cell.source = COLAB_LINK.sub(badge, cell.source)
     return format_code(lesson, path)
 
 
@@ -193,11 +204,22 @@ def save(lesson: Notebook, path: Path) -> None:
     draft.replace(path)
 
 
-def run_lesson(path: Path) -> str:
-    """Run one lesson and save it; return a line that says how it went."""
+def badges_in_readme(readme: Path = ROOT / "README.md") -> None:
+    """Put each lesson's badge below its name in the table of the README."""
+
+    def with_badge(row: re.Match) -> str:
+        return f"{row[1]}<br>{colab_badge(row[2], read_address())}{row[3]}"
+
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(ROW.sub(with_badge, text), encoding="utf-8")
+
+
+def save_lesson(path: Path, run: bool = True) -> str:
+    """Run one lesson, or not, and save it; return a line that says how it went."""
     start = time.perf_counter()
     lesson = prepare(path)
-    execute(lesson, path)
+    if run:
+        execute(lesson, path)
     clean(lesson)
     state(lesson)
     save(lesson, path)
@@ -211,9 +233,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("only", nargs="*", help="starts of lesson names, such as 03")
-    for path in lesson_paths(parser.parse_args().only):
-        print(run_lesson(path), flush=True)
+    parser.add_argument("--unrun", action="store_true", help="run nothing; outputs stay")
+    asked = parser.parse_args()
+    for path in lesson_paths(asked.only):
+        print(save_lesson(path, run=not asked.unrun), flush=True)
     state_in_readme()
+    badges_in_readme()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from .._machinery.arguments import described
 from .guard import OutOfTime, OwnInterrupt, guarded, hand_over, usual_state
 from .hints import first_line, hint, notebook_variables, own_line, raised_by_itself
+from .progress import note_passed
 
 LIMIT = 4.0  # seconds for all that a check does
 MOST = 10_000  # items that are read from an answer that gives one after the other
@@ -88,6 +89,8 @@ def exercise(name: str, patience: int = 1) -> Callable:
             state, sentence = _judged(check, answers, patience * LIMIT)
             if state == WRONG:
                 sentence += _about_notebook(answers)
+            if state == PASSED:
+                note_passed(check.__module__, check.__name__)
             return Verdict(name, state, " ".join(sentence.splitlines()))
 
         run.exercise, run.patience = name, patience
@@ -150,6 +153,11 @@ def call(answer: Callable, *arguments, intact: bool = False, after: Callable | N
         intact: refuse an answer that changes them, or replaces PyTorch's functions.
         after: called with the copies once the answer has returned.
     """
+    return _caller(answer, arguments, intact, after)
+
+
+def _called(answer, arguments: tuple, intact: bool, after: Callable | None):
+    """`call`, in this process."""
     if not callable(answer) or isinstance(answer, (type, nn.Module)):
         raise Wrong(f"Pass the function itself to the check, not {described(answer)}.")
     leaves = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
@@ -171,6 +179,9 @@ def call(answer: Callable, *arguments, intact: bool = False, after: Callable | N
     if after:
         after(*copies)
     return result
+
+
+_caller = _called  # `apart` puts another one here, which asks a process of its own
 
 
 def _result(answer: Callable, copies: tuple):

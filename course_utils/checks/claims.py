@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .base import NOT_TRIED, PASSED, WRONG, Verdict
+from .progress import note_passed
 
 
 @dataclass(frozen=True)
@@ -53,5 +54,7 @@ class Claim:
             words = f"Choose one of {', '.join(letters)}, got {choice!r}."
             return Verdict("Claim check", WRONG, words)
         test = self.tests[letter]
+        if test.could_refute:
+            note_passed(test.run.__module__, "claim")
         found = f"{letter} came out so: {test.run()} {test.why}"
         return Verdict("Claim check", PASSED if test.could_refute else WRONG, found)

@@ -167,6 +167,8 @@ def notebook_variables(answer) -> list[str]:
 
     Functions, modules and classes do not count, nor do CONSTANTS.
     """
+    if hasattr(answer, "its_notebook_variables"):  # it runs in another process
+        return answer.its_notebook_variables
     while type(answer) is functools.partial:
         answer = answer.func
     answer = answer.__func__ if type(answer) is MethodType else answer

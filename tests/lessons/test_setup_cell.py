@@ -11,7 +11,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from address import ROOT
+from address import read_release
+from elsewhere import WHO, release
 from lessons import setup_cell
 
 BARE_PYTHON = getattr(sys, "_base_executable", sys.executable)
@@ -27,7 +28,8 @@ from course_utils import load_model, load_samples, preprocess, vanilla_saliency
 maps = vanilla_saliency(load_model(), preprocess(load_samples(1).images))
 print(course_utils.__file__, tuple(maps.shape))
 """
-WHO = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+# What `!python -m …` in a notebook does: another process, with this one's environment.
+CHILD = f"import subprocess; subprocess.run([{BARE_PYTHON!r}, '-m', 'course_utils.tool'])"
 
 pytestmark = pytest.mark.installed
 
@@ -42,12 +44,18 @@ def place(tmp_path) -> Path:
 
 @pytest.fixture
 def repository(tmp_path) -> Path:
-    """A git repository with a course_utils of one line."""
+    """A git repository with a small course_utils: its release, and what came later."""
     folder = tmp_path / "repository"
-    (folder / "course_utils").mkdir(parents=True)
-    (folder / "course_utils" / "__init__.py").write_text("RELEASE = 'new'\n")
-    for command in (["init", "-q"], ["add", "."], [*WHO, "commit", "-q", "-m", "one"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
+    package = folder / "course_utils"
+    package.mkdir(parents=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (package / "tool.py").write_text("print('the tool runs')\n")
+    for state in ("released", "newest"):
+        (package / "__init__.py").write_text(f"STATE = {state!r}\n")
+        for command in (["add", "."], [*WHO, "commit", "-q", "-m", state]):
+            subprocess.run(["git", *command], cwd=folder, check=True)
+        if state == "released":
+            subprocess.run(["git", "tag", read_release()], cwd=folder, check=True)
     return folder
 
 
@@ -59,8 +67,8 @@ def run(code: str, place: Path, python=(BARE_PYTHON, "-I"), **environment: str):
     )
 
 
-def on_colab(code: str, place: Path, repository: Path):
-    home = {"COURSE_HOME": str(place / "clone")}
+def on_colab(code: str, place: Path, repository: Path, **environment: str):
+    home = {"COURSE_HOME": str(place / "clone"), **environment}
     # A path would be cloned whole, with a warning; an address is cloned as on Colab.
     return run(code, place, COURSE_REPO=f"file://{repository}", **home)
 
@@ -79,6 +87,29 @@ def test_colab_clones_once_and_a_second_run_does_nothing(place, repository):
     assert done.stdout == f"at {place}/clone/course_utils/__init__.py 1\n"
 
 
+STATE = f"{COLAB}\n{setup_cell()}\nimport course_utils; print(course_utils.STATE)"
+
+
+def test_colab_clones_the_release_of_the_notebook(place, repository):
+    done = on_colab(STATE, place, repository)
+    assert (done.stdout, done.stderr) == ("released\n", "")
+
+
+def test_colab_says_when_there_is_no_such_release(place, repository):
+    subprocess.run(["git", "tag", "-d", read_release()], cwd=repository, check=True)
+    said, state = on_colab(STATE, place, repository).stdout.splitlines()
+    assert said == f"There is no release {read_release()}; the newest state is used."
+    assert state == "newest"
+
+
+@pytest.mark.parametrize("before", [{}, {"PYTHONPATH": "elsewhere"}], ids=["none", "one"])
+def test_commands_find_the_course_too(place, repository, before):
+    code = f"{COLAB}\n{setup_cell()}\n{CHILD}\nprint(os.environ['PYTHONPATH'])"
+    done = on_colab(code, place, repository, **before)
+    path = os.pathsep.join([f"{place}/clone", *before.values()])
+    assert done.stdout.splitlines() == ["the tool runs", path]
+
+
 def test_colab_is_known_by_its_variable_too(place, repository):
     home = {"COURSE_HOME": str(place / "clone"), "COLAB_RELEASE_TAG": "release"}
     done = run(setup_cell(), place, COURSE_REPO=f"file://{repository}", **home)
@@ -89,9 +120,8 @@ def test_colab_is_known_by_its_variable_too(place, repository):
 def test_colab_uses_an_older_clone_that_is_there(place, repository):
     old = place / "clone" / "course_utils"
     old.mkdir(parents=True)
-    (old / "__init__.py").write_text("RELEASE = 'old'\n")
-    code = "\n".join([COLAB, setup_cell(), "import course_utils as c; print(c.RELEASE)"])
-    done = on_colab(code, place, repository)
+    (old / "__init__.py").write_text("STATE = 'old'\n")
+    done = on_colab(STATE, place, repository)
     assert (done.stdout, done.stderr) == ("old\n", "")
 
 
@@ -120,24 +150,14 @@ def test_uninstalled_copy_of_the_course_is_found(repository):
     assert done.stdout == f"at {repository}/course_utils/__init__.py 1\n"
 
 
-@pytest.fixture
-def real_repository(tmp_path) -> Path:
-    """A git repository of the course as it lies here, committed or not."""
-    folder = tmp_path / "real"
-    subprocess.run(["git", "init", "-q", folder], check=True)
-    here = ["git", f"--git-dir={folder}/.git", f"--work-tree={ROOT}"]
-    subprocess.run([*here, "add", "--all"], cwd=ROOT, check=True)
-    subprocess.run([*here, *WHO, "commit", "-q", "-m", "as it is"], check=True)
-    return folder
-
-
-def test_first_map_on_colab(place, real_repository):
+def test_first_map_on_colab(place, tmp_path):
     """The course from its clone, beside the packages that Colab has of its own."""
     # Without `site` (-S) the installed course is out of reach, and its folder added by
     # hand brings back the packages alone.
     packages = f"import sys; sys.path.append({sysconfig.get_path('purelib')!r})"
     code = "\n".join([COLAB, packages, setup_cell(), FIRST_MAP])
-    home = {"COURSE_HOME": str(place / "clone"), "COURSE_REPO": f"file://{real_repository}"}
+    course = release(tmp_path / "real")
+    home = {"COURSE_HOME": str(place / "clone"), "COURSE_REPO": f"file://{course}"}
     done = run(code, place, python=[sys.executable, "-I", "-S"], **home)
     assert done.stdout == f"{place}/clone/course_utils/__init__.py (1, 224, 224)\n", (
         done.stderr

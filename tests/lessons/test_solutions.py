@@ -8,9 +8,9 @@ import ast
 import contextlib
 import io
 import re
-import symtable
 
 import pytest
+from grading.names import leaned_on, names_in
 from IPython.core.interactiveshell import InteractiveShell
 from lessons import lesson_paths, read_lesson
 
@@ -32,33 +32,6 @@ def run(source: str, names: dict, cell: str):
 def solution(text: str) -> str:
     """The code in an exercise's hidden solution."""
     return re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)[1]
-
-
-def names_in(source: str) -> tuple[set[str], set[str]]:
-    """The global names that a cell reads, and those that it defines."""
-    cell = symtable.symtable(source, "cell", "exec")
-    scopes = [cell]
-    for scope in scopes:
-        scopes.extend(scope.get_children())
-    read = {
-        symbol.get_name()
-        for scope in scopes
-        for symbol in scope.get_symbols()
-        if symbol.is_referenced() and (scope is cell or symbol.is_global())
-    }
-    own = cell.get_symbols()
-    return read, {s.get_name() for s in own if s.is_assigned() or s.is_imported()}
-
-
-def leaned_on(wanted: set[str], before: dict[str, str]) -> list[str]:
-    """Which of the cells `before` the wanted names come from, and theirs in turn."""
-    found = []
-    for name, source in reversed(before.items()):
-        used, defined = names_in(source)
-        if defined & wanted:
-            found.insert(0, name)
-            wanted = (wanted - defined) | used
-    return found
 
 
 def verdicts(path) -> dict[str, tuple[Verdict, Verdict]]:

@@ -1,7 +1,6 @@
 """Ways into the package: an editor, an interpreter without torch, an installed wheel."""
 
 import inspect
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +10,7 @@ import jedi
 import nbformat
 import pytest
 from address import ROOT
+from elsewhere import wheel
 
 import course_utils
 
@@ -135,23 +135,8 @@ print(course_utils.__file__, DATA, tuple(maps.shape), len(class_names()), ready)
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
-    """A folder in which the course is installed from a wheel, built of a copy."""
-    folder = tmp_path_factory.mktemp("wheel")
-    parts = ["course_utils", "data", "pyproject.toml", "README.md", "LICENSE"]
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run([*command, *parts], cwd=ROOT, capture_output=True, check=True)
-    for name in filter(None, names.stdout.decode().split("\0")):
-        copy = folder / "source" / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, copy)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    options = ["-q", "--no-deps", "--no-index"]
-    build = ["wheel", *options, "--no-build-isolation", "-w", folder, folder / "source"]
-    subprocess.run([*pip, *build], check=True)
-    (wheel,) = folder.glob("*.whl")
-    install = ["install", *options, "--target", folder / "site", wheel]
-    subprocess.run([*pip, *install], check=True)
-    return folder / "site"
+    """A folder in which the course is installed from a wheel."""
+    return wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.mark.installed

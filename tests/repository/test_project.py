@@ -104,9 +104,12 @@ def test_slug_refuses_other_hosts():
 def test_change_of_address_reaches_every_file(tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     files = {
-        "pyproject.toml": '[project.urls]\nRepository = "https://github.com/a/b"\n',
+        "pyproject.toml": '[project]\nversion = "2.0"\n'
+        '[project.urls]\nRepository = "https://github.com/a/b"\n',
         "README.md": "git clone https://github.com/a/b\ncd b\n",
         "one.ipynb": '"https://colab.research.google.com/github/a/b/blob/main/x.ipynb"',
+        "two.md": "https://raw.githubusercontent.com/a/b/v2.0/docs/one.jpg\n"
+        "https://github.com/a/b/blob/v2.0/data/CREDITS.md\n",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -114,7 +117,28 @@ def test_change_of_address_reaches_every_file(tmp_path):
     assert read_address(tmp_path) == "https://github.com/new/home"
     assert (tmp_path / "README.md").read_text().endswith("new/home\ncd home\n")
     assert disagreements(tmp_path) == []
-    (tmp_path / "README.md").write_text("git clone https://github.com/other/b\n")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "git clone https://github.com/other/b",
+        "https://raw.githubusercontent.com/other/b/v2.0/docs/one.jpg",
+        "https://github.com/other/b/blob/v2.0/docs/page.md",
+        "https://colab.research.google.com/github/other/b/blob/v2.0/student/x.ipynb",
+        "https://colab.research.google.com/github/a/b/blob/v1.9/student/x.ipynb",
+        "https://github.com/a/b/blob/v1.9/docs/page.md",
+    ],
+)
+def test_links_to_another_course_or_release_are_found(link, tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    project = '[project]\nversion = "2.0"\n[project.urls]\n'
+    project += 'Repository = "https://github.com/a/b"\n'
+    (tmp_path / "pyproject.toml").write_text(project)
+    good = link.replace("other", "a").replace("v1.9", "v2.0")
+    (tmp_path / "page.md").write_text(f"{good}\nhttps://github.com/x/y/blob/main/docs/z\n")
+    assert disagreements(tmp_path) == []
+    (tmp_path / "page.md").write_text(f"{link}\n")
     assert len(disagreements(tmp_path)) == 1
 
 
@@ -148,7 +172,7 @@ def run_make(*arguments: str) -> str:
 
 
 def test_help_lists_every_command():
-    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
     commands = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
     listed = [line.split()[1] for line in run_make().splitlines()]
     assert sorted(listed) == sorted(commands)

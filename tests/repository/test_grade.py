@@ -1,0 +1,387 @@
+"""Marks for a folder of notebooks: right, wrong, edited, broken; and what learners try."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from address import ROOT
+from grade import find_lesson, find_notebooks, mark_all
+from grading.lesson import CourseLesson
+from grading.names import statements_for
+from grading.report import Marked, harmless, student
+from grading.submission import Unreadable, code_cells, read_submission
+from lessons import lesson_paths
+
+from course_utils.checks.base import PASSED, Verdict
+from course_utils.checks.progress import FILE
+
+if not sys.platform.startswith("linux"):
+    pytest.skip("marking needs Linux", allow_module_level=True)
+
+LESSON = CourseLesson(lesson_paths(["03"])[0])
+OTHERS = [CourseLesson(path) for path in lesson_paths(["03", "05", "07"])]
+
+
+class Notebook:
+    """A lesson as it is handed out, to be filled in."""
+
+    def __init__(self, path: Path = LESSON.path):
+        self.raw = json.loads(path.read_text(encoding="utf-8"))
+        self.cells = {cell["id"]: cell for cell in self.raw["cells"]}
+
+    def put(self, **sources: str) -> "Notebook":
+        """Replace the sources of cells; `exercise_1` is exercise-1."""
+        for name, source in sources.items():
+            self.cells[name.replace("_", "-")]["source"] = source
+        return self
+
+    def solved(self) -> "Notebook":
+        """With the course's solutions below the stubs' imports, and a right choice."""
+        for name, cell in self.cells.items():
+            if re.fullmatch(r"exercise-\d+", name):
+                text = "".join(self.cells[f"{name}-solution"]["source"])
+                code = re.search(r"^```python\n(.*?)^```", text, re.DOTALL | re.M)[1]
+                lines = "".join(cell["source"]).splitlines()
+                imports = [x for x in lines if re.match(r"(import|from) ", x)]
+                cell["source"] = "\n".join([*imports, code])
+        return self.put(claim_check='choice = "C"\ncheck.claim(choice)')
+
+    def add(self, after: str, source: str, name: str = "9a2b3c4d") -> "Notebook":
+        """A cell that the learner has added."""
+        place = self.raw["cells"].index(self.cells[after]) + 1
+        new = {"cell_type": "code", "id": name, "metadata": {}, "outputs": []}
+        self.raw["cells"].insert(place, new | {"execution_count": 1, "source": source})
+        return self
+
+    def save(self, path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(self.raw), encoding="utf-8")
+        return path
+
+
+WRONG_1 = "def class_scores(scores, labels):\n    return scores.amax(1)"
+HELPED = "def class_scores(scores, labels):\n    return pick(scores, labels)"
+PATCH = """
+import course_utils.checks.base as base
+base.compare = base.close = lambda *a, **k: True
+def class_scores(scores, labels): return scores[:, 0]"""
+LOOP = "def class_scores(scores, labels):\n    while True: pass"
+EXIT = "import os\ndef saliency_maps(model, images, labels): os._exit(0)"
+
+
+def hand_in(folder: Path) -> None:
+    """Sample submissions: names say what they are."""
+    Notebook().solved().save(folder / "right.ipynb")
+    Notebook().save(folder / "untouched.ipynb")
+    wrong = Notebook().solved().put(exercise_1=WRONG_1, exercise_3="def dependence(:")
+    wrong.put(claim_check='check.claim("B")').save(folder / "wrong.ipynb")
+    edited = Notebook().put(exercise_1_check='print("✔ Exercise 1: passed.")')
+    edited.put(exercise_2_check="check = lambda *a: True", exercise_1=PATCH)
+    edited.save(folder / "edited.ipynb")
+    helper = "def pick(scores, labels): return scores.gather(1, labels[:, None])[:, 0]"
+    added = Notebook().solved().put(exercise_1=HELPED).add("exercise-1-task", helper)
+    added.add("exercise-1", "%matplotlib inline\nclass_scores(scores, 1 / 0)", "0a1b2c3d")
+    added.save(folder / "Doe Jane_4711_assignsubmission_file_" / "03.ipynb")
+    hang = Notebook().solved().put(exercise_1=LOOP, exercise_2=EXIT)
+    hang.save(folder / "doejane_1234_5678_hang.ipynb")
+    Notebook(lesson_paths(["05"])[0]).save(folder / "other.ipynb")
+    (folder / "text.ipynb").write_text("not JSON")
+    (folder / "empty.ipynb").write_text("")
+    (folder / "list.ipynb").write_text("[1, 2]")
+    Notebook().save(folder / ".ipynb_checkpoints" / "right-checkpoint.ipynb")
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, ROOT / "tools" / "grade.py", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """The rows by name, the folder of the marks, and what was printed."""
+    folder = tmp_path_factory.mktemp("submissions")
+    hand_in(folder)
+    home = tmp_path_factory.mktemp("home")
+    done = run("03", folder, "--to", folder / "marks", env=os.environ | {"HOME": str(home)})
+    assert done.returncode == 0, done.stderr
+    assert not (home / FILE).exists(), "marks are nobody's progress"
+    with (folder / "marks" / "marks.csv").open(encoding="utf-8", newline="") as file:
+        rows = {Path(row["notebook"]).name: row for row in csv.DictReader(file)}
+    return rows, folder / "marks", done.stdout
+
+
+COLUMNS = ["exercise 1", "exercise 2", "exercise 3", "claim check"]
+MARKS = {
+    "right.ipynb": "1111",
+    "untouched.ipynb": "0000",
+    "wrong.ipynb": "0100",
+    "edited.ipynb": "0000",
+    "03.ipynb": "1111",
+    "doejane_1234_5678_hang.ipynb": "0011",
+    "other.ipynb": "0000",
+    "text.ipynb": "0000",
+    "empty.ipynb": "0000",
+    "list.ipynb": "0000",
+}
+REMARKS = {
+    "untouched.ipynb": "exercise 1: not tried yet",
+    "wrong.ipynb": "exercise 3: not right yet",
+    "edited.ipynb": "edited: exercise-1-check, exercise-2-check; the course's own",
+    "other.ipynb": "another lesson: this is 05_guided_backprop",
+    "text.ipynb": "no notebook: the file is not JSON",
+    "empty.ipynb": "empty file",
+    "list.ipynb": "no notebook: the JSON holds no cells",
+}
+
+
+@pytest.mark.slow
+def test_every_notebook_has_a_row_with_its_marks(graded):
+    rows, _, _ = graded
+    found = {name: "".join(row[c] for c in COLUMNS) for name, row in rows.items()}
+    assert found == MARKS
+    assert all(int(row["passed"]) == MARKS[n].count("1") for n, row in rows.items())
+    assert rows["right.ipynb"]["remarks"] == ""
+    for name, words in REMARKS.items():
+        assert words in rows[name]["remarks"]
+    assert (
+        "look at exercise-1: it uses course_utils.checks" in rows["edited.ipynb"]["remarks"]
+    )
+
+
+@pytest.mark.slow
+def test_moodle_and_canvas_find_their_learners(graded):
+    rows, _, _ = graded
+    assert rows["03.ipynb"]["student"] == "Participant 4711"
+    assert rows["doejane_1234_5678_hang.ipynb"]["student"] == "1234"
+    assert rows["right.ipynb"]["student"] == ""
+
+
+@pytest.mark.slow
+def test_every_learner_gets_a_page_with_the_sentences(graded):
+    rows, folder, _ = graded
+    pages = {path.stem: path for path in (folder / "feedback").rglob("*.md")}
+    assert {f"{name}.ipynb" for name in pages} == set(rows)
+    wrong = pages["wrong"].read_text(encoding="utf-8")
+    assert "1 of 4 passed" in wrong
+    assert "That is the largest score of each row; pick that of `labels`." in wrong
+    assert "The cell `exercise-3` cannot be read: SyntaxError in line 1." in wrong
+    assert "✔ passed." in wrong
+    hang = pages["doejane_1234_5678_hang"].read_text(encoding="utf-8")
+    assert "does not come to an end" in hang
+    assert "`while True: pass`" in hang
+    assert "ended before it returned" in hang
+    assert "Not marked, or not whole: empty file." in pages["empty"].read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_progress_is_printed(graded):
+    _, _, printed = graded
+    assert re.search(r"10 of 10 .*\n", printed)
+    assert "right.ipynb: 4 of 4" in printed
+    assert (
+        "passed: exercise 1 2, exercise 2 3, exercise 3 3, claim check 3; of 10" in printed
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done(tmp_path):
+    (tmp_path / "a.ipynb").write_text("not JSON")
+    Notebook().solved().put(exercise_1=LOOP).save(tmp_path / "b.ipynb")
+    command = [sys.executable, ROOT / "tools" / "grade.py", "03", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if "a.ipynb" in line:
+                break
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+    assert process.returncode == 130
+    assert "Stopped; 1 of 2 notebooks are marked" in said
+    rows = (tmp_path / "marks.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["notebook", "a.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("0", "LESSON must be one lesson, such as 03; 0 fits 00_start_here, 01_theory"),
+        ("00", "LESSON must have exercises; 00_start_here has none"),
+        ("99", "no lesson's name starts with '99'"),
+    ],
+)
+def test_a_wrong_lesson_gets_one_sentence(name, words):
+    with pytest.raises(SystemExit, match=words):
+        find_lesson(name)
+
+
+def test_a_wrong_folder_gets_one_sentence(tmp_path):
+    with pytest.raises(SystemExit, match="FROM must be a folder of notebooks, got "):
+        find_notebooks(tmp_path / "none")
+    Notebook().save(tmp_path / ".ipynb_checkpoints" / "a.ipynb")
+    with pytest.raises(SystemExit, match="FROM must hold notebooks"):
+        find_notebooks(tmp_path)
+
+
+def test_a_lesson_without_a_claim_check(tmp_path):
+    lesson = CourseLesson(lesson_paths(["colours"])[0])
+    path = Notebook(lesson.path).put(exercise_1="def grey_evidence(*a): return 1")
+    readings = {"a": read_submission(path.save(tmp_path / "a.ipynb"), lesson, [lesson])}
+    (one,) = mark_all(lesson, readings, SimpleNamespace(memory=2, at_once=1), ())
+    assert (one.trouble, [*one.verdicts], one.passed) == ("", ["exercise 1"], 0)
+
+
+# -- reading, without running anything -------------------------------------------------
+
+
+def reading(notebook: Notebook, tmp_path: Path):
+    return read_submission(notebook.save(tmp_path / "one.ipynb"), LESSON, OTHERS)
+
+
+def test_only_the_statements_that_an_answer_needs_are_taken():
+    cells = [
+        "import torch\nimport numpy as np\nN = 3\nslow = sum(range(10**9))",
+        "def helper(x):\n    return x * N\nprint(helper(2))\ntable = []\ntable.append(1)",
+        "def answer(x):\n    return helper(x), table, scores\nanswer(1)\nold = answer",
+    ]
+    needed, open_names = statements_for({"answer"}, cells)
+    assert needed == [(2,), (0, 2, 3), (0,)]
+    assert open_names - {"helper", "table"} == {"scores"}
+    assert statements_for({"f"}, ["x = x[0]\nf = lambda: x"])[1] == {"x"}
+
+
+NEEDED = {
+    "def f(): return 1\ndef f(): return b\nif b:\n    b = 2": (1, 2),
+    "def f(): return g()\ndef g(): return 1": (0, 1),
+    "x = 1\ny = x\nx = 2\ndef f(): return y": (0, 1, 3),
+    "try:\n    import a as m\nexcept ImportError:\n    m = 0\nf = lambda: m.x": (0, 1),
+    "from math import *\nf = 1\nprint(f)": (0, 1),
+    "import a\na.seed(0)\na.x[0] = 1\nb = 1\nb.c()\n@a\ndef f(): 0": (0, 1, 2, 5),
+    "x = [1]\nf = lambda: [x for _ in x]\nx += [2]\ndel y": (0, 1, 2),
+}
+
+
+@pytest.mark.parametrize("source", NEEDED)
+def test_statements_that_give_a_name_its_value(source):
+    assert statements_for({"f"}, [source])[0] == [NEEDED[source]]
+
+
+@pytest.mark.parametrize("choice", ['choice = "C"', 'check.claim("C")', "choice='C'; 1"])
+def test_a_choice_is_read(choice, tmp_path):
+    assert reading(Notebook().put(claim_check=choice), tmp_path).choice == "C"
+
+
+def test_a_choice_that_is_no_letter_is_remarked(tmp_path):
+    found = reading(Notebook().put(claim_check="choice = letters[2]"), tmp_path)
+    assert found.choice is ...
+    assert 'claim-check: no letter in `choice = "…"`' in found.remarks
+
+
+def test_missing_cells_are_named(tmp_path):
+    notebook = Notebook().solved()
+    gone = [notebook.cells[name] for name in ("exercise-2", "claim-check")]
+    notebook.raw["cells"] = [c for c in notebook.raw["cells"] if c not in gone]
+    remarks = reading(notebook, tmp_path).remarks
+    assert "exercise-2: no cell of that id" in remarks
+    assert "claim-check: no cell of that id" in remarks
+
+
+def test_an_answer_that_moved_to_a_cell_of_its_own_is_found(tmp_path):
+    notebook = Notebook().solved()
+    source = notebook.cells["exercise-1"]["source"]
+    notebook.put(exercise_1="# below").add("exercise-1", source)
+    cells = reading(notebook, tmp_path).answers["exercise-1"]
+    assert [cell.source.strip() for cell in cells] == [source.strip()]
+
+
+def test_a_helper_in_an_edited_cell_of_the_course_is_named(tmp_path):
+    notebook = Notebook().put(exercise_1=HELPED, batch_scores="pick = 1")
+    remarks = reading(notebook, tmp_path).remarks
+    assert any(r.startswith("exercise-1 uses pick, which neither") for r in remarks)
+
+
+def test_ids_in_the_metadata_count(tmp_path):
+    notebook = Notebook().solved()
+    for cell in notebook.raw["cells"]:
+        cell["metadata"]["id"] = cell.pop("id")
+    found = reading(notebook, tmp_path)
+    assert found.remarks == []
+    assert all(found.answers.values())
+
+
+DEEP = {"cells": [{"cell_type": "code", "id": "exercise-1", "source": "(" * 5000}]}
+
+
+def test_code_that_breaks_the_parser_is_a_failed_exercise(tmp_path):
+    path = tmp_path / "deep.ipynb"
+    path.write_text(json.dumps(DEEP))
+    assert "cannot be read" in read_submission(path, LESSON, OTHERS).failed["exercise-1"]
+
+
+BROKEN = {
+    "[" * 100_000: "no notebook: the file is not JSON",
+    '{"cells": 3}': "no notebook: the JSON holds no cells",
+    '{"cells": [{"cell_type": "code", "source": null}]}': "the JSON holds no cells",
+    '{"cells": []}': "the notebook holds no code",
+    "\x00\xff": "no notebook: the file is not JSON",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:12])
+def test_what_is_no_notebook_is_said_in_one_sentence(text, tmp_path):
+    path = tmp_path / "broken.ipynb"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(Unreadable, match=re.escape(BROKEN[text])):
+        code_cells(path)
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    path = tmp_path / "huge.ipynb"
+    with path.open("wb") as file:
+        file.truncate(2**30)  # sparse
+    with pytest.raises(Unreadable, match="1024 MB: a notebook has 64 at most"):
+        code_cells(path)
+
+
+@pytest.mark.parametrize("path", lesson_paths(), ids=lambda path: path.stem)
+def test_every_lesson_can_be_marked(path):
+    lesson = CourseLesson(path)
+    if path.stem == "00_start_here":
+        return
+    assert lesson.exercises
+    for task in lesson.exercises:
+        assert task.check_cell == f"{task.cell}-check"
+        assert task.answers
+        assert task.cell in lesson.code
+        assert lesson.solution(task)
+
+
+# -- the report ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("Doe Jane_4711_assignsubmission_file_/x.ipynb", "Participant 4711"),
+        ("doejane_1234_5678_03.ipynb", "1234"),
+        ("doejane_LATE_1234_5678_03.ipynb", "1234"),
+        ("03_squeezenet_batch_maps.ipynb", ""),
+        ("jane.ipynb", ""),
+    ],
+)
+def test_the_learners_number(name, number):
+    assert student(name) == number
+
+
+def test_no_cell_of_the_table_is_a_formula():
+    assert harmless("=1+1.ipynb") == "'=1+1.ipynb"
+    assert harmless("jane.ipynb") == "jane.ipynb"
+    one = Marked("@x", {"exercise 1": Verdict("Exercise 1", PASSED, "Right.")})
+    assert one.row(["exercise 1", "claim check"]) == ["'@x", "", 1, 0, 1, ""]
