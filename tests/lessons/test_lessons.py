@@ -276,7 +276,8 @@ def test_links_lead_somewhere(lesson):
 
 
 PAGES = ["README.md", "CONTRIBUTING.md", "data/CREDITS.md", "benchmarks/README.md"]
-PAGES += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+for folder in ("docs", "teacher"):
+    PAGES += [f"{p.relative_to(ROOT)}" for p in sorted((ROOT / folder).rglob("*.md"))]
 
 
 @pytest.mark.parametrize("name", PAGES)
