@@ -7,6 +7,7 @@ import importlib.metadata
 import platform
 import re
 import tomllib
+from contextlib import suppress
 
 from ._machinery.data import DATA, INSTALLED, PACKAGE
 
@@ -38,15 +39,32 @@ def check_environment(versions: bool = False) -> bool:
     return good
 
 
+def course_version() -> str:
+    """The version of the course, which pyproject.toml alone states.
+
+    Of a package that was copied without it: "unknown", for nothing else needs it.
+    """
+    with suppress(OSError, importlib.metadata.PackageNotFoundError):
+        if INSTALLED:
+            return importlib.metadata.version("saliency-course")
+        return _project()["version"]
+    return "unknown"
+
+
 def _requirements() -> list[str]:
     """Those of the installed package, or of the clone in which this module lies."""
     if INSTALLED:
         known = importlib.metadata.metadata("saliency-course")
         packages = [r for r in known.get_all("Requires-Dist") if "extra ==" not in r]
         return ["Python" + known["Requires-Python"], *packages]
-    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
-    project = tomllib.loads(text)["project"]
+    project = _project()
     return ["Python" + project["requires-python"], *project["dependencies"]]
+
+
+def _project() -> dict:
+    """What pyproject.toml says of the clone in which this module lies."""
+    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]
 
 
 def _check(requirement: str, versions: bool) -> tuple[bool, str]:
