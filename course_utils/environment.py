@@ -6,6 +6,7 @@ This module imports only the standard library: it has to work where torch is mis
 import importlib.metadata
 import platform
 import re
+import sys
 import tomllib
 from contextlib import suppress
 
@@ -31,12 +32,22 @@ def check_environment(versions: bool = False) -> bool:
     if missing := [name for name in DATA_FILES if not (DATA / name).exists()]:
         text = f"data/{missing[0]} is missing: install or clone the course again"
     lines.append((not missing, text))
+    right, wrong = _marks()
     for ok, text in lines:
-        print("✔" if ok else "✘", text)
+        print(right if ok else wrong, text)
     good = all(ok for ok, _ in lines)
-    fix = "Fix the lines marked ✘, then restart the kernel."
+    fix = f"Fix the lines marked {wrong}, then restart the kernel."
     print("Everything is installed." if good else fix)
     return good
+
+
+def _marks() -> tuple[str, str]:
+    """✔ and ✘, or words where the output has no such letters (Windows, into a file)."""
+    try:
+        "✔✘".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return "ok", "!!"
+    return "✔", "✘"
 
 
 def course_version() -> str:

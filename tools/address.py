@@ -20,6 +20,8 @@ LINKS = re.compile(
     r"|mybinder\.org/v2/gh/([\w.-]+/[\w.-]+)/"
     r"|git clone (?:--?[\w=-]+ )*https://github\.com/([\w.-]+/[\w-]+)"
     r"|repository-code: \W?https://github\.com/([\w.-]+/[\w-]+)"
+    r"|https://github\.com/([\w.-]+/[\w.-]+)/(?:actions/workflows|issues/new)"
+    r"|site\.yml/badge\.svg\)\]\(https://([\w-]+\.github\.io/[\w.-]+)/"
 )
 HAS_LINKS = {".cff", ".ipynb", ".md", ".toml", ".yml"}
 TEXT = HAS_LINKS | {".json", ".py", ".txt", ""}
@@ -52,6 +54,12 @@ def text_files(root: Path = ROOT, suffixes: set[str] = TEXT) -> list[Path]:
     return [path for path in paths if path.suffix in suffixes and path.is_file()]
 
 
+def site(own: str) -> str:
+    """Where GitHub publishes the site of the repository `own`, such as you/course."""
+    owner, name = own.split("/")
+    return f"{owner}.github.io/{name}"
+
+
 def disagreements(root: Path = ROOT) -> list[str]:
     """A line for each link that leads to another repository than the course's."""
     own = slug(read_address(root))
@@ -59,7 +67,7 @@ def disagreements(root: Path = ROOT) -> list[str]:
     for path in text_files(root, HAS_LINKS):
         for match in LINKS.finditer(path.read_text(encoding="utf-8")):
             other = next(group for group in match.groups() if group)
-            if other != own:
+            if other not in (own, site(own)):
                 found.append(f"{path.relative_to(root)}: {match[0]} is not {own}")
     return found
 
@@ -72,7 +80,7 @@ def change_address(address: str, root: Path = ROOT) -> list[str]:
     changed = []
     for path in text_files(root, HAS_LINKS):
         before = path.read_text(encoding="utf-8")
-        after = before.replace(old, new).replace(*folders)
+        after = before.replace(old, new).replace(*folders).replace(site(old), site(new))
         if after != before:
             path.write_text(after, encoding="utf-8")
             changed.append(str(path.relative_to(root)))

@@ -3,21 +3,23 @@
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from course_utils import load_model, load_samples, map_folder, vanilla_saliency
+from course_utils.your_own.cluster import _share, map_on_cluster
 
 COUNT = 200
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A local Ray with two cores."""
+    """A local Ray with two cores, and one GPU that is declared and not used."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
 
@@ -94,6 +96,30 @@ def test_what_is_there_is_kept_and_what_fails_is_listed(cluster, tmp_path):
         map_folder(
             tmp_path, model, lambda *_: 3, workers=1, **settings | {"out": tmp_path / "y"}
         )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "share"),
+    [(1, 1, 1), (1, 2, 1 / 2), (2, 2, 1), (2, 3, 1 / 2), (8, 2, 1), (0, 2, 1)],
+)
+def test_workers_share_the_gpus_that_are_there(gpus, workers, share):
+    assert _share(gpus, workers) == share
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_two_workers_share_one_gpu(cluster, tmp_path):
+    def make(names):
+        """Wait for the other worker: both must be at work at the same time."""
+        (tmp_path / names[0]).touch()
+        for _ in range(600):
+            if len(list(tmp_path.iterdir())) == 2:
+                return [os.getpid()]
+            time.sleep(0.1)
+        return []
+
+    made = list(map_on_cluster(make, [["one"], ["other"]], workers=2, gpu=True))
+    assert len({worker for (worker,) in made}) == 2
 
 
 def test_without_ray_the_sentence_says_what_to_install(tmp_path, monkeypatch):
