@@ -88,6 +88,7 @@ def without_code(markdown: str) -> str:
 def words(markdown: str) -> int:
     """How many words are read without a click: no code, no formulas, no references."""
     text = without_code(unfolded(markdown))
+    text = re.sub(r"\b(easy|medium|hard) (?=[●○])", "", text)  # said in place of the dots
     text = re.sub(r"^## References$.*?(?=^## |\Z)", "", text, flags=re.M | re.DOTALL)
     text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]*>", " ", text)
     return len(re.findall(r"[^\W\d_]+", html.unescape(text)))

@@ -401,12 +401,22 @@ def test_solutions_are_hidden_behind_hints(any_lesson):
         assert text.index("```python") > text.index("<summary>Solution")
 
 
+def test_those_who_listen_can_follow(lesson):
+    """Questions are headings, dots are also words; `tools/accessible.py` sees to it."""
+    prose = "\n".join(lesson.prose)
+    assert re.findall(r"^\*\*\d+\. ", prose.partition("\n## Quiz\n")[2], re.MULTILINE) == []
+    for heading in re.findall(r"^#+ Exercise .*$", prose, re.MULTILINE):
+        assert re.search(r"(easy ●○○|medium ●●○|hard ●●●)", heading), heading
+    pages = [output.get("data", {}).get("text/html", "") for _, output in lesson.outputs]
+    assert not any("style='color: gray" in page for page in pages)
+
+
 # -- quiz ------------------------------------------------------------------------------
 
 
 def questions(full_lesson: Lesson) -> dict[str, list[tuple[str, str]]]:
     """Question → its options, each a letter and the feedback that it unfolds to."""
-    parts = re.split(r"^\*\*(\d+\..*?)\*\*", full_lesson.section("Quiz"), flags=re.M | re.S)
+    parts = re.split(r"^### (\d+\..*)$", full_lesson.section("Quiz"), flags=re.MULTILINE)
     option = r"<details>\s*<summary>([A-Z])\. .*?</summary>\s*(.*?)\s*</details>"
     return {
         text: re.findall(option, options, re.DOTALL)
