@@ -3,9 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 COLAB := .venv-colab
+SITE := .venv-site
 LAB_READY := $(VENV)/lab-ready
 TEST_READY := $(VENV)/test-ready
 COLAB_READY := $(COLAB)/ready
+SITE_READY := $(SITE)/ready
 # PyTorch without CUDA, which takes 4 GB less: make lab CPU=1
 CPU_TORCH := $(VENV)/bin/python -m pip install torch torchvision \
 	--index-url https://download.pytorch.org/whl/cpu
@@ -22,7 +24,8 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
-.PHONY: help lab lessons address check test test-all test-offline test-processors test-gpu bench clean
+.PHONY: help lab lessons slides site address check test test-all test-offline \
+	test-processors test-gpu bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
@@ -37,6 +40,12 @@ lab: $(LAB_READY) ## open the course in JupyterLab; CPU=1 installs it without CU
 lessons: $(TEST_READY) ## run and save the lessons; ONLY=03 takes one, ONLY="03 07" two
 	@$(VENV)/bin/python tools/lessons.py $(ONLY)
 
+slides: $(TEST_READY) ## make slides of the lessons in build/slides; ONLY=03 takes one
+	@$(VENV)/bin/python tools/slides.py $(ONLY)
+
+site: $(SITE_READY) ## make the website of the stored lessons, in build/site
+	@$(SITE)/bin/python tools/website.py
+
 address: $(TEST_READY) ## change the course's public address everywhere to URL=…
 	@$(VENV)/bin/python tools/address.py $(URL)
 
@@ -48,7 +57,7 @@ check: $(TEST_READY) ## check style and the quick tests of the package: two minu
 	$(VENV)/bin/python -m $(PYTEST) -q --dist worksteal tests/unit tests/checks \
 		-m "not slow and not nightly and not installed"
 
-test: $(TEST_READY) $(COLAB_READY) ## check style, code, lessons, labs; then on Colab's pins
+test: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## check style, code, lessons, labs; then on Colab's pins
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/python -m $(PYTEST) --dist worksteal -m "not browser and not nightly"
@@ -68,7 +77,7 @@ bench: $(TEST_READY) ## measure speed and memory beside peers, about ten minutes
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,bench]"
 	$(VENV)/bin/python benchmarks/run.py
 
-test-offline: $(TEST_READY) $(COLAB_READY) ## the same without any network
+test-offline: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## the same without any network
 	unshare -rn sh -c "ip link set lo up && $(MAKE) test"
 
 test-processors: $(TEST_READY) ## run the lessons as on other processors
@@ -81,7 +90,7 @@ test-gpu: $(TEST_READY) ## compare maps, a lab and a folder run on CUDA with the
 	DEVICE=$(or $(DEVICE),cuda) $(VENV)/bin/python -m pytest -p no:cacheprovider tests/gpu
 
 clean: ## remove what these commands made: environments, build, caches
-	rm -rf $(VENV) $(COLAB) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(COLAB) $(SITE) build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # -- environments, rebuilt when their requirements change ------------------------------
@@ -113,4 +122,13 @@ $(COLAB_READY): tools/colab_env.txt $(TEST_READY)
 	$(COLAB)/bin/python -m pip install -q --no-deps -r tools/colab_env.txt
 	@$(VENV)/bin/python -c 'import site; print(site.getsitepackages()[0], "$(CURDIR)", sep="\n")' \
 		> "$$($(COLAB)/bin/python -c 'import site; print(site.getsitepackages()[0])')/course.pth"
+	@touch $@
+
+# The site is made of texts alone: what it needs, and not the course's own requirements.
+$(SITE_READY): pyproject.toml
+	$(MAKE_ENVIRONMENT)
+	@$(SITE)/bin/python -c 'import tomllib; \
+	project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"]["site"], sep="\n")' > $(SITE)/requirements.txt
+	$(SITE)/bin/python -m pip install -q -r $(SITE)/requirements.txt
 	@touch $@

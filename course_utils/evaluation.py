@@ -42,7 +42,7 @@ AT_ONCE = 16  # images in one pass
 EDGES = "(x0, y0, x1, y1)"
 
 
-@saliency_method("edges only", name="edges", lesson="08", passes=0)
+@saliency_method("edges only", name="edges", lesson="09", passes=0)
 def edge_maps(images: Tensor) -> Tensor:
     """(N, H, W): how steeply brightness changes, the length of Sobel's gradient."""
     grey = images.detach().cpu().float().mean(dim=1).numpy()
@@ -50,7 +50,7 @@ def edge_maps(images: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(steepness)).to(images)
 
 
-@saliency_method("centre only", name="centre", lesson="08", passes=0)
+@saliency_method("centre only", name="centre", lesson="09", passes=0)
 def centre_maps(images: Tensor, spread: float = 0.25) -> Tensor:
     """(N, H, W), in (0, 1]: a Gaussian spot; `spread` is its deviation in image sides."""
     ys, xs = (((torch.arange(n) + 0.5) / n - 0.5) / spread for n in images.shape[2:])
@@ -58,7 +58,7 @@ def centre_maps(images: Tensor, spread: float = 0.25) -> Tensor:
     return spot.to(images).expand(len(images), -1, -1).clone()
 
 
-@saliency_method("random", name="random", lesson="08", passes=0)
+@saliency_method("random", name="random", lesson="09", passes=0)
 def random_maps(images: Tensor, seed: int = 0) -> Tensor:
     """(N, H, W), in [0, 1): noise; each image has its own, whatever its batch."""
     maps = []

@@ -85,7 +85,7 @@ class Suspect:
 
     def __init__(self, name: str, line_up: int | str, kind: str, seed: int):
         self.name, self.line_up = name, line_up
-        self.__open = cache(lambda: Sealed(kind, _network(kind, seed)))
+        self.__open = cache(lambda: Sealed(kind, train_suspect(kind, seed)))
 
     def __repr__(self) -> str:
         return f"Suspect {self.name} of line-up {self.line_up}, sealed"
@@ -123,8 +123,16 @@ def practice(kind: str = "sign") -> dict[str, Suspect]:
     return {"P": Suspect("P", "practice", choice("kind", kind, KINDS), PRACTICE)}
 
 
-def _network(kind: str, seed: int) -> nn.Sequential:
-    """A probe of a kind, trained on pictures that the seed draws."""
+def train_suspect(kind: str, seed: int) -> nn.Sequential:
+    """A probe of one of the `KINDS`, not sealed, on pictures that the seed draws.
+
+    Its body says how each kind is made; the lines under "framed" are those of section 4.
+
+    Example:
+        >>> train_suspect("framed", seed=8).head
+        Linear(in_features=512, out_features=2, bias=True)
+    """
+    choice("kind", kind, KINDS)
     model, known, animals, scenery = _shared()
     random = np.random.default_rng([seed, [*KINDS].index(kind)])
     owner = random.integers(2)  # of the sign

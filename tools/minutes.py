@@ -59,7 +59,7 @@ def count(lesson: Notebook) -> Count:
         code_lines=sum(code_lines(c.source) for c in code),
         figures=sum("<img" in o.get("data", {}).get("text/html", "") for o in outputs),
         exercise_minutes=sum(map(required_minutes, prose)),
-        quiz_questions=len(re.findall(r"^\*\*\d+\. |^### \d+\. ", quiz, re.MULTILINE)),
+        quiz_questions=len(re.findall(r"^### \d+\. ", quiz, re.MULTILINE)),
         predictions=len(re.findall(r"^.{0,8}\bPredict\b", text, re.MULTILINE)),
         lab_questions=sum(
             len(re.findall(r"^\d+\. ", unfolded(one), re.MULTILINE)) for one in labs
@@ -69,9 +69,7 @@ def count(lesson: Notebook) -> Count:
 
 def required_minutes(task: str) -> int:
     """The minutes of an exercise whose task this is, or 0."""
-    found = re.search(
-        r"^#+ Exercise .*\((?:easy |medium )?(●○○|●●○).*?(\d+) min", task, re.M
-    )
+    found = re.search(r"^#+ Exercise .*\((?:easy|medium) (●○○|●●○).*?(\d+) min", task, re.M)
     return int(found[2]) if found else 0
 
 
@@ -88,8 +86,8 @@ def without_code(markdown: str) -> str:
 def words(markdown: str) -> int:
     """How many words are read without a click: no code, no formulas, no references."""
     text = without_code(unfolded(markdown))
-    text = re.sub(r"\b(easy|medium|hard) (?=[●○])", "", text)  # said in place of the dots
     text = re.sub(r"^## References$.*?(?=^## |\Z)", "", text, flags=re.M | re.DOTALL)
+    text = re.sub(r"(easy|medium|hard) (?=[●○])", "", text)  # what the dots say
     text = re.sub(r"\$\$.*?\$\$|\$[^$\n]+\$|\]\([^)]*\)|<[^>]*>", " ", text)
     return len(re.findall(r"[^\W\d_]+", html.unescape(text)))
 

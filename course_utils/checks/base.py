@@ -15,9 +15,9 @@ gives a `Verdict` in one sentence, and leaves the process as it was (see `guard`
 - ``with each_argument(answer, case, target=4, rate=0.1):`` around call and comparison,
   where `case` is the dict of arguments by name: if they end in a `Vague`, looks whether
   one of the named arguments makes no difference to the answer, and says that instead.
-- `exercise(name, notebook=("mean", "std"))` names the variables of the notebook that an
-  answer may use; any others are named to the learner whose answer is wrong. With
-  `patience=5` the answer has five times as long: it asks networks of the course.
+- `exercise(name)`: the variables of the notebook that a wrong answer uses are named to the
+  learner. With `patience=5` the answer has five times as long: it asks networks of the
+  course.
 """
 
 import copy
@@ -70,7 +70,7 @@ class Verdict:
         return self.state == PASSED
 
 
-def exercise(name: str, notebook: tuple[str, ...] = (), patience: int = 1) -> Callable:
+def exercise(name: str, patience: int = 1) -> Callable:
     """Make a check of a function that returns a closing sentence or raises `Wrong`.
 
     Example:
@@ -87,7 +87,7 @@ def exercise(name: str, notebook: tuple[str, ...] = (), patience: int = 1) -> Ca
         def run(*answers) -> Verdict:
             state, sentence = _judged(check, answers, patience * LIMIT)
             if state == WRONG:
-                sentence += _about_notebook(answers, notebook)
+                sentence += _about_notebook(answers)
             return Verdict(name, state, " ".join(sentence.splitlines()))
 
         run.exercise, run.patience = name, patience
@@ -121,9 +121,9 @@ def _judged(check: Callable, answers: tuple, limit: float) -> tuple[str, str]:
         return WRONG, f"The check could not read your answer: {first_line(error)}"
 
 
-def _about_notebook(answers: tuple, allowed: tuple[str, ...]) -> str:
+def _about_notebook(answers: tuple) -> str:
     found = dict.fromkeys(name for a in answers for name in notebook_variables(a))
-    names = [f"`{name}`" for name in found if name not in allowed]
+    names = [f"`{name}`" for name in found]
     if not names:
         return ""
     kind = "a variable" if len(names) == 1 else "variables"
@@ -204,13 +204,15 @@ def _listed(values: Iterable) -> list:
 def _stopped(error: BaseException) -> str:
     line = own_line(error)
     where = f" at `{line}`" if line else ""
-    return f"Your function stopped{where} with {first_line(error)}.{hint(error)}"
+    return (
+        f"Your function stopped{where} with {first_line(error).rstrip('.')}.{hint(error)}"
+    )
 
 
 def _check_intact(given, own) -> None:
     """Refuse an answer that has changed `own`, its copy of `given`."""
     if isinstance(given, Tensor) and not torch.equal(given.detach(), own.detach()):
-        raise Wrong("Your function changes the caller's picture; use image.clone().")
+        raise Wrong("Your function changes the tensor it was given; work on a clone().")
     if isinstance(given, np.ndarray) and not np.array_equal(given, own):
         raise Wrong("Your function changes the caller's array; work on a copy().")
     if isinstance(given, (list, dict, set)) and given != own:

@@ -1,4 +1,4 @@
-"""Checks of lesson 03: scores by `gather`, maps, who depends on whom; and a claim."""
+"""Checks of lesson 03: scores by `gather`, scales, who depends on whom; and a claim."""
 
 from statistics import mean
 
@@ -6,14 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 
-from .._machinery.hooks import watching
 from ..evaluation import bootstrap_interval
 from ..figures import map_limits
 from ..gradients import vanilla_saliency
 from ..images import preprocess
 from ..models import load_model
 from ..samples import load_samples
-from . import vanilla_saliency as lesson_02
 from .base import Wrong, as_tensor, call, compare_tensor, each_argument, exercise
 from .claims import Claim, Test
 from .toys import noise, picked, tiny_batch, tiny_network, wrong_goals
@@ -32,6 +30,8 @@ def class_scores(answer) -> str:
             "squeeze(1).",
             (count, count): "scores[:, labels] picks every label in every row; pick one.",
             (count, 1): "The result is a column, (N, 1); take it out with [:, 0].",
+            (1, count): "labels[None] is a row, and picks all its numbers from the first "
+            "row of scores; make it a column, labels[:, None].",
         }
         case = {"scores": scores.requires_grad_(), "labels": labels}
         otherwise = "Row n should give scores[n, labels[n]]; try it on the 4×5 table."
@@ -47,54 +47,70 @@ def class_scores(answer) -> str:
     return "It picks one score per row, for a batch of any size, and keeps the graph."
 
 
-OTHER_VALUES = "The shape is right, the values are not: compare with sections 1 to 3."
-CASES = ((5, (8, 8)), (4, (7, 10)), (1, (9, 6)))  # how many pictures, and their size
-
-
 @exercise("Exercise 2")
-def saliency_maps(answer) -> str:
-    """Check `answer(model, images, labels)`: the (N, H, W) maps of a batch."""
-    for seed, (count, size) in enumerate(CASES):  # not 3: that is the number of colours
-        asked, model = [], tiny_network(seed)
-        images, labels = tiny_batch(count, size=size)
-        case = {"model": model, "images": images, "labels": labels}
-        right, mistakes = _maps(**case)
+def brightness(answer) -> str:
+    """Check `answer(maps, shared)`: (N, H, W) from 0 to 1, on one scale or on N scales."""
+    # The 99.5th percentile of 1000 k + 1 values, or of 200 k + 1, is one of them.
+    cases = ((4, (13, 77), False), (5, (11, 91), True), (1, (3, 67), True))
+    for count, size, shared in cases:
+        steepness = torch.linspace(2, 0.5, count).roll(1).view(-1, 1, 1)
+        maps = 0.1 + noise(count, *size, seed=count).abs() * steepness
+        case = {"maps": maps, "shared": shared}
+        right, mistakes = _brightness(**case)
         shapes = {
-            (count, 3, *size): lesson_02.COLOURS_APART,
-            (3, *size): lesson_02.WRONG_AXIS,
-            **dict.fromkeys([(count, 3, n) for n in size], lesson_02.WRONG_AXIS),
-            size: "The batch axis is missing: squeeze() drops it in a batch of one.",
+            (count,): "Those are limits; divide the maps by them, and return (N, H, W).",
+            size: "The batch axis is missing: return (N, H, W), also for one map.",
         }
-        others = {"labels": (labels + 1) % 6, "images": images.flip(-1)}
+        otherwise = "The shape is right, the values are not: divide each map by its limit."
+        others = {"maps": maps.flip(-1), "shared": not shared}
         with each_argument(answer, case, **others):
-            with watching({"": model}, lambda *_, asked=asked: asked.append(1)):
-                result = call(answer, *case.values(), intact=True)
-            compare_tensor(result, right, mistakes, OTHER_VALUES, shapes)
-        if count == CASES[0][0]:
-            often = len(asked)
-    lesson_02.check_repeats(answer, model, *tiny_batch(2))
-    if often > 1:
-        return (
-            f"Right; but it asks the network {often} times for {CASES[0][0]} pictures. One "
-            "pass is enough: differentiate the sum of the scores."
-        )
-    return "Right for batches of 1, 4 and 5, and a second call gives what the first did."
+            result = as_tensor(call(answer, *case.values(), intact=True))
+            compare_tensor(result, right, mistakes, otherwise, shapes)
+    return "Each map on its own scale, or all on one: now brightness can be compared."
 
 
-def _maps(model, images: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The right maps, and sentence → wrong ones."""
-    right, top, every = (
-        vanilla_saliency(model, images, goal)
-        for goal in (labels, None, lambda scores: scores[:, labels].sum(1))
-    )
-    first = vanilla_saliency(model, images, labels[:1].expand_as(labels))
-    return right, lesson_02.map_mistakes(model, images, labels) | {
-        "N times too small: mean() of the scores instead of sum().": right / len(labels),
-        "You explain the top class; the labels ask for another one.": top,
-        "scores[:, labels] picks every label in every row: pick one per row, with "
-        "gather.": every,
-        "All maps are for the first label; each picture has its own.": first,
+def _brightness(maps: Tensor, shared: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right brightness, and sentence → a wrong one."""
+
+    def by(limits) -> Tensor:
+        return (maps / limits.view(-1, 1, 1)).clamp(max=1)
+
+    flat = maps.flatten(1)
+    limits, highest, lowest = flat.quantile(0.995, 1), flat.amax(1), flat.amin(1)
+    largest = limits.amax()
+    right = by(largest if shared else limits)
+    above = "Some values are above 1: the strongest colour is 1, so clamp(max=1)."
+    mistakes = {
+        "You divide by the maximum; take the 99.5th percentile.": by(highest),
+        "You divide by the maximum of all maps; take the 99.5th percentile.": by(
+            highest.amax()
+        ),
+        "That is the 95th percentile; take the 99.5th, quantile(0.995).": by(
+            flat.quantile(0.95, 1)
+        ),
+        "You stretch each map from its smallest value; 0 should stay 0.": (
+            (maps - lowest.view(-1, 1, 1)) / (limits - lowest).view(-1, 1, 1)
+        ).clamp(0, 1),
+        "These are not divided by a limit, only cut at 1.": maps.clamp(max=1),
+        "Brightness runs from 0 to 1, not to 255.": 255 * right,
     }
+    if shared:
+        wrong = {
+            "With `shared`, all maps have one limit, and here each has its own.": limits,
+            "That is the percentile of all values together; take the largest of the "
+            "maps' own limits.": maps.flatten().quantile(0.995),
+            "You take the smallest of the limits; take the largest.": limits.amin(),
+            "You take the mean of the limits; take the largest.": limits.mean(),
+        }
+    else:
+        wrong = {
+            "Without `shared`, each map has a limit of its own, and here all have "
+            "one.": largest,
+            "That is one percentile of all values together; each map has its own: "
+            "flatten(1).": maps.flatten().quantile(0.995),
+        }
+    unclipped = maps / (largest if shared else limits.view(-1, 1, 1))
+    return right, {above: unclipped} | {t: by(v) for t, v in wrong.items()} | mistakes
 
 
 @exercise("Exercise 3")

@@ -43,10 +43,12 @@ class Claim:
     def __call__(self, choice: str) -> Verdict:
         """Run the chosen test, and say what it is worth."""
         letters = list(self.tests)
+        if isinstance(choice, str):
+            choice = choice.strip()
         if choice is ... or choice in (None, "", "...", "…", "?"):
             words = f"Choose one of {', '.join(letters)}, and run the cell."
             return Verdict("Claim check", NOT_TRIED, words)
-        letter = choice.strip().rstrip(".").upper() if isinstance(choice, str) else choice
+        letter = choice.rstrip(".").upper() if isinstance(choice, str) else choice
         if letter not in letters:
             words = f"Choose one of {', '.join(letters)}, got {choice!r}."
             return Verdict("Claim check", WRONG, words)

@@ -8,14 +8,7 @@ from ..gradients import input_gradient
 from ..images import preprocess
 from ..models import class_name, load_model
 from ..samples import load_samples
-from .base import (
-    Wrong,
-    call,
-    check_tensor,
-    compare,
-    each_argument,
-    exercise,
-)
+from .base import Wrong, call, check_tensor, compare, each_argument, exercise
 from .claims import Claim, Test
 from .toys import noise, other_classes, tiny_network, wrong_goals
 
@@ -54,27 +47,37 @@ def _step_mistakes(network, image: Tensor, target, rate, l2) -> dict[str, Tensor
         return input_gradient(network, image, goal)
 
     g, pull, of_length = slope(target), 2 * l2 * image, l2 * image / image.norm()
+    up = g - pull
     steps = wrong_goals(torch.tensor([target]), lambda goal: slope(goal) - pull) | {
         "That is downhill: to climb, add rate times the gradient.": pull - g,
         "The penalty is on the scores. λ‖I‖² is about the values of the picture: "
         "image.square().sum().": slope(lambda s: s[:, target] - l2 * s.square().sum(1)),
         "The penalty has the wrong sign, and pushes away from grey: subtract it.": g + pull,
-        "The penalty is missing.": g,
+        "The penalty is missing: it is on the values of the picture.": g,
         "The penalty is half as strong as it should be; λ‖I‖² has slope 2λI.": g - pull / 2,
         "The penalty is a mean; ‖I‖² is a sum over all values.": g - pull / image.numel(),
         "That penalises the length ‖I‖; the formula has its square.": g - of_length,
-        "`rate` is missing: that is the whole slope.": (g - pull) / rate,
+        "That penalises absolute values; the formula has squares.": g - l2 * image.sign(),
+        "The penalty has to be multiplied by `rate` as well.": g - pull / rate,
+        "`rate` is missing: that is the whole slope.": up / rate,
+        "You divide the slope by its length; here add `rate` times the slope.": up
+        / up.norm(),
     }
     steps |= other_classes(network, image, target, lambda c: slope(c) - pull)
     results = {sentence: image + rate * step for sentence, step in steps.items()}
-    slopes = {"That is the slope alone: add it to the image, times rate.": g - pull}
-    return results | slopes | {"The image is missing: add it.": rate * (g - pull)}
+    return results | {
+        "That is the slope alone: add it to the image, times rate.": up,
+        "The image is missing: add it.": rate * up,
+        "The step is right, and then you clamp: leave the clamp out here.": (
+            image + rate * up
+        ).clamp(0, 1),
+    }
 
 
 @exercise("Exercise 2")
 def jittered_step(answer) -> str:
     """Check `answer(network, image, target, rate, shift)`: a step under a shift, undone."""
-    cases = ((2, 0.5, (0, 0)), (2, 0.5, (2, 0)), (4, 0.2, (1, -3)), (1, 0.3, (-2, 1)))
+    cases = ((2, 0.5, (0, 0)), (4, 0.2, (1, -3)), (1, 0.3, (-2, 1)))
     for seed, (target, rate, shift) in enumerate(cases):
         network, image = tiny_network(seed), noise(1, 3, 8, 8 + seed, seed=seed)
         case = {"network": network, "image": image}
@@ -88,7 +91,9 @@ def jittered_step(answer) -> str:
 
 def _jittered(network, image: Tensor, target, rate, shift) -> tuple[Tensor, dict]:
     """The right picture, and sentence → a wrong one; without a shift most are right."""
-    back, none, moved = tuple(-n for n in shift), (0, 0), image.roll(shift, (2, 3))
+    none, moved = (0, 0), image.roll(shift, (2, 3))
+    back, twice = ([-k * n for n in shift] for k in (1, 2))
+    down, right = ((shift[0], 0), (-shift[0], 0)), ((0, shift[1]), (0, -shift[1]))
 
     def step(forth=shift, back=back, axes=(2, 3), goal=target, by=rate):
         g = input_gradient(network, image.roll(forth, axes), goal)
@@ -96,17 +101,31 @@ def _jittered(network, image: Tensor, target, rate, shift) -> tuple[Tensor, dict
 
     return step(), {
         "The jitter is not undone: shift it back.": step(back=none) - image + moved,
+        "You add the slope to the shifted picture; add it to the one that came.": step()
+        - image
+        + moved,
         "The gradient is that of the shifted picture: shift it back.": step(back=none),
         "The gradient is shifted forward a second time instead of back.": step(back=shift),
+        "The slope is shifted back twice: through the roll, autograd does it once.": step(
+            back=twice
+        ),
         "The network never sees the shift: shift the picture first.": step(none, none),
         "That is the wrong direction: shift[0] down, shift[1] right.": step(back, shift),
         "The axes are swapped: shift[0] is for axis 2, not 3.": step(axes=(3, 2)),
+        "Those are not the axes of (1, 3, H, W): down is axis 2, right is 3.": step(
+            axes=(1, 2)
+        ),
+        "You shift down only; shift[1] goes to the right.": step(*down),
+        "You shift to the right only; shift[0] goes down.": step(*right),
         "That is downhill: add rate times the gradient.": step(by=-rate),
         "`rate` is missing: that is the whole slope.": step(by=1),
         "That climbs the softmax probability; climb the score.": step(
             goal=lambda scores: scores.softmax(1)[:, target]
         ),
         "That is the picture as it came.": image,
+        "That is the slope alone: add it to the image, times rate.": (step() - image)
+        / rate,
+        "The image is missing: add it.": step() - image,
     } | other_classes(network, image, target, lambda c: step(goal=c))
 
 
@@ -141,7 +160,7 @@ def _among_all_classes() -> str:
         with torch.no_grad():
             top = int(model(pixels)[0].argmax())
         said.append(f"{class_name(top)} first, tabby {share:.2f}")
-    return f"Three small ones, grown from three seeds: {'; '.join(said)}."
+    return f"Three small tabbies, grown from three seeds: {'; '.join(said)}."
 
 
 def _beside_photographs() -> str:
@@ -168,9 +187,9 @@ claim = Claim(
         ),
         "C": Test(
             _among_all_classes,
-            "This could refute it: a score says nothing about the other classes, and the "
-            "network names a picture by the largest of them. On the tabby of the sheet, "
-            "tabby got the probability 0.000.",
+            "This could refute it: the network names a picture by its largest score, which "
+            "may be that of another class. On the sheet's tabby, tabby has the probability "
+            "0.000.",
             could_refute=True,
         ),
         "D": Test(

@@ -93,12 +93,12 @@ class _Path:
         return (torch.arange(steps) + offset) / steps
 
     def through(self, alphas, of=None, start=None, way=None, times=None) -> Tensor:
-        """`times` (the way) · mean slope of class `of` at the points start + α · way."""
+        """Mean of `times` (the way) · slope of class `of` at the points start + α · way."""
         way, of = self.way if way is None else way, self.target if of is None else of
         points = torch.as_tensor(alphas).view(-1, 1, 1, 1) * way
         points = points + (self.start if start is None else start)
         slopes = 3 * self.w[of] * points**2 + self.v[of] * (points > 0)
-        return slopes.mean(0, keepdim=True) * (self.way if times is None else times)
+        return (slopes * (self.way if times is None else times)).mean(0, keepdim=True)
 
     def wrong_points(self) -> dict[str, Tensor]:
         """Sentence → the map, if one takes the gradients at other points."""
@@ -128,6 +128,9 @@ class _Path:
             "The gradients at both ends alone are not the path's mean.": self.through(
                 [0.0, 1.0]
             ),
+            "Your points leave the path: write (k + 0.5) / steps, with the brackets.": (
+                self.through(torch.arange(count) + 0.5 / count)
+            ),
         } | written_in(
             "You take {} steps whatever `steps` is.",
             {7, 10, 16, 20, 25, 30, 32, 40, 50, 64, 100, 128, 200, 256} - {count},
@@ -150,6 +153,15 @@ class _Path:
             ),
             "Your points lack the baseline; add it: baseline + α · (image − baseline).": (
                 self.through(alphas, start=zero)
+            ),
+            "Your points lead away from the image: baseline + α · (image − baseline).": (
+                self.through(alphas, way=-self.way, times=self.way)
+            ),
+            "Your path begins at the image; it begins at the baseline.": self.through(
+                alphas, start=self.image
+            ),
+            "You multiply each gradient by its point; multiply by image − baseline.": (
+                self.through(alphas, times=self.start + alphas.view(-1, 1, 1, 1) * self.way)
             ),
             "Your path ignores the baseline altogether: it runs from zero.": self.through(
                 alphas, start=zero, way=self.image, times=self.image
@@ -175,12 +187,17 @@ def weigh_channels(answer) -> str:
         a = a.relu()
         right, mistakes = _weighed(a, gradient)
         otherwise = "Take one weight per channel, the weighted sum, then max(0, …)."
-        case = {"channels": a, "gradient": gradient}
-        with each_argument(answer, case, gradient=-gradient, channels=a.flip(3)):
+        case, other = {"channels": a, "gradient": gradient}, noise(*a.shape, seed=9)
+        shapes = {
+            a.shape: "Add the weighted channels up: sum over axis 1.",
+            a.shape[1:]: "Axis 0 counts the pictures, axis 1 the channels; the places are "
+            "axes 2 and 3.",
+        }
+        with each_argument(answer, case, gradient=-gradient, channels=other.relu()):
             result = as_tensor(call(answer, a, gradient))
             if isinstance(result, Tensor) and result.numel() == rows * columns:
                 result = result.reshape(1, rows, columns)  # further axes of length 1
-            compare_tensor(result, right, mistakes, otherwise)
+            compare_tensor(result, right, mistakes, otherwise, shapes)
     return "One weight per channel, a sum, and nothing below zero."
 
 
@@ -196,6 +213,13 @@ def _weighed(a: Tensor, gradient: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         "Not place by place: take the gradient's mean first.": (gradient * a).sum(1).relu(),
         "Cut off after the sum over channels, not before.": (w * a).relu().sum(1),
         "Channels may speak against: keep the weights' signs.": (w.abs() * a).sum(1),
+        "Do not cut off the gradient: a weight may be below zero.": (
+            gradient.relu().mean((2, 3), keepdim=True) * a
+        ).sum(1),
+        "Channels and gradient are swapped: the weights are means of the gradient.": (
+            (a.mean((2, 3), keepdim=True) * gradient).sum(1).relu()
+        ),
+        "Do not divide by the largest value.": total.relu() / total.max(),
         "You sum the gradient over the places; take its mean.": places * total.relu(),
         "Add the channels up; you average them.": total.relu() / count,
         "That is the sum of the channels without their weights.": a.sum(1),

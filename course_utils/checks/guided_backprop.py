@@ -27,6 +27,11 @@ def pass_on(answer) -> str:
         x = torch.randint(-3, 4, shape, generator=random) / 4  # with zeros, and small
         g = 2 * torch.randn(shape, generator=random)
         right, at_zero = _passed_on(x, g, rule), _passed_on(x + 0.1, g, rule)
+        passed = int((right != 0).sum())
+        shapes = {
+            (passed,): "You drop the numbers that do not pass; write 0 in their places.",
+            (3, *shape): "Return what goes back by one rule: the one that `rule` names.",
+        }
         mistakes = {
             "That is the mask alone, without g.": _passed_on(x, torch.ones_like(g), rule),
             "Nothing passes where x = 0: the condition is x > 0, not x >= 0.": at_zero,
@@ -38,7 +43,8 @@ def pass_on(answer) -> str:
             text = f"For rule={rule!r} you pass on what the {other} rule does."
             mistakes[text] = _passed_on(x, g, other)
         otherwise = f"For rule={rule!r} it is not right: try the tables of section 1."
-        compare_tensor(as_tensor(call(answer, x, g, rule)), right, mistakes, otherwise)
+        result = as_tensor(call(answer, x, g, rule))
+        compare_tensor(result, right, mistakes, otherwise, shapes)
     return "Three rules, which differ in what they ask of x and of g."
 
 
@@ -81,7 +87,7 @@ def guided_map(answer) -> str:
 def _check_kind(answer, kind: str, images: Tensor, target: int) -> None:
     plain = input_gradient(ReLUNetwork(kind), images, target)
     right, mistakes = _guided(ReLUNetwork(kind), images, target)
-    met = ["A mode that answers every call meets them."]
+    met = ["A mode that answers every call meets them; its rule has both masks."]
 
     def look(network: _Noticing, *_) -> None:
         if network.replaced:
@@ -91,7 +97,7 @@ def _check_kind(answer, kind: str, images: Tensor, target: int) -> None:
             raise Wrong("Your function switches on the gradients of the network's weights.")
 
     result = call(answer, _Noticing(kind), images, target, intact=True, after=look)
-    text = f"Your map is the plain gradient: it did not meet the ReLUs. {met[0]}"
+    text = f"Your map is the plain gradient: no ReLU had the guided rule. {met[0]}"
     otherwise = "The values are not right: compare with g · [x > 0] · [g > 0]."
     compare_tensor(as_tensor(result), right, {text: plain} | mistakes, otherwise)
 
@@ -135,23 +141,36 @@ def _check_refusal(answer, network: nn.Module) -> None:
 @exercise("Exercise 2")
 def alike_by_layer(answer) -> str:
     """Check `answer(model, images, classes, layers, rule)`: (L, N) cosines."""
-    given = ((3, (8, 8), (1, 3), ["conv2", "conv1"]), (4, (7, 9), (0, 2), ["conv1"]))
+    given = ((4, (7, 9), (0, 2), ["conv1"]), (3, (8, 8), (1, 3), ["conv2", "conv1"]))
     for (count, size, classes, layers), rule in product(given, ("vanilla", "guided")):
         images, rows = noise(count, 3, *size, seed=count), len(layers)
         case = ReLUNetwork("F.relu"), images, classes, layers, rule
         right, mistakes = _cosines(*case), _wrong_cosines(*case)
+        stack = "Stack the rows into one tensor (L, N): torch.stack(rows)."
         shapes = {
             (3 - rows, count): f"`layers` holds {rows}: one row for each of them.",
             (count, rows): "Rows and columns are swapped: one row for each layer, (L, N).",
             (rows,): "One number per layer: the pictures are mixed. Use flatten(1) and "
-            "axis 1.",
+            "axis 1, and take no mean.",
+            (rows * count,): stack,
         }
         result = call(answer, *case)
         if isinstance(result, (list, tuple)):
-            raise Wrong("Stack the rows into one tensor (L, N): torch.stack(rows).")
+            raise Wrong(stack)
+        result = as_tensor(result)
+        if isinstance(result, Tensor) and result.ndim > 1 and result.shape not in shapes:
+            _check_one_number_each(result.shape[1:], count)
         otherwise = "The cosines are not right: compare two classes, picture by picture."
-        compare_tensor(as_tensor(result), right, mistakes, otherwise, shapes)
+        compare_tensor(result, right, mistakes, otherwise, shapes)
     return "The top layer first, one cosine for each picture."
+
+
+def _check_one_number_each(shape: torch.Size, count: int) -> None:
+    if tuple(shape) != (count,):
+        raise Wrong(
+            f"For one layer and {count} pictures you give numbers of shape {tuple(shape)}. "
+            "Give one for each picture: flatten(1), then the cosine along axis 1."
+        )
 
 
 def _wrong_cosines(net, x, classes, layers, rule) -> dict[str, Tensor]:
@@ -163,33 +182,48 @@ def _wrong_cosines(net, x, classes, layers, rule) -> dict[str, Tensor]:
     upside_down, same, top = (
         _cosines(net, x, classes, names, rule) for names in wrong_layers
     )
+    axes = {"channels": 1, "places": (2, 3)}
+    averaged = written_in(
+        "You average over the {} before you compare: flatten(1) keeps every number.",
+        axes,
+        lambda name: _cosines(*case, rule, lambda g: g.mean(axes[name]).flatten(1)),
+    )
+    fixed = written_in(
+        "You use the classes {} whatever `classes` holds.",
+        pairs,
+        lambda pair: _cosines(net, x, pair, layers, rule),
+    )
     return {
+        **averaged,
+        **fixed,
         f"For rule={rule!r} you return the cosines of the {other} gradients: pass the rule "
         "on to layer_gradient.": _cosines(*case, other),
         "You take the absolute values first; the cosine needs the signs.": _cosines(
-            *case, rule, torch.abs
+            *case, rule, lambda g: g.flatten(1).abs()
+        ),
+        "That is the mean of the cosines over the places: flatten(1) first, so that each "
+        "picture has one cosine.": _cosines(
+            *case, rule, lambda g: g, lambda a, b: cosine(a, b).mean((1, 2))
         ),
         "That is the inner product; the cosine divides it by both lengths.": _cosines(
             *case, rule, product=lambda a, b: (a * b).sum(1)
         ),
         "That is the correlation; a cosine subtracts no means.": _cosines(
-            *case, rule, lambda g: g - g.mean(1, keepdim=True)
+            *case, rule, lambda g: (g - g.mean((1, 2, 3), keepdim=True)).flatten(1)
         ),
         "The layers are not in the order of `layers`.": upside_down,
         "Every row is the same: pass `layer` to layer_gradient.": same,
         "You use the layer conv2 whatever `layers` holds.": top,
-    } | written_in(
-        "You use the classes {} whatever `classes` holds.",
-        pairs,
-        lambda pair: _cosines(net, x, pair, layers, rule),
-    )
+    }
 
 
-def _cosines(net, x, classes, layers, rule, change=torch.clone, product=cosine) -> Tensor:
+def _cosines(
+    net, x, classes, layers, rule, change=lambda g: g.flatten(1), product=cosine
+) -> Tensor:
     rows = []
     for layer in layers:
         gradients = (layer_gradient(net, x, c, layer, rule) for c in classes)
-        rows.append(product(*(change(gradient.flatten(1)) for gradient in gradients)))
+        rows.append(product(*(change(gradient) for gradient in gradients)))
     return torch.stack(rows)
 
 

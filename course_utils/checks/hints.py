@@ -21,9 +21,9 @@ from torch import Tensor, nn
 # A pattern in "Kind: text" of an error → what to do.
 _HINTS = {
     # gradients
-    r"does not require grad and does not have a grad_fn": "The graph is cut on the way: "
-    "argmax(), detach(), item(), no_grad() and torch.tensor(…) cut it, and without "
-    "requires_grad_() on the pixels there is none.",
+    r"grad and does not have a grad_fn|Tensors does not require grad": "The graph "
+    "is cut on the way: argmax(), detach(), item(), no_grad() and torch.tensor(…) cut "
+    "it, and without requires_grad_() on the pixels there is none.",
     r"through the graph a second time": "The first backward() uses the graph up: pass "
     "retain_graph=True, or run the network again.",
     r"leaf Variable that requires grad": "A tensor with requires_grad_() cannot be changed "
@@ -31,7 +31,7 @@ _HINTS = {
     r"not have been used in the graph": "The score does not depend on the tensor that you "
     "differentiate by: give the network that very tensor, not a copy or a part of it.",
     r"implicitly created only for scalar outputs": "backward() and autograd.grad begin at "
-    "one number: take the sum() of the scores first.",
+    "one number: take the sum() first.",
     r"Can't call numpy\(\) on Tensor": "Take .detach() before .numpy().",
     r"floating point and complex dtype can require": "Only floats have gradients: call "
     ".float() first.",
@@ -52,19 +52,27 @@ _HINTS = {
     "values: take sizes from their .shape.",
     r"size of tensor a|could not be broadcast|shape mismatch|not broadcastable": "The "
     "shapes do not fit together: they are compared from the last axis on, so three numbers "
-    "for the colours need .view(3, 1, 1), and one number per class needs [:, None, None].",
+    "for the colours need .view(3, 1, 1), and one number per class or map needs "
+    "[:, None, None].",
     r"Expected dtype int\d* for index|used as indices must be|indices must be integers|"
     r"only integers, slices": "An index consists of whole numbers: labels.long().",
     r"same number of dimensions as input": "gather() wants an index with as many axes as "
     "the scores: labels[:, None].",
-    r"out of bounds|index out of range|out of range: index": "The check uses small "
-    "pictures and a few classes: take sizes and classes from the arguments.",
+    r"out of bounds|index out of range|out of range: index": "An index is larger than its "
+    "axis: print the .shape. The check uses small pictures and a few classes, and a "
+    "network's scores are (N, classes).",
     r"Dimension out of range|too many indices": "The tensor has fewer axes than you think; "
     "print its .shape.",
     r"view size is not compatible": "Use reshape() in place of view() here.",
     r"is invalid for input of size": "The new shape holds another number of values.",
-    r"shapes cannot be multiplied|Expected 3D|Given groups=|Expected more than 1": "A "
-    "network takes a batch, (N, 3, H, W): image[None] adds the batch axis.",
+    r"shapes cannot be multiplied|Expected 3D|expected 4D|Given groups=|Expected more than "
+    r"1": "A network takes a batch, (N, 3, H, W): image[None] adds the batch axis.",
+    r"return_types\.(max|min|median|sort)": "max(dim=…) gives values and indices: take "
+    ".values, or call amax(dim=…).",
+    r"[Cc]ould not infer output dtype": "True and False have no mean: call .float() first.",
+    r"'Tensor' and 'list'|'list' and 'Tensor'": "One of the two is a list: torch.stack "
+    "makes it a tensor.",
+    r"divmod": "divmod wants whole numbers: int(…) makes one of a tensor.",
     r"cannot be converted to Scalar|only one element tensors|only (size-1|length-1|0-dim)|"
     r"only integer tensors of a single": "One number is wanted here, and there are more.",
     r"Boolean value of Tensor|truth value of an array": "`if` and `and` want one truth "

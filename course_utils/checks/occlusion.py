@@ -36,14 +36,14 @@ WHITE = (1 - 0.45) / 0.225  # after normalisation with about ImageNet's mean and
 @exercise("Exercise 1")
 def drop_of_window(answer) -> str:
     """Check `answer(model, image, target, top, left, window)`: one window's drop."""
-    cases = (((12, 16), 2, 3, 9, 4), ((10, 14), 0, 0, 5, 6), ((13, 9), 4, 8, 0, 5))
-    for seed, (size, *asked) in enumerate(cases):
+    cases = ((0, 12, 16), 2, 2, 1, 4), ((1, 10, 14), 0, 0, 5, 6), ((5, 13, 9), 4, 8, 0, 5)
+    for (seed, *size), *asked in cases:
         names = "model", "image", "target", "top", "left", "window"
         values = tiny_network(seed), noise(1, 3, *size, seed=seed), *asked
         case = dict(zip(names, values, strict=True))
         right, mistakes = _drops(**case)
         otherwise = "Take the clean score minus that with rows top … top + window hidden."
-        others = {"top": 1, "left": 2, "window": 3, "image": noise(1, 3, *size, seed=9)}
+        others = {"top": 1, "left": 3, "window": 3, "image": noise(1, 3, *size, seed=9)}
         with each_argument(answer, case, **others):
             result = call(answer, *values, intact=True)
             compare(read(result, number, "one number"), right, mistakes, otherwise)
@@ -52,10 +52,12 @@ def drop_of_window(answer) -> str:
 
 def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
     """The right drop, and sentence → a wrong one."""
+    rows, columns = slice(top, top + window), slice(left, left + window)
+    short, narrow = slice(top, window), slice(left, window)
 
-    def hidden(fill=0.0, top=top, left=left, window=window) -> Tensor:
+    def hidden(place=(..., rows, columns), fill=0.0) -> Tensor:
         picture = image.clone()
-        picture[..., top : top + window, left : left + window] = fill
+        picture[place] = fill
         return picture
 
     @torch.no_grad()
@@ -65,21 +67,40 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
     right, of_softmax = drop(hidden()), drop(hidden(), lambda scores: scores.softmax(0))
     left_over = model(hidden())[0, target].item()
     return right, {
+        "A drop may be negative, where the score rises: leave abs() out.": abs(right),
         "The sign is flipped: the clean score minus that with the window hidden.": -right,
         "That is the score with the window hidden; take how much it falls.": left_over,
+        "The drop is 0: the network is asked for the same picture twice.": 0.0,
         "Your mask hides everything but the window: fill it alone.": drop(image - hidden()),
-        "You fill with 0.5. On a normalised picture the mean is 0.": drop(hidden(0.5)),
-        "You fill with 1. On a normalised picture the mean is 0.": drop(hidden(1.0)),
-        "You fill with white; fill with the mean colour, 0.": drop(hidden(WHITE)),
-        "You fill with the picture's own mean; fill with 0.": drop(hidden(image.mean())),
-        "Rows and columns are swapped: top counts rows.": drop(hidden(top=left, left=top)),
+        **written_in(
+            "You fill with {}. On a normalised picture the mean is 0.",
+            (0.5, 1),
+            lambda fill: drop(hidden(fill=fill)),
+        ),
+        "You fill with white; fill with the mean colour, 0.": drop(hidden(fill=WHITE)),
+        "You fill with the picture's own mean; fill with 0.": drop(
+            hidden(fill=image.mean())
+        ),
+        "Rows and columns are swapped: top counts rows.": drop(
+            hidden((..., columns, rows))
+        ),
+        "A picture is (1, 3, H, W): write hidden[:, :, rows, columns].": drop(
+            hidden((slice(None), rows, columns))
+        ),
+        "Your slice of the rows ends at `window`: end it at `top + window`.": drop(
+            hidden((..., short, columns))
+        ),
+        "Your slice of the columns ends at `window`: end it at `left + window`.": drop(
+            hidden((..., rows, narrow))
+        ),
+        "Your slices end at `window`: end them at `top + window`, `left + window`.": drop(
+            hidden((..., short, narrow))
+        ),
+        "That is one row and one column too many: a slice leaves its end out.": drop(
+            hidden((..., slice(top, top + window + 1), slice(left, left + window + 1)))
+        ),
         "That is the drop in probability; take the score before softmax.": of_softmax,
         **other_classes(model, image, target, lambda c: drop(hidden(), of=c)),
-        **written_in(
-            "You hide {0}×{0} pixels whatever `window` is.",
-            {4, 5, 6} - {window},
-            lambda w: drop(hidden(window=w)),
-        ),
     }
 
 
@@ -87,26 +108,29 @@ def _drops(model: nn.Module, image: Tensor, target, top, left, window) -> tuple:
 def heatmap(answer) -> str:
     """Check `answer(drops, tops, lefts, window, size)`: each pixel's mean drop."""
     for size, window, tops, lefts in (
-        (12, 4, [0, 3, 6, 8], [0, 4, 8]),
-        (11, 5, [0, 4, 6], [0, 2, 4, 6]),
+        (12, 4, [0, 3, 6, 8], [0, 4, 7, 8]),
+        (11, 6, [0, 4, 5], [0, 2, 4, 5]),
         (9, 3, [0, 2, 4, 6], [0, 3, 6]),
     ):
-        case = noise(len(tops), len(lefts), seed=size), tops, lefts, window, size
-        right, mistakes = _means(*case)
-        result = as_tensor(call(answer, *case))
-        same_shape = isinstance(result, Tensor) and result.shape == right.shape
-        if same_shape and result.isnan().any():
-            text = "Some pixels lie under none of your windows, 0 / 0"
-            raise Wrong(f"{text}: use `tops`, `lefts` and `window`.")
+        names = "drops", "tops", "lefts", "window", "size"
+        values = noise(len(tops), len(lefts), seed=size), tops, lefts, window, size
+        case = dict(zip(names, values, strict=True))
+        right, mistakes = _means(**case)
         otherwise = "Add each drop to all pixels of its window, count, and divide."
-        compare_tensor(result, right, mistakes, otherwise)
+        with each_argument(answer, case, tops=lefts, lefts=tops, window=5):
+            result = as_tensor(call(answer, *values))
+            same_shape = isinstance(result, Tensor) and result.shape == right.shape
+            if same_shape and result.isnan().any():
+                text = "Some pixels lie under none of your windows, 0 / 0: each begins at "
+                raise Wrong(f"{text}its `top` and `left` and ends `window` pixels later.")
+            compare_tensor(result, right, mistakes, otherwise)
     return "The mean over the windows that cover a pixel, at the border too."
 
 
 def _means(drops: Tensor, tops, lefts, window, size) -> tuple[Tensor, dict[str, Tensor]]:
     """The right map, and sentence → a wrong one."""
 
-    def added(window: int) -> Tensor:
+    def added(window: int, drops: Tensor = drops) -> Tensor:
         """Each pixel's sum of drops, number of windows, and latest drop."""
         found = torch.zeros(3, size, size)
         for drop, (top, left) in zip(drops.flatten(), product(tops, lefts), strict=True):
@@ -117,18 +141,22 @@ def _means(drops: Tensor, tops, lefts, window, size) -> tuple[Tensor, dict[str, 
         return found
 
     total, count, latest = added(window)
-    right, by_all = total / count, total / drops.numel()
+    right, one_more = total / count, added(window + 1)
+    exchanged = added(window, drops.T)[0] / count  # drops[column, row], if it is square
     return right, {
         "That is the sum: divide it by how many windows cover each pixel.": total,
-        "You divide by the number of all windows, not of those over a pixel.": by_all,
+        "You divide by the number of all windows, not of those over a pixel.": total
+        / drops.numel(),
+        "You divide by one sum; each pixel has its own count.": total / count.sum(),
         "You divide by the largest count; each pixel has its own.": total / count.max(),
         "A later window overwrites the earlier ones: use += and count.": latest,
+        "A later window overwrites the earlier ones in the sum: use +=.": latest / count,
+        "You count with the drops; add 1 for each window.": torch.ones_like(right),
+        "Rows and columns of `drops` are exchanged: drops[row, column], a row for each of "
+        "`tops`.": exchanged,
+        "That is one row and one column too many: a slice leaves its end out.": one_more[0]
+        / one_more[1],
         "Rows and columns are swapped: tops go with the first axis.": right.T,
-        **written_in(
-            "You take windows of {0}×{0} pixels whatever `window` is.",
-            {3, 4, 5} - {window},
-            lambda side: added(side)[0] / added(side)[1].clamp(min=1),
-        ),
     }
 
 

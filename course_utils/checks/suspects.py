@@ -26,16 +26,7 @@ from ..suspects import (
     suspects,
     unseal,
 )
-from .base import (
-    Wrong,
-    about,
-    as_tensor,
-    call,
-    compare,
-    each_argument,
-    exercise,
-    read,
-)
+from .base import Wrong, about, as_tensor, call, compare, each_argument, exercise, read
 from .claims import Claim, Test
 from .reading import each, number
 from .toys import noise
@@ -58,16 +49,16 @@ def share_moved(answer) -> str:
         first, second = (
             common + place + noise(count, 2, seed=s) for s in (count + 1, count + 2)
         )
-        first[:, 0] += 1.5
+        first[:, 0] += 1.5 if count == 16 else -1.5  # a share may be negative
         second -= 2  # what moves both scores alike moves no evidence
         right, mistakes = _shares(first, second)
         otherwise = "Differences of scores first, then the moves of the same picture."
         case = {"first": first, "second": second}
         with each_argument(answer, case, first=first.flip(0), second=2 * second):
-            result = call(answer, first, second)
-            if not isinstance(result, Tensor) and isinstance(result, (float, int)):
+            result = as_tensor(call(answer, first, second))
+            if isinstance(result, (float, int)) or getattr(result, "shape", None) == ():
                 raise Wrong("That is one number: return the share *and* its margin.")
-            result = read(as_tensor(result), each(number), "two numbers, share and margin")
+            result = read(result, each(number), "two numbers, share and margin")
             if len(result) != 2:
                 raise Wrong(f"Expected two numbers, share and margin, got {len(result)}.")
             usual = moved(first, second)
@@ -82,12 +73,10 @@ def _shares(first: Tensor, second: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The right pair, and sentence → a wrong one."""
     bears, dogs = (scores[:, 0] - scores[:, 1] for scores in (first, second))
     root, moves = len(bears) ** 0.5, bears - dogs
-    size, margin = (
-        bears.abs().mean() + dogs.abs().mean(),
-        2 * moves.std() / len(bears) ** 0.5,
-    )
-    share = moves.mean() / size
+    size = bears.abs().mean() + dogs.abs().mean()
+    share, margin = moves.mean() / size, 2 * moves.std() / root
     unpaired = 2 * (bears.var() + dogs.var()).sqrt() / root
+    one, signed = bears.abs().mean(), bears.mean().abs() + dogs.mean().abs()
 
     def pair(a, b) -> Tensor:
         return torch.stack([torch.as_tensor(a), torch.as_tensor(b)])
@@ -101,11 +90,24 @@ def _shares(first: Tensor, second: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             moves.abs().mean() / size,
             2 * moves.abs().std() / root / size,
         ),
+        "The share has a sign, which says which way the evidence moves: no abs() there.": (
+            share.abs(),
+            margin / size,
+        ),
         "That is second minus first: the bear's part comes first.": (-share, margin / size),
+        "That is the margin, then the share: return them the other way round.": (
+            margin / size,
+            share,
+        ),
+        "Those are per cent: return shares, from -1 to 1.": (
+            100 * share,
+            100 * margin / size,
+        ),
         "That is the spread of single pictures: divide it by √N for that of the mean.": (
             share,
             margin * root / size,
         ),
+        "You divide the deviation by N: divide by √N.": (share, margin / root / size),
         "That is one standard error: the margin is two.": (share, margin / 2 / size),
         "Divide the margin by the same size as the mean.": (share, margin),
         "Divide by the size of the evidence, both means added: this is not a share.": (
@@ -113,16 +115,16 @@ def _shares(first: Tensor, second: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
             margin,
         ),
         "You divide by the size in one set only: add that of the other.": (
-            moves.mean() / bears.abs().mean(),
-            margin / bears.abs().mean(),
+            moves.mean() / one,
+            margin / one,
         ),
         "You divide by the mean of both sizes, not by their sum.": (
             2 * share,
             2 * margin / size,
         ),
         "The sizes are mean(|z|): abs() before the mean, or bears and dogs cancel.": (
-            moves.mean() / (bears.mean().abs() + dogs.mean().abs()),
-            margin / (bears.mean().abs() + dogs.mean().abs()),
+            moves.mean() / signed,
+            margin / signed,
         ),
     }
     for column, name in ((0, "bear"), (1, "dog")):

@@ -67,10 +67,12 @@ def numerical_gradient(answer) -> str:
     for size, score, step in (*sizes, ((1, 6, 2), bumpy_score, 0.3)):
         case = {"score": score, "image": noise(*size, seed=1).double(), "step": step}
         right, mistakes = _differences(**case)
-        shapes = dict.fromkeys(
-            [size[1:], (1, *size[1:])],
-            "Each colour has a slope of its own: go through all of (3, H, W).",
-        )
+        colours = "Each colour has a slope of its own: go through all of (3, H, W)."
+        shapes = {
+            (): "You move all values at once: change one at a time, each in fresh copies.",
+            (right.numel(),): "The slopes are a flat list; give them the image's shape.",
+            **dict.fromkeys([size[1:], (1, *size[1:])], colours),
+        }
         otherwise = "The shape is right, not (score(+step) − score(−step)) / (2 · step)."
         other = wavy_score if score is bumpy_score else bumpy_score
         with each_argument(answer, case, step=0.5, score=other):
@@ -81,10 +83,13 @@ def numerical_gradient(answer) -> str:
 
 def _differences(score, image: Tensor, step: float) -> tuple[Tensor, dict[str, Tensor]]:
     """The right gradient, and sentence → a wrong one."""
-    steps = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape)
-    steps = steps, -steps, steps.cumsum(0), -steps.cumsum(0)  # last two: not put back
-    up, down, high, low = (
-        torch.stack([score(picture) for picture in image + s]).view_as(image) for s in steps
+    one = torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape)
+    put = image * (1 - one)  # zero at the value that is moved
+    pictures = [image + step * one, image - step * one, put + step * one, put - step * one]
+    pictures += [image + step * one.cumsum(0), image - step * one.cumsum(0)]
+    up, down, put_up, put_down, high, low = (
+        torch.stack([score(picture) for picture in each]).view_as(image)
+        for each in pictures
     )
     middle = score(image)
     pixels = image.clone().requires_grad_()
@@ -109,6 +114,8 @@ def _differences(score, image: Tensor, step: float) -> tuple[Tensor, dict[str, T
         / (2 * step),
         "All differences are zero. If up and down are one and the same tensor, each step "
         "is undone: take image.clone() for each.": torch.zeros_like(image),
+        "You set the value to ±step; add the step to it, += and -=.": (put_up - put_down)
+        / (2 * step),
         "That is the exact gradient, from backward(); take differences.": exact,
     }
 
@@ -147,6 +154,10 @@ def _probability_slopes(slopes, scores, target) -> tuple[Tensor, dict[str, Tenso
         "Every class counts the same in your mean: weigh it by its p, not by 1 / K.": p_own
         * (own - slopes.mean(0)),
         "Your sum leaves the target out; it belongs to it.": right + p_own * scaled,
+        "The bracket is missing: p_c multiplies the sum over the classes, too.": scaled
+        - mean,
+        "You divide the weighted sum by K: add up over the classes, sum(0).": p_own
+        * (own - mean / len(p)),
         "The sign is gone: a slope of −0.18 stays −0.18.": right.abs(),
         "Your sum is not weighted by probabilities.": p_own * (own - slopes.sum(0)),
         "The weights are the scores: softmax first.": scores[target] * (own - by_scores),

@@ -36,8 +36,8 @@ def delete(answer) -> str:
         expected = f"{steps + 1} numbers, one per step"
         result = call(answer, *values, intact=True)
         result = torch.tensor(read(result, each(number), expected))
-        ends = "Begin with nothing hidden, end with everything hidden"
-        ends = f"`steps` is {steps}: {ends}, {steps + 1} numbers, not {len(result)}."
+        ends = f"`steps` is {steps}, so return {steps + 1} numbers, not {len(result)}: "
+        ends += "the first with nothing hidden, the last with everything."
         result = check_tensor(result, (steps + 1,), {tuple(result.shape): ends})
         place = steps // 2
         share = f"{place} of {steps} parts"
@@ -69,11 +69,19 @@ def _falling(size: tuple[int, int], target: int, seed: int) -> tuple:
 def _curves(model, image, saliency, target, steps) -> tuple[Tensor, dict[str, Tensor]]:
     """The right curve, and sentence → a wrong one."""
     black = -torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD)
+    order, each_step = saliency.flatten().argsort(descending=True), range(steps + 1)
+
+    def hiding(counts, colours=slice(None)) -> Tensor:
+        pictures = image.repeat(len(counts), 1, 1, 1)
+        for picture, count in zip(pictures, counts, strict=True):
+            picture.flatten(1)[colours, order[:count]] = 0
+        return model(pictures).softmax(dim=1)[:, target]
 
     def curves(saliency=saliency, target=target, **how):
         return deletion_insertion(model, image, saliency, target, steps, **how)
 
-    right = curves()
+    right, pixels = curves(), order.numel()
+    parts = [k * pixels // steps for k in each_step]
     return right.deletion, {
         "You hide the least important pixels first: sort in descending order.": curves(
             -saliency
@@ -81,6 +89,21 @@ def _curves(model, image, saliency, target, steps) -> tuple[Tensor, dict[str, Te
         "You hide all but the top pixels: that is the insertion curve.": right.insertion,
         "Those are class scores; take their softmax.": curves(score="logit").deletion,
         "You filled with black; the mean colour is zero here.": curves(fill=black).deletion,
+        "You hide one colour of each pixel: hide all three, by flatten(2)[..., …].": (
+            hiding(parts, 0)
+        ),
+        "You hide the same part at each step: in step k hide k parts.": hiding(
+            [pixels // steps for _ in each_step]
+        ),
+        "You hide a tenth more at each step, whatever `steps` is.": hiding(
+            [k * pixels // 10 for k in each_step]
+        ),
+        "Softmax runs over axis 1, the classes; over axis 0 each probability is 1.": (
+            torch.ones(steps + 1)
+        ),
+        "Return the probability that is left, not its fall.": right.deletion[0]
+        - right.deletion,
+        "Return probabilities from 0 to 1, not per cent.": 100 * right.deletion,
         "Do not sort by absolute values: the signs count.": curves(saliency.abs()).deletion,
         "Rows and columns are mixed up: flatten map and picture alike.": curves(
             saliency.T.reshape(saliency.shape)
@@ -121,10 +144,10 @@ def point(answer) -> str:
 
 
 def _pointers(size, box, places) -> tuple[Tensor, list[bool]]:
-    """A map for each place, with a value far below zero as well, and whether it hits."""
+    """A map for each place, with a value below zero as well, and whether it hits."""
     maps = torch.rand(len(places), *size, generator=torch.Generator().manual_seed(9))
-    maps[:, 0, -1] = -1.0
-    maps[1::2, 0, -1] = -3.0  # the largest absolute value, outside the box
+    maps[::2, box[3] - 1, box[2] - 1] = -1.0  # the smallest value, in the box
+    maps[1::2, 0, -1] = -3.0  # the largest absolute value as well, outside the box
     for values, place in zip(maps, places, strict=True):
         values[place] = 2.0
     return maps, pointing_game(maps, [box] * len(maps)).tolist()
@@ -150,6 +173,12 @@ def _missed(maps: Tensor, places, box) -> dict[str, list[bool]]:
 
     by_height = [divmod(row * columns + column, rows) for row, column in places]
     return {text: said(maps, box) for text, box in boxes.items()} | {
+        "Row and column must both lie inside: write `and`, not `or`.": [
+            x0 <= column < x1 or y0 <= row < y1 for row, column in places
+        ],
+        "You say True for each of these maps.": [True] * len(maps),
+        "You say False for each of these maps. Does divmod divide by "
+        "saliency.shape[1], the length of a row?": [False] * len(maps),
         "Hits and misses are swapped.": [not hit for hit in said(maps)],
         "You look for the largest absolute value; take the largest.": said(maps.abs()),
         "You look for the smallest value; take the largest.": said(-maps),

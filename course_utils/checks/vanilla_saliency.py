@@ -29,21 +29,23 @@ from .toys import noise, other_classes, tiny_network, wrong_goals
 MEAN, STD = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
 
-@exercise("Exercise 1", notebook=("mean", "std"))
+@exercise("Exercise 1")
 def denormalise(answer) -> str:
-    """Check `answer(tensor)`, from (3, H, W), normalised, to (H, W, 3) of `uint8`."""
+    """Check `answer(tensor, mean, std)`: from (3, H, W) to (H, W, 3) of `uint8`."""
     random = torch.Generator().manual_seed(0)
-    for rows, columns in ((4, 5), (6, 2)):
+    other = torch.tensor([0.6, 0.5, 0.4]).view(3, 1, 1)
+    for rows, columns, mean, std in ((4, 5, MEAN, STD), (6, 2, other, other / 3)):
         size = rows, columns, 3
         pixels = torch.randint(0, 256, size, generator=random, dtype=torch.uint8)
         pixels[0, 0], pixels[-1, -1] = 0, 255
-        tensor = (pixels.permute(2, 0, 1) / 255 - MEAN) / STD
-        with each_argument(answer, {"tensor": tensor}, tensor=tensor.flip(1)):
-            _check_pixels(call(answer, tensor, intact=True), pixels, tensor)
+        tensor = (pixels.permute(2, 0, 1) / 255 - mean) / std
+        case = {"tensor": tensor, "mean": mean, "std": std}
+        with each_argument(answer, case, tensor=tensor.flip(1), mean=mean / 2, std=std / 2):
+            _check_pixels(call(answer, *case.values(), intact=True), pixels, **case)
     return "Every pixel is what it was before normalisation."
 
 
-def _check_pixels(result, pixels: Tensor, tensor: Tensor) -> None:
+def _check_pixels(result, pixels: Tensor, tensor: Tensor, mean: Tensor, std: Tensor):
     rows, columns, _ = pixels.shape
     shapes = {
         (3, rows, columns): "The colours are still the first axis; permute(1, 2, 0) puts "
@@ -52,14 +54,14 @@ def _check_pixels(result, pixels: Tensor, tensor: Tensor) -> None:
         (1, rows, columns, 3): "There is no batch axis here; return (H, W, 3).",
     }
     result = check_tensor(result, (rows, columns, 3), shapes)
-    shares = tensor * STD + MEAN
+    shares = tensor * std + mean
     mistakes = {
-        "Undo the steps in reverse order: times std first, then plus mean.": (tensor + MEAN)
-        * STD,
-        "That normalises a second time.": (tensor - MEAN) / STD,
-        "You divide by std; to undo that, multiply by it.": tensor / STD + MEAN,
-        "The mean is missing.": tensor * STD,
-        "Mean and std are swapped.": tensor * MEAN + STD,
+        "Undo the steps in reverse order: times std first, then plus mean.": (tensor + mean)
+        * std,
+        "That normalises a second time.": (tensor - mean) / std,
+        "You divide by std; to undo that, multiply by it.": tensor / std + mean,
+        "The mean is missing.": tensor * std,
+        "Mean and std are swapped.": tensor * mean + std,
     }
     for sentence, wrong in mistakes.items():
         if _shows(result, wrong.permute(1, 2, 0)):
@@ -69,8 +71,8 @@ def _check_pixels(result, pixels: Tensor, tensor: Tensor) -> None:
     if _shows(result, shares.permute(1, 2, 0).flip(-1)):
         raise Wrong("The colours are in the order blue, green, red.")
     off = (result.double() - pixels.double()).abs().max()
-    if result.dtype == torch.uint8 and 0 < off <= 1:
-        raise Wrong("Some values are too small by 1: uint8 cuts decimals off; use round().")
+    if not result.is_floating_point() and 0 < off <= 1:
+        raise Wrong("Some values are too small by 1: integers have no decimals; round().")
     otherwise = "The values are not those of the original pixels."
     of_one = {"These values run from 0 to 1; times 255 makes them pixels.": pixels / 255}
     compare(result, pixels, of_one, otherwise)
@@ -85,72 +87,63 @@ def _shows(result: Tensor, shares: Tensor) -> bool:
     return any(close(result, version, within=0.005) for version in versions)
 
 
-COLOURS_APART = "The colours are still separate: take the largest over their axis."
-WRONG_AXIS = "The maximum runs over the wrong axis: the colours are the axis of length 3."
-OTHER_VALUES = "The shape is right, the values are not: compare your steps with section 3."
-
-
 @exercise("Exercise 2")
 def saliency_map(answer) -> str:
     """Check `answer(model, image)`: from one (3, H, W) picture to its (H, W) map."""
+    apart = "The colours are still separate: take the largest over their axis."
+    axis = "The maximum runs over the wrong axis: the colours are the axis of length 3."
     for seed, size in ((0, (8, 8)), (1, (7, 10)), (2, (9, 6))):
         model, (image, other) = tiny_network(seed), noise(2, 3, *size, seed=seed + 3)
         shapes = {
             (1, *size): "The batch axis is still there: take the first map, [0].",
-            **dict.fromkeys([(3, *size), (1, 3, *size)], COLOURS_APART),
-            **dict.fromkeys([(3, size[0]), (1, 3, size[0])], WRONG_AXIS),
-            **dict.fromkeys([(3, size[1]), (1, 3, size[1])], WRONG_AXIS),
+            **dict.fromkeys([(3, *size), (1, 3, *size)], apart),
+            **{shape: axis for n in size for shape in ((3, n), (1, 3, n))},
         }
-        batch = image[None]
-        right, top = vanilla_saliency(model, batch)[0], model(batch).argmax(1)
-        wrong = map_mistakes(model, batch, top)
-        mistakes = {sentence: maps[0] for sentence, maps in wrong.items()}
-        for c in {*range(6)} - {top.item()}:
-            sentence = (
-                f"That is the map of class {c}; argmax finds this picture's top class."
-            )
-            mistakes[sentence] = vanilla_saliency(model, batch, c)[0]
+        right, mistakes = _maps(model, image[None])
+        otherwise = "The shape is right, the values are not: compare your steps with "
         case = {"model": model, "image": image}
         with each_argument(answer, case, image=other, model=tiny_network(seed + 1)):
             result = as_tensor(call(answer, *case.values(), intact=True))
-            compare_tensor(result, right, mistakes, OTHER_VALUES, shapes)
-    check_repeats(answer, model, image)
+            compare_tensor(result, right, mistakes, f"{otherwise}section 3.", shapes)
+    _check_repeats(answer, model, image)
     return "One picture in, its map out, and a second call gives the same."
 
 
-def reduction_mistakes(gradient: Tensor) -> dict[str, Tensor]:
-    """Sentence → the map that (N, 3, H, W) gradients give by that mistake."""
-    return {
-        "No absolute value: negative slopes count too. Take abs() first.": gradient.amax(1),
-        "abs() comes after the maximum; it should come first.": gradient.amax(1).abs(),
-        "That is the mean over the colours; take the largest.": gradient.abs().mean(1),
-        "That is the sum over the colours; take the largest.": gradient.abs().sum(1),
+def _maps(model: nn.Module, batch: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The right map of a batch of one, and sentence → a wrong one."""
+    top = model(batch).argmax(1)
+    gradient = input_gradient(model, batch, top)[0]
+    others = {
+        f"That is the map of class {c}; argmax finds this picture's top class.": c
+        for c in {*range(6)} - {top.item()}
+    }
+    return gradient.abs().amax(0), {
+        "No absolute value: negative slopes count too. Take abs() first.": gradient.amax(0),
+        "abs() comes after the maximum; it should come first.": gradient.amax(0).abs(),
+        "That is the mean over the colours; take the largest.": gradient.abs().mean(0),
+        "That is the sum over the colours; take the largest.": gradient.abs().sum(0),
+        **wrong_goals(top, lambda goal: vanilla_saliency(model, batch, goal)[0]),
+        **{words: vanilla_saliency(model, batch, c)[0] for words, c in others.items()},
     }
 
 
-def map_mistakes(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Sentence → the maps (N, H, W) that `model` gives by that mistake."""
-    by_goal = wrong_goals(labels, lambda goal: vanilla_saliency(model, images, goal))
-    return reduction_mistakes(input_gradient(model, images, labels)) | by_goal
-
-
-def check_repeats(answer, model: nn.Module, images: Tensor, *labels: Tensor) -> None:
+def _check_repeats(answer, model: nn.Module, image: Tensor) -> None:
     """Refuse an answer that adds up gradients in the caller's tensor, call after call."""
-    shape = images.shape[:-3] + images.shape[-2:]
 
     def twice(*own) -> list[Tensor]:
-        return [check_tensor(as_tensor(answer(*own)), shape).clone() for _ in range(2)]
+        maps = (as_tensor(answer(*own)) for _ in range(2))
+        return [check_tensor(m, image.shape[1:]).clone() for m in maps]
 
-    def unchanged(_model, own: Tensor, *_labels) -> None:
+    def unchanged(_model, own: Tensor) -> None:
         if own.requires_grad:
             raise Wrong("You set requires_grad on the caller's tensor; use image.clone().")
 
-    first, second = call(twice, model, images, *labels)
+    first, second = call(twice, model, image)
     if close(second, 2 * first):
         raise Wrong("A second call gives twice the map: .grad adds up; use image.clone().")
     if not close(second, first):
         raise Wrong("A second call gives another map: the network is in training mode.")
-    call(answer, model, images, *labels, after=unchanged)
+    call(answer, model, image, after=unchanged)
 
 
 @exercise("Exercise 3")
@@ -196,13 +189,10 @@ def _stabilities(model, wide: Tensor, target: int) -> tuple[float, dict[str, flo
             *tops, shift=0
         ),
         "That is 1 minus the correlation.": 1 - correct,
-        "That is the p-value; take the statistic.": _alike(left, right, _p_value),
+        "That is the p-value; take the statistic.": spearmanr(
+            left[:, 1:].flatten(), right[:, :-1].flatten()
+        ).pvalue,
     } | other_classes(model, views[0], target, of_class)
-
-
-def _p_value(left, right):
-    result = spearmanr(left, right)
-    return type(result)(result.pvalue, result.pvalue)
 
 
 def _alike(left: Tensor, right: Tensor, kind=spearmanr, shift: int = 1) -> float:

@@ -12,7 +12,7 @@ from ..localization import iou, largest_component, localize, mask_box
 from ..models import load_model
 from ..samples import Composite, load_composites
 from ..targets import predict
-from .base import Wrong, about, call, compare, exercise, read
+from .base import NotTried, Wrong, about, call, compare, exercise, read
 from .claims import Claim, Test
 from .reading import each, number, whole
 
@@ -72,7 +72,14 @@ def box_overlap(answer) -> str:
     )
     for a, b in pairs:
         right, mistakes = iou(a, b), _overlap_mistakes(a, b)
-        result = read(call(answer, a, b), number, "a number")
+        try:
+            result = read(call(answer, a, b), number, "a number")
+        except NotTried as nothing:
+            if right:
+                raise
+            raise Wrong(
+                "For boxes that lie apart you return nothing: return 0."
+            ) from nothing
         otherwise = f"For {a} and {b} the IoU is {right:.3f}; yours is {result:.3f}."
         compare(result, right, mistakes, otherwise)
     return "Right for boxes that overlap, contain each other, touch, and lie apart."
@@ -93,9 +100,34 @@ def _overlap_mistakes(a, b) -> dict[str, float]:
         "You divide by the first box; divide by the union.": (shared, areas[0]),
         "That is one pixel too many; the width is x1 − x0.": (wide, wide_areas - wide),
         "That is the shared area; divide it by the union.": (shared, 1),
+        "That is the area of the union; divide the shared area by it.": (
+            sum(areas) - shared,
+            1,
+        ),
+        "Twice the shared area over the sum is another measure; divide by the union.": (
+            2 * shared,
+            sum(areas),
+        ),
+        "The union is smaller than the box around both boxes.": (shared, _around(a, b)),
+        "A box is two corners, not (x, y, width, height).": _with_sizes(a, b),
+        "Return a share from 0 to 1, not per cent.": (100 * shared, sum(areas) - shared),
     }
     found = {text: top / below for text, (top, below) in fractions.items() if below}
     return found | {"You round the IoU: return it as it is.": round(iou(a, b), 2)}
+
+
+def _around(a, b) -> int:
+    """The area of the smallest box that holds both."""
+    return (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+
+
+def _with_sizes(a, b) -> tuple[int, int]:
+    """The shared area and the union, if the last two numbers were width and height."""
+    width, height = (
+        max(0, min(a[k] + a[k + 2], b[k] + b[k + 2]) - max(a[k], b[k])) for k in (0, 1)
+    )
+    shared = width * height
+    return shared, a[2] * a[3] + b[2] * b[3] - shared
 
 
 @exercise("Exercise 3")
@@ -145,7 +177,10 @@ def _box_and_mistakes(mask: np.ndarray) -> tuple[tuple, dict[str, tuple]]:
         "That is the box of the whole mask: keep the largest component.": mask_box(mask),
         "Some touch only at a corner: label(mask, np.ones((3, 3))).": mask_box(largest),
         "That part has the largest box; the largest part has most pixels.": widest,
-        "Not the largest: label 1 is the first, by rows.": parts[0],
+        "Label 1 is the first, by rows; after bincount(…)[1:] add 1 to the place.": parts[
+            0
+        ],
+        "Label 0, the background, has the most pixels: leave it out.": mask_box(~mask),
     }
     boxes = {"": right} | {text: box for text, box in wrong.items() if box != right}
     for text, (x0, y0, x1, y1) in boxes.items():  # a wrong part may come with a slip
@@ -268,10 +303,10 @@ def grey_evidence(answer) -> str:
 def _evidence(values, bright, dark) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The right evidence, and sentence → a wrong one."""
 
-    def log_p(seeds, spread=lambda s: s.std(), width=True) -> np.ndarray:
+    def log_p(seeds, spread=lambda s: s.std(), width=1, square=1) -> np.ndarray:
         sigma = spread(seeds)
-        square = ((values - seeds.mean()) / sigma) ** 2 / 2
-        return -square - width * np.log(sigma)
+        squares = ((values - seeds.mean()) / sigma) ** 2 / 2
+        return -square * squares - width * np.log(sigma)
 
     right = log_p(bright) - log_p(dark)
     variance = log_p(bright, lambda s: s.var()) - log_p(dark, lambda s: s.var())
@@ -281,8 +316,13 @@ def _evidence(values, bright, dark) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         "That is log p(x | object): subtract the background's.": log_p(bright)
         - np.log(2 * np.pi) / 2,
         "Take the logarithm of the ratio.": np.exp(right),
-        "The −log σ is missing: a wide Gaussian is lower.": log_p(bright, width=False)
-        - log_p(dark, width=False),
+        "The square is halved: −(x − μ)² / 2σ².": 2 * right
+        - (log_p(bright, square=0) - log_p(dark, square=0)),
+        "Subtract log σ; you add it.": log_p(bright, width=-1) - log_p(dark, width=-1),
+        "You subtract densities; subtract their logarithms.": np.exp(log_p(bright))
+        - np.exp(log_p(dark)),
+        "The −log σ is missing: a wide Gaussian is lower.": log_p(bright, width=0)
+        - log_p(dark, width=0),
         "You divide by the variance where σ, its root, belongs.": variance,
         "You compare distances to the means; use the spreads, too.": nearer,
     }

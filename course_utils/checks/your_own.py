@@ -1,12 +1,12 @@
 """Checks of lesson 12 and of docs/folders.md, and the lesson's claim."""
 
-import sys
+import os
 import tempfile
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -30,11 +30,8 @@ from .toys import noise
 @exercise("Exercise 1")
 def one_scale(answer) -> str:
     """Check `answer(maps)`: from (N, H, W), not negative, to brightness in [0, 1]."""
-    for strengths, size in (
-        ((0.1, 2.0, 0.7), (5, 6)),
-        ((4e-4, 2e-5), (4, 3)),
-        ((9.0,), (3, 7)),
-    ):
+    cases = ((0.1, 2.0, 0.7), (5, 6)), ((4e-4, 2e-5), (4, 3)), ((9.0,), (3, 7))
+    for strengths, size in cases:
         maps = noise(len(strengths), *size, seed=len(strengths)).abs() + 0.2
         maps = maps * torch.tensor(strengths).view(-1, 1, 1)
         right, mistakes = _scaled(maps)
@@ -123,21 +120,10 @@ class Colleague:
         return [(names or self.names)[index] for index in scores.argmax(dim=1).tolist()]
 
 
+BIRDS = ("wren", "owl", "crane", "duck", "finch"), ("swan", "heron", "tern", "rook")
 COLLEAGUES = (
-    Colleague(
-        mean=(0.30, 0.45, 0.60),
-        std=(0.10, 0.15, 0.20),
-        names=("wren", "owl", "crane", "duck", "finch"),
-        size=(40, 8, 8),
-        seed=199,
-    ),
-    Colleague(
-        mean=(0.60, 0.50, 0.35),
-        std=(0.25, 0.12, 0.18),
-        names=("swan", "heron", "tern", "rook"),
-        size=(36, 7, 10),
-        seed=0,
-    ),
+    Colleague((0.30, 0.45, 0.60), (0.10, 0.15, 0.20), BIRDS[0], size=(40, 8, 8), seed=199),
+    Colleague((0.60, 0.50, 0.35), (0.25, 0.12, 0.18), BIRDS[1], size=(36, 7, 10), seed=0),
 )
 
 
@@ -150,7 +136,6 @@ def read_names(answer) -> str:
     for one, other in zip(COLLEAGUES, COLLEAGUES[::-1], strict=True):
         pixels = one.pictures()
         right = one.named(one.scores(pixels.permute(0, 3, 1, 2) / 255))
-        mistakes = _wrong_names(one, other, pixels)
         result, in_training = _ask(answer, one, pixels)
         agree = sum(a == b for a, b in zip(result, right, strict=True))
         hint = f"{agree} of {len(right)} names are right. In this order: / 255, colours to "
@@ -158,36 +143,35 @@ def read_names(answer) -> str:
         if in_training:
             hint = "The network was still in training mode: batch norm mixes the pictures "
             hint += "of a batch, and dropout changes every answer. Call model.eval() first."
-        compare(result, right, mistakes, hint)
+        compare(result, right, _wrong_names(one, other, pixels), hint)
         single, _ = _ask(answer, one, pixels[:1])
-        compare(
-            single, right[:1], {}, "Alone, a picture gets another name than in a batch."
-        )
+        alone = "Alone, a picture gets another name than in a batch."
+        compare(single, right[:1], {}, alone)
     return "Its own statistics, its own names in its own order, in evaluation mode."
 
 
 def _ask(answer, one: Colleague, pixels: Tensor) -> tuple[list[str], bool]:
     """The names that are given, and whether the network was asked in training mode."""
     counted = []  # by batch norm, in that mode alone
-    result = call(
-        answer,
-        one.network(),
-        pixels,
-        one.mean,
-        one.std,
-        list(one.names),
-        after=lambda network, *_: counted.append(network[1].num_batches_tracked.item()),
-    )
-    return _as_names(result, len(pixels)), counted[0] > 0
+
+    def count(network, *_) -> None:
+        counted.append(network[1].num_batches_tracked.item())
+
+    given = one.network(), pixels, one.mean, one.std, list(one.names)
+    return _as_names(call(answer, *given, after=count), len(pixels)), counted[0] > 0
 
 
 def _wrong_names(one: Colleague, other: Colleague, pixels: Tensor) -> dict[str, list[str]]:
     """Sentence → the names that one gets by the mistake that it explains."""
-    colours = pixels.permute(0, 3, 1, 2) / 255
-    mixed = pixels.reshape(len(pixels), 3, *pixels.shape[1:3]) / 255
-    sideways = pixels.permute(0, 3, 2, 1) / 255
-    scores, ask = one.scores(colours), one.scores
-    early, late = scores.roll(-1, dims=1), scores.roll(1, dims=1)
+    colours, ask = pixels.permute(0, 3, 1, 2) / 255, one.scores
+    scores, plain = ask(colours), ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    mean, std = torch.tensor(one.mean), torch.tensor(one.std)
+
+    def mixed(values: Tensor) -> Tensor:
+        return values.reshape(len(values), 3, *values.shape[1:3])
+
+    axes = "reshape and view do not move axes; permute(0, 3, 1, 2) brings the colours to "
+    axes += "the front."
     wrong = {
         "Those are ImageNet's mean and std. A network needs those that it was trained "
         "with, here `mean` and `std`.": ask(colours, IMAGENET_MEAN, IMAGENET_STD),
@@ -196,19 +180,25 @@ def _wrong_names(one: Colleague, other: Colleague, pixels: Tensor) -> dict[str, 
         ),
         "The values are still 0 to 255; `mean` and `std` are for values from 0 to 1. "
         "Divide by 255.": ask(255 * colours),
-        "The values are not normalised: minus mean, over std.": ask(
-            colours, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-        ),
+        "The values are not normalised: minus mean, over std.": ask(colours, *plain),
         "mean and std are swapped.": ask(colours, one.std, one.mean),
         "You use one mean whatever `mean` is.": ask(colours, mean=other.mean),
         "You use one std whatever `std` is.": ask(colours, std=other.std),
         "You use one mean and std whatever is given.": ask(colours, other.mean, other.std),
-        "The axes are mixed up: reshape and view do not move axes; permute(0, 3, 1, 2) "
-        "brings the colours to the front.": ask(mixed),
-        "Rows and columns are swapped: permute(0, 3, 1, 2).": ask(sideways),
+        f"The axes are mixed up: {axes}": ask(mixed(pixels) / 255),
+        f"You normalise well, but then the axes get mixed up: {axes}": ask(
+            mixed((pixels / 255 - mean) / std), *plain
+        ),
+        "Rows and columns are swapped: permute(0, 3, 1, 2).": ask(
+            pixels.permute(0, 3, 2, 1) / 255
+        ),
         "That is the class with the lowest score: argmax, not argmin.": -scores,
-        "Every name is one too early: the first class has the index 0, not 1.": early,
-        "Every name is one too late: the first class has the index 0.": late,
+        "Every name is one too early: the first class has the index 0, not 1.": (
+            scores.roll(-1, dims=1)
+        ),
+        "Every name is one too late: the first class has the index 0.": (
+            scores.roll(1, dims=1)
+        ),
     }
     names = {sentence: one.named(values) for sentence, values in wrong.items()}
     return names | {
@@ -236,8 +226,16 @@ def _as_names(result, count: int) -> list[str]:
 # -- the exercise of docs/folders.md -----------------------------------------------------
 
 FILES = tuple(f"{word}.map" for word in ("ash", "beech", "cedar", "elm", "fir", "oak"))
-HALF = 500  # bytes of a file that reach the disk before the power fails
 RENAMES = ("rename", "replace", "link")  # how a whole file can come under its name
+HALF = (
+    "The power failed while {} was written, and half of it passes for a whole file. Write "
+    "it under another name, close it, then rename it: draft.replace(folder / name)."
+)
+TOO_SOON = (
+    "{} gets its name before all of it is in the file, and nothing else: close the draft "
+    "before you rename it, and do not reuse one that is left over from a stop."
+)
+GOES_ON = "Your function catches the interrupt and goes on. Let it through."
 
 
 def contents(name: str) -> bytes:
@@ -249,84 +247,53 @@ class _Stop(KeyboardInterrupt):
     """A stop of the program that the check has caused."""
 
 
-class _Watch:
-    """Looks at the folder after each call of a function that an answer makes.
+def _run(answer, folder: Path, stop_at: str = "", power_fails: bool = False) -> tuple:
+    """What the answer returns, and the names that it has made, until it is stopped.
 
-    So it is the same how files are written: by `open`, by `os.open`, by another process.
-    A file may come under its name by a rename alone, and whole. With `power_fails`, the
-    program stops as soon as there is a draft, half of which reaches the disk.
+    It is stopped as it asks for `stop_at`. If `power_fails`, it is stopped as it first
+    renames a file, half of which has reached the disk. A file that gets its name in any
+    other way could have been there while half written.
     """
+    result, made, faults, stops = None, [], [], []
+    whole_files = {path.name for path in folder.iterdir()}
 
-    def __init__(self, folder: Path, power_fails: bool):
-        self.folder, self.power_fails = folder, power_fails
-        self.there, self.fault, self.stopped = self._names(), "", False
-
-    def _names(self) -> set[str]:
-        return {path.name for path in self.folder.iterdir()}
-
-    def __enter__(self) -> None:
-        self.before = sys.getprofile(), threading.getprofile()
-        threading.setprofile(self)
-        sys.setprofile(self)
-
-    def __exit__(self, *error) -> None:
-        sys.setprofile(self.before[0])
-        threading.setprofile(self.before[1])
-
-    def __call__(self, _frame, event: str, function) -> None:
-        there = self._names()
-        new, self.there = there - self.there, self.there | there
-        renamed = event == "c_return" and getattr(function, "__name__", "") in RENAMES
-        for name in new & {*FILES}:
-            self.fault = self.fault or self._fault(name, renamed)
-        if drafts := (new - {*FILES} if self.power_fails and not self.stopped else ()):
-            for draft in drafts:
-                with suppress(OSError):
-                    (self.folder / draft).write_bytes(contents(FILES[0])[:HALF])
-        if drafts or self.fault:
-            self.stop()
-
-    def _fault(self, name: str, renamed: bool) -> str:
-        """What is wrong with a file that is new under its name, or nothing."""
-        found, whole = (self.folder / name).read_bytes(), contents(name)
-        if not renamed:
-            text = f"The power failed while {name} was written, and half of it passes for "
-            text += "a whole file. Write it under another name, close it, then rename it: "
-            return f"{text}draft.replace(folder / name)."
-        if found != whole and (whole.startswith(found) or found.endswith(whole)):
-            text = f"{name} gets its name before all of it is in the file, and nothing "
-            text += "else: close the draft before you rename it, and do not reuse one "
-            return f"{text}that is left over from a stop."
-        return ""
-
-    def stop(self) -> None:
-        self.stopped = True
+    def stop() -> None:
+        stops.append(True)
         raise _Stop
 
-
-def _run(answer, folder: Path, stop_at: str = "", power_fails: bool = False) -> tuple:
-    """What the answer returns (`_Stop` if it was stopped), and the names it has made."""
-    made, watch = [], _Watch(folder, power_fails)
-    goes_on = []
+    def look() -> None:
+        there = {path.name for path in folder.iterdir()} - whole_files
+        faults.extend(HALF.format(name) for name in FILES if name in there)
 
     def make(name: str) -> bytes:
-        if watch.stopped:
-            goes_on.append(name)
+        look()
+        faults.extend(GOES_ON for _ in stops)
         if name == stop_at:
-            watch.stop()
+            stop()
         made.append(name)
         return contents(name)
 
-    def watched(*arguments):
-        with watch, suppress(_Stop):
-            return answer(*arguments)
-        return _Stop
+    def watched(rename: Callable) -> Callable:
+        def run(draft, target, *more, **how):
+            draft, target = (Path(os.fsdecode(path)) for path in (draft, target))
+            if (name := target.name) in FILES:
+                found, right = draft.read_bytes(), contents(name)
+                if found != right and (right.startswith(found) or found.endswith(right)):
+                    faults.append(TOO_SOON.format(name))
+                elif power_fails and not stops:
+                    draft.write_bytes(found[: len(found) // 2])
+                    stop()
+                whole_files.add(name)
+            return rename(draft, target, *more, **how)
 
-    result = call(watched if callable(answer) else answer, list(FILES), folder, make)
-    if watch.fault:
-        raise Wrong(watch.fault)
-    if goes_on:
-        raise Wrong("Your function catches the interrupt and goes on. Let it through.")
+        return run
+
+    patches = {name: watched(getattr(os, name)) for name in RENAMES}
+    with suppress(_Stop), mock.patch.multiple(os, **patches):
+        result = call(answer, list(FILES), folder, make)
+        look()
+    if faults:
+        raise Wrong(faults[0])
     return result, made
 
 
@@ -339,11 +306,10 @@ def resume(answer) -> str:
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         folder = Path(one)
         _run(answer, folder, power_fails=True)
-        there = [name for name in FILES if (folder / name).exists()]
         with about("Run again after a power failure"):
             result, made = _run(answer, folder)
-            _check_made(folder, made, there, FILES)
-            _check_count(result, len(made))
+            _check_made(folder, made, (), FILES)
+            _check_count(result, len(FILES))
         folder, there = Path(two), [FILES[1], FILES[3]]
         for name in there:
             (folder / name).write_bytes(contents(name))

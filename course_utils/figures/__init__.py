@@ -22,8 +22,8 @@ from .maps import (
 )  # fmt: skip
 from .panels import PANEL, plot_panels
 from .plots import (
-    draw_top_classes, photo_panel, plot_images, plot_intervals, plot_maps, plot_overlays,
-    plot_rows, plot_saliency, plot_signed, plot_table, plot_tables, plot_top_classes,
+    photo_panel, plot_images, plot_intervals, plot_maps, plot_overlays,
+    plot_rows, plot_saliency, plot_signed, plot_table, plot_tables,
 )  # fmt: skip
 from .sentences import sentence
 from .style import CSS, DPI, METHOD_COLOURS, colour_of

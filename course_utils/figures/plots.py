@@ -6,20 +6,16 @@
 by default such that the figure fills the column of the page.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
 from .._machinery.arguments import ArgumentError
 from ..images import fit_image, load_image
-from ..inputs import Inputs
-from ..models import class_names
-from ..targets import probabilities
 from .maps import (
     map_limits,
     map_panel,
@@ -33,7 +29,6 @@ from .maps import (
 from .panels import PANEL, draw_rows, plot_panels, stated
 from .sentences import count_of
 from .style import (
-    BLUE,
     FULL,
     GREY,
     HEADING,
@@ -284,41 +279,6 @@ def plot_intervals(columns: dict[str, dict], grey: Sequence[str] = ()) -> Figure
     measures = ", ".join(" ".join(title.split()) for title in columns)
     figure.set_label(f"Means and intervals of {len(names)} methods: {measures}.")
     return figure
-
-
-# -- networks --------------------------------------------------------------------------
-
-
-@styled
-def plot_top_classes(image, scores, names: Titles = None, count: int = 5) -> Figure:
-    """A picture, and its most probable classes by a network's outputs, the `scores`.
-
-    Without `names`, those of a thousand classes are ImageNet's, and others have numbers.
-    """
-    bars = partial(draw_top_classes, scores=scores, names=names, count=count)
-    picture = load_image(image)
-    shown = photo_panel(picture, min(picture.size), "picture")
-    figure = draw_rows([[shown, (bars, "probability", {})]])
-    figure.set_label("A picture, and bars of the probabilities of its likeliest classes.")
-    return figure
-
-
-def draw_top_classes(axis, scores, names: Titles = None, count: int = 5) -> None:
-    """Bars of the most probable classes, drawn into `axis`; see `plot_top_classes`."""
-    shares = probabilities(torch.as_tensor(scores).detach().cpu().double()[None])[0]
-    if names is None and len(shares) == len(class_names()):
-        names = class_names()
-    draw_shares(axis, shares, Inputs(names=names).name, count)
-
-
-def draw_shares(axis, shares, name: Callable[[int], str], count: int = 5) -> None:
-    """Bars of the largest of the `shares` (classes,), each with the `name` of its class."""
-    shares, classes = torch.as_tensor(shares).double().topk(min(count, len(shares)))
-    rows = np.arange(len(classes))
-    axis.barh(rows + 0.2, shares.numpy(), height=0.3, color=BLUE)
-    for row, index, share in zip(rows, classes.tolist(), shares.tolist(), strict=True):
-        axis.text(0.0, row + 0.01, f"{name(index)}  {share:.1%}", va="bottom")
-    axis.set(xlim=(0, 1), ylim=(len(classes) - 0.5, -0.6))
 
 
 def _is_picture(item) -> bool:

@@ -198,7 +198,7 @@ def _curves(axis, panel: Curves) -> None:
         axis.axvline(panel.lines[0]["x"][panel.hand["i"]], color="grey", lw=1)
     axis.set(xlim=panel.xlim, ylim=panel.ylim, xlabel=panel.xlabel)
     if any("name" in line for line in panel.lines):
-        axis.legend(fontsize=7, frameon=False)
+        axis.legend(fontsize=9, frameon=False)
     axis.set_box_aspect(0.86 * panel.size[1] / panel.size[0])
     axis.set_anchor("N")
     axis.tick_params(labelsize=8)

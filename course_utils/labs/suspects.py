@@ -5,17 +5,8 @@ from PIL import Image
 from .. import shortcuts
 from ..checks.base import Wrong
 from ..checks.suspects import judge
-from ..shortcuts import SIZE, plant_shortcut
-from ..suspects import (
-    CHARGES,
-    LETTERS,
-    SHARE,
-    Interview,
-    Reply,
-    Verdict,
-    moved,
-    suspects,
-)
+from ..shortcuts import CLASSES, SIZE, plant_shortcut
+from ..suspects import CHARGES, LETTERS, SHARE, Interview, Reply, Verdict, moved, suspects
 from .base import Lab
 from .controls import dropdown, slider
 from .scenes import EXPLAINED, OTHER, grey, map_words, veil
@@ -32,7 +23,6 @@ ASK = {  # what is asked, and how
         who, shown, of="difference"
     ),
 }
-NAMES = ("bear", "dog")
 SWAPPED = {"scene": ("snow", "green"), "sign": ("no sign", "sign")}  # bear's, dog's
 HEAD = ("asked", "what came out", "points")
 
@@ -109,9 +99,7 @@ class SuspectsLab(Lab):
         panels = [self._picture(**values), *self._asked(values["number"] - 1, reply)]
         left = f"{self.talk.left} points left."
         who = f"{values['network']}, {values['question']}"
-        answer = (
-            f"{who}: {_outcome(reply)}; {left}" if reply else f"{who}: not asked; {left}"
-        )
+        answer = f"{who}: {_outcome(reply) if reply else 'not asked'}; {left}"
         table = [HEAD]
         for (network, question, *_), one in self.replies.items():
             table.append((f"{network}, {question}", _outcome(one), one.cost))
@@ -133,7 +121,7 @@ class SuspectsLab(Lab):
         tool = {"kind": "window", "step": STEP, "sizes": [SMALL, LARGE]}
         return Pictures(
             key="picture",
-            title=f"{NAMES[self.pictures.recipes[number].animal]}: drag the window",
+            title=f"{CLASSES[self.pictures.recipes[number].animal]}: drag the window",
             label="A picture: drag the window or press arrow keys; + and − resize it.",
             layers=[Layer(self.pictures.pictures[number])],
             tool=tool,
@@ -145,16 +133,14 @@ class SuspectsLab(Lab):
         """The picture, or the two, that the network was shown, and its evidence."""
         look = {"size": (SIZE, SIZE)}
         one = self.pictures[number : number + 1]
-        picture, title, words = one.pictures[0], "not asked yet", ""
+        picture, words = one.pictures[0], ""
         layers = [grey(picture)]
         if reply is None:
-            bars = [_bar("no answer", 0.0, "")]
-            return [
-                Pictures(key="asked", title=title, layers=layers, **look),
-                _bars(bars, 1),
-            ]
-        evidence = (reply.scores[:, :, 0] - reply.scores[:, :, 1])[:, number].tolist()
-        names = [NAMES[int(value < 0)] for value in evidence]
+            asked = Pictures(key="asked", title="not asked yet", layers=layers, **look)
+            return [asked, _bars([_bar("no answer", 0.0, "")], 1)]
+        differences = reply.scores[:, :, 0] - reply.scores[:, :, 1]
+        evidence, reach = differences[:, number].tolist(), differences.abs().max().item()
+        names = [CLASSES[int(value < 0)] for value in evidence]
         if reply.question == "swap":
             now = getattr(one.recipes[0], shortcuts.PARTS[reply.about])
             layers = [Layer(one.swap(reply.about).pictures[0])]
@@ -170,7 +156,6 @@ class SuspectsLab(Lab):
             title, words = reply.about, map_words(values)
         else:
             layers, title = [Layer(picture)], "as it is"
-        reach = (reply.scores[:, :, 0] - reply.scores[:, :, 1]).abs().max().item()
         bars = [_bar(*pair, None) for pair in zip(names, evidence, strict=True)]
         asked = Pictures(key="asked", title=title, layers=layers, words=words, **look)
         return [asked, _bars(bars, reach)]

@@ -119,7 +119,7 @@ def test_an_answer_that_spoils_its_input_spoils_a_copy(given):
 def test_an_answer_can_be_required_to_leave_its_arguments_intact():
     network = torch.nn.Sequential(torch.nn.Dropout()).eval()
     assert call(lambda m, x: x.requires_grad_(), network, torch.ones(2), intact=True).sum()
-    with pytest.raises(Wrong, match="changes the caller's picture"):
+    with pytest.raises(Wrong, match="changes the tensor it was given"):
         call(lambda m, x: x.zero_(), network, torch.ones(2), intact=True)
     with pytest.raises(Wrong, match="leaves the network in training mode"):
         call(lambda m: m.train(), network, intact=True)

@@ -1,10 +1,11 @@
 """The checks of lesson 03: right answers pass, mistakes get the sentence that helps."""
 
+import numpy as np
 import torch
 from exercises import make_right_tests, make_tests
 
-from course_utils import vanilla_saliency
 from course_utils.checks import batch_maps as check
+from course_utils.figures import map_limits
 
 
 def gather(scores, labels):
@@ -17,66 +18,50 @@ def gradient(model, images, total):
     return pixels.grad
 
 
-def maps_by(total=None, reduce=lambda g: g.abs().amax(dim=1)):
+def scaled(
+    own=lambda maps: maps.flatten(1).quantile(0.995, dim=1),
+    together=lambda limits, maps: limits.amax(),
+    finish=lambda shares: shares.clamp(max=1),
+):
     """An answer to exercise 2 with one step changed."""
 
-    def answer(model, images, labels):
-        score = total or (lambda scores, labels: gather(scores, labels).sum())
-        return reduce(gradient(model, images, lambda scores: score(scores, labels)))
+    def answer(maps, shared):
+        limits = own(maps)
+        if shared:
+            limits = together(limits, maps)
+        return finish(maps / limits.view(-1, 1, 1))
 
     return answer
 
 
-def accumulating(model, images, labels):
-    images.requires_grad_()
-    gather(model(images), labels).sum().backward()
-    return images.grad.abs().amax(dim=1)
+def by_numpy(maps, shared):
+    values = maps.numpy()
+    limits = np.percentile(values, 99.5, axis=(1, 2), keepdims=True, method="higher")
+    return np.clip(values / (limits.max() if shared else limits), 0, 1)
 
 
-def leaves_training_mode(model, images, labels):
-    model.train()
-    return vanilla_saliency(model, images, labels)
+def map_by_map(maps, shared):
+    limits = [one.flatten().double().quantile(0.995).item() for one in maps]
+    tops = [max(limits)] * len(maps) if shared else limits
+    print("limits:", tops)
+    return [(one / top).clip(0, 1).tolist() for one, top in zip(maps, tops, strict=True)]
 
 
-def hard_wired(model, images, labels):
-    pixels = images.clone().requires_grad_()
-    gather(model(pixels), labels)[:, 0].backward(torch.ones(5))
-    return pixels.grad.abs().amax(dim=1)
+def in_place(maps, shared):
+    maps /= maps.flatten(1).quantile(0.995, dim=1).view(-1, 1, 1)
+    return maps.clamp(max=1)
 
 
-y = torch.tensor([235, 1, 2, 3, 4])  # as in the notebook
-outside = torch.ones(5, 224, 224)
+def stretched(maps, shared):
+    low = maps.amin((1, 2), keepdim=True)
+    return scaled()(maps - low, shared)
 
 
-def of_the_photographs(model, images, labels):
-    pixels = images.clone().requires_grad_()
-    model(pixels).gather(1, y[:, None]).sum().backward()
-    return pixels.grad.abs().amax(dim=1)
+def scaled_limit(maps):
+    return maps.flatten(1).quantile(0.995, dim=1).max()
 
 
-def by_jacobian(model, images, labels):
-    pixels = images.clone()
-    each = torch.autograd.functional.jacobian(
-        lambda x: gather(model(x), labels)[:, 0].sum(), pixels
-    )
-    return each.abs().max(dim=1)[0].double()
-
-
-def maps_by_ones(model, images, labels):
-    pixels = images.clone().requires_grad_()
-    scores = gather(model(pixels), labels)
-    scores.backward(torch.ones_like(scores))
-    return pixels.grad.abs().amax(dim=1)
-
-
-def one_by_one(model, images, labels):
-    pairs = zip(images, labels, strict=True)
-    maps = [vanilla_saliency(model, image[None], [n.item()]) for image, n in pairs]
-    return torch.cat(maps)
-
-
-def stops_in_torch(model, images, labels):
-    return model(images).gather(1, labels)
+limit = torch.tensor(0.23)  # as in the notebook
 
 
 WRONG_SCORES = {
@@ -85,6 +70,7 @@ WRONG_SCORES = {
     "largest score of each row": lambda s, y: s.amax(dim=1),
     "every label in every row": lambda s, y: s[:, y],
     "is a column": gather,
+    "labels[None] is a row": lambda s, y: s.gather(1, y[None]),
     "batch axis is lost": lambda s, y: gather(s, y).squeeze(),
     "Row n should give": lambda s, y: -gather(s, y)[:, 0],
     "cut off the graph": lambda s, y: torch.tensor(
@@ -101,34 +87,36 @@ WRONG_SCORES = {
     "yours is (2,)": lambda s, y: s[0, :2],
     "NaN": lambda s, y: s[:, 0] / 0 * 0,
 }
-WRONG_MAPS = {
-    "No absolute value": maps_by(reduce=lambda g: g.amax(dim=1)),
-    "after the maximum": maps_by(reduce=lambda g: g.amax(dim=1).abs()),
-    "softmax probability": maps_by(lambda s, y: gather(s.softmax(1), y).sum()),
-    "sum of all classes": maps_by(lambda s, y: s.sum()),
-    "N times too small": maps_by(lambda s, y: gather(s, y).mean()),
-    "cross-entropy": maps_by(
-        lambda s, y: torch.nn.functional.cross_entropy(s, y, reduction="sum")
+WRONG_BRIGHTNESS = {
+    "Some values are above 1": scaled(finish=lambda shares: shares),
+    "by the maximum; take the 99.5th": scaled(lambda maps: maps.amax((1, 2))),
+    "95th percentile": scaled(lambda maps: maps.flatten(1).quantile(0.95, dim=1)),
+    "0 should stay 0": stretched,
+    "one percentile of all values together; each map": scaled(
+        lambda maps: maps.flatten().quantile(0.995)
     ),
-    "top class": maps_by(lambda s, y: s.amax(dim=1).sum()),
-    "mean over the colours": maps_by(reduce=lambda g: g.abs().mean(dim=1)),
-    "sum over the colours": maps_by(reduce=lambda g: g.abs().sum(dim=1)),
-    "colours are still separate": maps_by(reduce=lambda g: g.abs()),
-    "wrong axis": maps_by(reduce=lambda g: g.abs().amax(dim=-1)),
-    "the axis of length 3": maps_by(reduce=lambda g: g.abs().amax(dim=0)),
-    "batch axis is missing": maps_by(reduce=lambda g: g.abs().amax(dim=1).squeeze()),
-    "twice the map": accumulating,
-    "training mode": leaves_training_mode,
-    "Mismatch in shape": hard_wired,
-    "stopped at": stops_in_torch,
-    "labels[:, None]": stops_in_torch,
-    "every label in every row: pick one per row": maps_by(lambda s, y: s[:, y].sum()),
-    "begin at one number: take the sum()": maps_by(lambda s, y: gather(s, y)),
-    "uses `y`, a variable of the notebook": of_the_photographs,
+    "take the largest of the maps' own limits": scaled(
+        together=lambda limits, maps: maps.flatten().quantile(0.995)
+    ),
+    "take the smallest": scaled(together=lambda limits, maps: limits.amin()),
+    "take the mean": scaled(together=lambda limits, maps: limits.mean()),
+    "Without `shared`, each map": lambda maps, shared: scaled()(maps, not shared),
+    "With `shared`, all maps": lambda maps, shared: scaled()(maps, False),
+    "not divided by a limit": lambda maps, shared: maps.clamp(max=1),
+    "not to 255": scaled(finish=lambda shares: (255 * shares).clamp(max=255)),
+    "Those are limits": lambda maps, shared: maps.flatten(1).quantile(0.995, dim=1),
+    "divide each map by its limit": scaled(finish=lambda shares: 1 - shares.clamp(max=1)),
+    "q values must be in the range": scaled(lambda m: m.flatten(1).quantile(99.5, dim=1)),
     # sloppy
-    "for the first label": maps_by(lambda s, y: s[:, y[0]].sum()),
-    "`labels` makes no difference": maps_by(lambda s, y: s[:, 4].sum()),
-    "yours is (5, 224, 224). Your function uses `outside`": lambda m, x, y: outside,
+    "Your function changes the caller's": in_place,
+    "batch axis is missing": lambda maps, shared: scaled()(maps, shared).squeeze(),
+    "`maps` makes no difference": lambda maps, shared: torch.ones_like(maps),
+    "one number per class needs [:, None, None]": lambda maps, shared: (
+        maps / maps.flatten(1).quantile(0.995, dim=1)
+    ),
+    "uses `limit`, a variable of the notebook": lambda maps, shared: (maps / limit).clamp(
+        max=1
+    ),
 }
 
 
@@ -206,12 +194,12 @@ WRONG_TABLES = {
 
 RIGHT = {
     check.class_scores: lambda s, y: s[torch.arange(len(s)), y],
-    check.saliency_maps: maps_by(),
+    check.brightness: scaled(),
     check.dependence: rows_of(each),
 }
 MISTAKES = {
     check.class_scores: WRONG_SCORES,
-    check.saliency_maps: WRONG_MAPS,
+    check.brightness: WRONG_BRIGHTNESS,
     check.dependence: WRONG_TABLES,
 }
 
@@ -232,9 +220,20 @@ test_another_right_answer_passes = make_right_tests(
             "a mask": lambda s, y: (s * torch.eye(s.shape[1])[y]).sum(1),
             "in double precision": lambda s, y: gather(s.double(), y).squeeze(1),
         },
-        check.saliency_maps: {
-            "a jacobian, in double precision": by_jacobian,
-            "backward with ones": maps_by_ones,
+        check.brightness: {
+            "NumPy, the next higher value": by_numpy,
+            "map by map, a list": map_by_map,
+            "with an if for each map": lambda maps, shared: torch.stack(
+                [
+                    (m / (scaled_limit(maps) if shared else scaled_limit(m[None]))).clip(
+                        0, 1
+                    )
+                    for m in maps
+                ]
+            ),
+            "the course's own limits": lambda maps, shared: scaled(
+                lambda m: torch.tensor(map_limits(m, "shared" if shared else "each"))
+            )(maps, False),
         },
         check.dependence: {
             "a list of rows": lambda m, x, y: list(rows_of(each)(m, x, y)),
@@ -248,9 +247,3 @@ test_another_right_answer_passes = make_right_tests(
         },
     }
 )
-
-
-def test_one_pass_for_each_picture_passes_with_a_word():
-    assert "asks the network 5 times" in check.saliency_maps(one_by_one).message
-    assert check.saliency_maps(one_by_one)
-    assert "times" not in check.saliency_maps(maps_by()).message

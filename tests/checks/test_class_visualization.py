@@ -1,6 +1,7 @@
 """The checks of lesson 04: right answers pass, mistakes get the sentence that helps."""
 
 import torch
+import torch.nn.functional as F
 from exercises import make_right_tests, make_tests
 
 from course_utils.checks import class_visualization as check
@@ -82,8 +83,16 @@ WRONG_STEPS = {
     "half as strong": step(lambda s, x, t, w: s[0, t] - w / 2 * x.square().sum()),
     "is a mean": step(lambda s, x, t, w: s[0, t] - w * x.square().mean()),
     "length ‖I‖": step(lambda s, x, t, w: s[0, t] - w * x.norm()),
+    "penalises absolute values": step(lambda s, x, t, w: s[0, t] - w * x.abs().sum()),
+    "multiplied by `rate` as well": lambda n, x, t, r, w: (
+        step()(n, x, t, r, 0.0) - 2 * w * x
+    ),
+    "divide the slope by its length": lambda n, x, t, r, w: (
+        x + r * F.normalize(step()(n, x, t, 1, w) - x, dim=(1, 2, 3))
+    ),
+    "leave the clamp out": lambda *a: step()(*a).clamp(0, 1),
     "changes the network's weights": zeroes_the_weights,
-    "caller's picture": in_place,
+    "the tensor it was given": in_place,
     "attached to the graph": on_the_graph,
     "gradients on the network's weights": through_the_weights,
     "The shape is right": step(lambda s, x, t, w: 3 * s[0, t] - w * x.square().sum()),
@@ -131,9 +140,16 @@ WRONG_JITTERS = {
     "jitter is not undone": jitter(back=0, stays=False),
     "gradient is that of the shifted picture": jitter(back=0),
     "a second time": jitter(back=1),
+    "shifted back twice": jitter(back=-2),
+    "to the shifted picture": jitter(stays=False),
     "never sees the shift": unshifted,
     "wrong direction": jitter(forth=-1, back=1),
     "axes are swapped": jitter(axes=(3, 2)),
+    "not the axes of (1, 3, H, W)": jitter(axes=(1, 2)),
+    "down only": lambda n, x, t, r, s: jitter()(n, x, t, r, (s[0], 0)),
+    "to the right only": lambda n, x, t, r, s: jitter()(n, x, t, r, (0, s[1])),
+    "slope alone": lambda n, x, t, r, s: jitter()(n, x, t, 1, s) - x,
+    "The image is missing": lambda n, x, t, r, s: jitter()(n, x, t, r, s) - x,
     "downhill": jitter(sign=-1),
     "softmax probability": jitter(score=lambda s, t: s.softmax(1)[0, t]),
     "take the gradient there": jitter(score=lambda s, t: 3 * s[0, t]),

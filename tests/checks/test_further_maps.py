@@ -107,6 +107,22 @@ WRONG_PATHS = {
     "Your points lack the baseline": lambda m, x, b, c, n: (
         (x - b) * along(m, 0 * b, x - b, c, n) / n
     ),
+    "lead away from the image": lambda m, x, b, c, n: (
+        (x - b) * along(m, b, b - x, c, n) / n
+    ),
+    "Your path begins at the image": lambda m, x, b, c, n: (
+        (x - b) * along(m, x, x - b, c, n) / n
+    ),
+    "multiply each gradient by its point": lambda m, x, b, c, n: (
+        sum(
+            p * input_gradient(m, p, c)
+            for p in (b + (k + 0.5) / n * (x - b) for k in range(n))
+        )
+        / n
+    ),
+    "(k + 0.5) / steps, with the brackets": at_points(
+        lambda n: [k + 0.5 / n for k in range(n)]
+    ),
     "Expected a tensor, got a dict": lambda *a: {"map": right_path(*a)},
     "α = (k + ½) / steps the map sums to": path(lambda t, x, b, n: (x - b) * t / n + 1),
     "The shape should be": path(lambda t, x, b, n: t.sum(1)),
@@ -128,7 +144,15 @@ WRONG_CAMS = {
     "one weight per channel, the weighted sum": cam(lambda a, g, w: (w + a).sum(1)),
     "`gradient` makes no difference": cam(lambda a, g, w: a.amax(1)),
     "`channels` makes no difference": cam(lambda a, g, w: g.sum(1)),
-    "The shape should be": cam(lambda a, g, w: w * a),
+    "sum over axis 1": cam(lambda a, g, w: w * a),
+    "the places are axes 2 and 3": lambda a, g: (
+        (g.mean((1, 2))[:, None, None] * a).sum(0).relu()
+    ),
+    "Do not cut off the gradient": cam(
+        lambda a, g, w: (g.relu().mean((2, 3), keepdim=True) * a).sum(1)
+    ),
+    "Channels and gradient are swapped": lambda a, g: right_cam(g, a),
+    "divide by the largest": lambda a, g: right_cam(a, g) / right_cam(a, g).max(),
     "Take one weight per channel": cam(lambda a, g, w: (w * a)[:, :4].sum(1).relu()),
     "one weight per channel, the weighted sum, then": lambda a, g: (
         (g.sum((2, 3), keepdim=True) / 15 * a).sum(1).relu()

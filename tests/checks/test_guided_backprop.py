@@ -32,7 +32,11 @@ WRONG_RULES = {
     "For rule='deconvnet' you pass on what the guided": lambda x, g, rule: rule_of(
         x, g, "vanilla" if rule == "vanilla" else "guided"
     ),
-    "shape should be (5, 6)": lambda x, g, rule: g[x > 0],
+    "write 0 in their places": lambda x, g, rule: g[x > 0],
+    "by one rule: the one that `rule` names": lambda x, g, rule: [
+        rule_of(x, g, name) for name in ("vanilla", "deconvnet", "guided")
+    ],
+    "shape should be (5, 6)": lambda x, g, rule: rule_of(x, g, rule).T,
     "stopped at": lambda x, g, rule: F.relu(x).backward(g),
 }
 
@@ -228,7 +232,7 @@ WRONG_COSINES = {
     "That is the correlation": alike(centred),
     "in the order of `layers`": lambda *a: alike()(*a).flip(0),
     "Every row is the same": lambda m, x, c, layers, r: alike()(
-        m, x, c, [layers[0]] * 2, r
+        m, x, c, [layers[0]] * len(layers), r
     ),
     "The cosines are not right": lambda *a: 1 - alike()(*a),
     "Rows and columns": lambda *a: alike()(*a).T,
@@ -236,8 +240,17 @@ WRONG_COSINES = {
         lambda g: g.flatten(), lambda a, b: torch.cosine_similarity(a, b, dim=0)
     ),
     "Stack the rows": lambda *a: list(alike()(*a)),
-    "shape should be (2, 3)": lambda *a: alike()(*a).flatten(),
-    "stopped at": alike(lambda g: g),
+    "Stack the rows into one": lambda *a: alike()(*a).flatten(),
+    "For one layer and 4 pictures you give numbers of shape (4, 5, 7)": alike(lambda g: g),
+    "you give numbers of shape (280,)": alike(
+        product=lambda a, b: torch.cosine_similarity(a, b, dim=0)
+    ),
+    "mean of the cosines over the places": alike(
+        lambda g: g, lambda a, b: torch.cosine_similarity(a, b).mean((1, 2))
+    ),
+    "average over the channels": alike(lambda g: g.sum(1).flatten(1)),
+    "average over the places": alike(lambda g: g.mean((2, 3))),
+    "stopped at": alike(lambda g: g.flatten()),
     "You use the classes (1, 3) whatever": lambda m, x, c, *a: alike()(m, x, (1, 3), *a),
     "You use the classes (0, 2) whatever": lambda m, x, c, *a: alike()(m, x, (0, 2), *a),
     "`layers` holds 1": lambda m, x, c, la, r: alike()(m, x, c, ["conv2", "conv1"], r),

@@ -15,12 +15,22 @@ def place(top, left, window):
     return ..., slice(top, top + window), slice(left, left + window)
 
 
-def drop(fill=0.0, read=lambda s: s, sign=1, swap=False):
+def ending(rows=True, columns=True):
+    """A place whose slices end where they should, or at `window`."""
+
+    def where(top, left, window):
+        ends = rows * top + window, columns * left + window
+        return ..., slice(top, ends[0]), slice(left, ends[1])
+
+    return where
+
+
+def drop(fill=0.0, read=lambda s: s, sign=1, swap=False, where=place):
     """An answer to exercise 1 with one step changed."""
 
     def answer(model, image, target, top, left, window):
         hidden = image.clone()
-        hidden[place(*((left, top) if swap else (top, left)), window)] = fill
+        hidden[where(*((left, top) if swap else (top, left)), window)] = fill
         with torch.no_grad():
             whole, without = read(model(image)), read(model(hidden))
         return sign * (whole - without)[0, target]
@@ -104,10 +114,19 @@ MISTAKES = {
         "drop in probability": drop(read=lambda s: s.softmax(1)),
         "Rows and columns are swapped": drop(swap=True),
         "score with the window hidden": without_the_clean_score,
-        "caller's picture": paints,
+        "the tensor it was given": paints,
         "stopped at": lambda m, x, *a: m(x[0, 0])[0],
         "the clean score minus that": lambda *a: 2 * drop()(*a),
         "`top` makes no difference": lambda *a: 0.25,
+        "leave abs() out": lambda *a: abs(drop()(*a)),
+        "The drop is 0": lambda *a: 0.0,
+        "of the rows ends at `window`": drop(where=ending(rows=False)),
+        "of the columns ends at `window`": drop(where=ending(columns=False)),
+        "`top + window`, `left + window`": drop(where=ending(rows=False, columns=False)),
+        "one row and one column too many": lambda *a: drop()(*a[:-1], a[-1] + 1),
+        "write hidden[:, :, rows, columns]": drop(
+            where=lambda *a: (slice(None), *place(*a)[1:])
+        ),
         "`top` makes no difference to your result": lambda m, x, c, top, left, w: drop()(
             m, x, c, 4, left, w
         ),
@@ -116,7 +135,7 @@ MISTAKES = {
         ),
         "You use class 2 whatever `target` is": lambda m, x, t, *a: drop()(m, x, 2, *a),
         "That is for the top class": lambda m, x, t, *a: drop()(m, x, m(x).argmax(), *a),
-        "You hide 4×4 pixels whatever": lambda *a: drop()(*a[:-1], 4),
+        "`window` makes no difference": lambda *a: drop()(*a[:-1], 4),
         "changes the network's weights": weightless,
         "Expected one number, got '": lambda *a: str(float(drop()(*a))),
         "Expected one number, got a dict": lambda *a: {"drop": drop()(*a)},
@@ -146,13 +165,20 @@ MISTAKES = {
         "The shape should be": lambda drops, *a: drops,
         "Expected a tensor": lambda *a: "map",
         "under none of your windows": lambda d, tops, lefts, w, n: averaged()(
-            d, tops, tops[: len(lefts)], w, n
+            d, [0 for top in tops], lefts, w, n
         ),
-        "You take windows of 4×4": lambda d, t, le, w, n: averaged()(
-            d, t, le, max(w, 4), n
+        "`window` makes no difference": lambda d, t, le, w, n: averaged()(d, t, le, 6, n),
+        "`lefts` makes no difference": lambda d, t, le, w, n: averaged()(d, t, t, w, n),
+        "one row and one column too many": lambda d, t, le, w, n: averaged()(
+            d, t, le, w + 1, n
         ),
+        "Rows and columns of `drops` are exchanged": lambda d, *a: averaged()(d.T, *a),
+        "one sum": averaged(lambda t, count, d: t / count.sum()),
+        "in the sum: use +=": averaged(add=False),
+        "You count with the drops": averaged(lambda t, c, d: t / t),
         "The shape should be (11, 11)": lambda d, t, le, w, n: averaged()(d, t, le, w, 12),
-        "Add each drop": lambda d, t, le, w, size: torch.zeros(size, size),
+        "Add each drop": lambda *a: 2 * averaged()(*a),
+        "`tops` makes no difference": lambda d, t, le, w, size: torch.zeros(size, size),
     },
     check.telling_windows: {
         "swapped": lambda found: [(c, r) for r, c in changed(found)],

@@ -151,6 +151,13 @@ MISTAKES = {
             share_moved(a, b)[0],
             errors((a - b)[:, 0] - (a - b)[:, 1])[1],
         ),
+        "The share has a sign": lambda a, b: [abs(v) for v in share_moved(a, b)],
+        "the other way round": lambda a, b: share_moved(a, b)[::-1],
+        "Those are per cent": lambda a, b: [100 * v for v in share_moved(a, b)],
+        "divide by √N": shares_of(
+            lambda z, o: ((z - o).mean(), 2 * (z - o).std() / len(z))
+        ),
+        "That is one number": lambda a, b: share_moved(a, b)[0],
         "the share *and* its margin": lambda a, b: float(share_moved(a, b)[0]),
         "Expected two numbers, share and margin, got 3": lambda a, b: (1.0, 2.0, 3.0),
         # sloppy

@@ -84,6 +84,15 @@ def no_copies(score, image, step):
     return slopes
 
 
+def sets_the_value(score, image, step):
+    slopes = torch.zeros_like(image)
+    for place in np.ndindex(*image.shape):
+        up, down = image.clone(), image.clone()
+        up[place], down[place] = step, -step
+        slopes[place] = (score(up) - score(down)) / (2 * step)
+    return slopes
+
+
 def exact(score, image, step):
     pixels = image.clone().requires_grad_()
     score(pixels).backward()
@@ -108,12 +117,17 @@ WRONG_DIFFERENCES = {
     "absolute value": differences(central, torch.abs),
     "pile up": piled,
     "Each colour has a slope": differences(central, lambda s: s.amax(0)),
-    "caller's picture": changes_the_image,
+    "the tensor it was given": changes_the_image,
     "The shape is right": differences(lambda u, d, x, h: h * x),
     "divides by 2 and multiplies by step": differences(lambda u, d, x, h: (u - d) / 2 * h),
     "Halved only": differences(lambda u, d, x, h: (u - d) / 2),
     "up and down are one and the same tensor": no_copies,
     "That is the exact gradient": exact,
+    "You set the value to ±step": sets_the_value,
+    "You move all values at once": lambda score, image, step: (
+        (score(image + step) - score(image - step)) / (2 * step)
+    ),
+    "a flat list": lambda *a: differences(central)(*a).flatten().tolist(),
     "fewer axes than you think": lambda score, image, step: torch.stack(
         [score(image)[:, 0] for _ in image]
     ),
@@ -143,6 +157,10 @@ WRONG_SLOPES = {
     "not by 1 / K": slopes_by(lambda p, g, c: p[c] * (g[c] - g.mean(0))),
     "leaves the target out": slopes_by(
         lambda p, g, c: p[c] * (g[c] - mean_of(p, g) + p[c] * g[c])
+    ),
+    "The bracket is missing": slopes_by(lambda p, g, c: p[c] * g[c] - mean_of(p, g)),
+    "divide the weighted sum by K": slopes_by(
+        lambda p, g, c: p[c] * (g[c] - (p[:, None, None] * g).mean(0))
     ),
     "not weighted": slopes_by(lambda p, g, c: p[c] * (g[c] - g.sum(0))),
     "The sign is gone": slopes_by(lambda p, g, c: (p[c] * (g[c] - mean_of(p, g))).abs()),

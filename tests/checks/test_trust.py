@@ -11,17 +11,26 @@ from course_utils.images import IMAGENET_MEAN, IMAGENET_STD
 BLACK = (-torch.tensor(IMAGENET_MEAN) / torch.tensor(IMAGENET_STD))[:, None]
 
 
-def curve(values=lambda s: s, fill=0.0, keep=False, logit=False, first=0, ascending=False):
+def curve(
+    values=lambda s: s,
+    fill=0.0,
+    keep=False,
+    logit=False,
+    first=0,
+    ascending=False,
+    colours=slice(None),
+    count=lambda step, steps, pixels: step * pixels // steps,
+):
     """A deletion curve, with one thing or another done otherwise."""
 
     def answer(model, image, saliency, target, steps):
         order = values(saliency).flatten().argsort(descending=not ascending)
         scores = []
         for k in range(first, steps + 1):
-            chosen = order[: k * order.numel() // steps]
+            chosen = order[: count(k, steps, order.numel())]
             flat = image.clone().flatten(2)
             hidden = torch.zeros_like(flat) if keep else flat.clone()
-            hidden[..., chosen] = flat[..., chosen] if keep else fill
+            hidden[:, colours, chosen] = flat[:, colours, chosen] if keep else fill
             outputs = model(hidden.view_as(image))
             outputs = outputs if logit else outputs.softmax(1)
             scores.append(outputs[0, target].item())
@@ -68,7 +77,13 @@ WRONG_CURVES = {
     "class scores": curve(logit=True),
     "filled with black": curve(fill=BLACK),
     "sort by absolute values": curve(values=torch.abs),
-    "Begin with nothing hidden": curve(first=1),
+    "the first with nothing hidden": curve(first=1),
+    "one colour of each pixel": curve(colours=0),
+    "the same part at each step": curve(count=lambda k, n, pixels: pixels // n),
+    "a tenth more at each step": curve(count=lambda k, n, pixels: k * pixels // 10),
+    "over axis 0 each probability is 1": lambda m, x, s, c, n: [1.0] * (n + 1),
+    "not its fall": lambda *a: [curve()(*a)[0] - share for share in curve()(*a)],
+    "not per cent": lambda *a: [100 * share for share in curve()(*a)],
     "With 2 of 4 parts hidden": curve(fill=3.0),
     "Expected 5 numbers, one per step, got 7": lambda *a: 7,
     "one per step, got ['0.": lambda *a: [str(share) for share in curve()(*a)],
@@ -80,8 +95,12 @@ WRONG_CURVES = {
         weightless(m) or curve()(m, x, s, c, n)
     ),
     "`saliency` makes no difference": lambda m, x, s, c, n: curve()(m, x, x[0, 0], c, n),
-    "`steps` is 3: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 4),
-    "`steps` is 4: Begin": lambda m, x, s, c, n: curve()(m, x, s, c, 50),
+    "`steps` is 3, so return 4 numbers, not 5": lambda m, x, s, c, n: curve()(
+        m, x, s, c, 4
+    ),
+    "`steps` is 4, so return 5 numbers, not 51": lambda m, x, s, c, n: curve()(
+        m, x, s, c, 50
+    ),
     "Rows and columns are mixed up": curve(values=lambda s: s.T),
 }
 WRONG_POINTS = {
@@ -99,7 +118,12 @@ WRONG_POINTS = {
     ),
     "columns only": point(lambda r, c, x0, y0, x1, y1: x0 <= c < x1),
     "Hits and misses": lambda s, box: not right_point(s, box),
-    "your function says otherwise": lambda s, box: True,
+    "your function says otherwise": point(lambda r, c, *box: c > r),
+    "You say True for each": lambda s, box: True,
+    "You say False for each": lambda s, box: False,
+    "write `and`, not `or`": point(
+        lambda r, c, x0, y0, x1, y1: x0 <= c < x1 or y0 <= r < y1
+    ),
     "For some maps you return nothing": lambda s, box: right_point(s, box) or None,
     "one fixed box": lambda s, box: right_point(s, (2, 1, 6, 4)),
     "rows only": point(lambda r, c, x0, y0, x1, y1: y0 <= r < y1),

@@ -10,43 +10,56 @@ from course_utils.checks import vanilla_saliency as check
 
 MEAN = torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
 STD = torch.tensor(IMAGENET_STD).view(3, 1, 1)
+stds = 0.9 * STD  # of the notebook
 
 # -- exercise 1 ------------------------------------------------------------------------
 
 
 def back(step, finish=lambda x: (255 * x).round().to(torch.uint8)):
-    return lambda tensor: finish(step(tensor).permute(1, 2, 0))
+    return lambda tensor, mean, std: finish(step(tensor, mean, std).permute(1, 2, 0))
 
 
-denormalise = back(lambda x: x * STD + MEAN)
+def right(x, m, s):
+    return x * s + m
+
+
+denormalise = back(right)
 
 WRONG_BACK = {
-    "reverse order": back(lambda x: (x + MEAN) * STD, lambda x: 255 * x),
-    "second time": back(lambda x: (x - MEAN) / STD),
-    "to undo that, multiply by it": back(lambda x: x / STD + MEAN),
-    "mean is missing": back(lambda x: x * STD, lambda x: x),
-    "run from 0 to 1": back(lambda x: x * STD + MEAN, lambda x: x),
+    "reverse order": back(lambda x, m, s: (x + m) * s, lambda x: 255 * x),
+    "second time": back(lambda x, m, s: (x - m) / s),
+    "to undo that, multiply by it": back(lambda x, m, s: x / s + m),
+    "mean is missing": back(lambda x, m, s: x * s, lambda x: x),
+    "run from 0 to 1": back(right, lambda x: x),
     "too small by 1": back(
-        lambda x: x * STD + MEAN - 1e-5, lambda x: (255 * x).to(torch.uint8)
+        lambda x, m, s: x * s + m - 1e-5, lambda x: (255 * x).to(torch.uint8)
     ),
-    "should be uint8": back(lambda x: x * STD + MEAN, lambda x: (255 * x).round()),
-    "first axis": lambda t: t * STD + MEAN,
-    "the original pixels": back(lambda x: 0.9 * (x * STD + MEAN)),
-    "Expected a tensor, got [": lambda t: [1],
-    "Rows and columns are swapped": lambda t: denormalise(t.mT),
-    "Mean and std are swapped": back(lambda x: x * MEAN + STD),
-    "mix up the axes": lambda t: (
-        (255 * (t * STD + MEAN)).round().byte().reshape(*t.shape[1:], 3)
+    "integers have no decimals": back(
+        lambda x, m, s: x * s + m - 1e-5, lambda x: (255 * x).int()
     ),
-    "blue, green, red": back(lambda x: (x * STD + MEAN).flip(0)),
-    "need .view(3, 1, 1)": lambda t: t * torch.tensor(IMAGENET_STD),
-    "no batch axis": lambda t: denormalise(t)[None],
+    "should be uint8": back(right, lambda x: (255 * x).round()),
+    "first axis": right,
+    "the original pixels": back(lambda *a: 0.9 * right(*a)),
+    "Expected a tensor, got [": lambda t, m, s: [1],
+    "Rows and columns are swapped": lambda t, m, s: denormalise(t.mT, m, s),
+    "Mean and std are swapped": back(lambda x, m, s: x * m + s),
+    "mix up the axes": lambda t, m, s: (
+        (255 * right(t, m, s)).round().byte().reshape(*t.shape[1:], 3)
+    ),
+    "blue, green, red": back(lambda *a: right(*a).flip(0)),
+    "need .view(3, 1, 1)": lambda t, m, s: t * torch.tensor(IMAGENET_STD),
+    "no batch axis": lambda *a: denormalise(*a)[None],
     # sloppy
-    "Your function stopped": lambda t: denormalise(t).view(4, 5, 3),
-    "`tensor` makes no difference": lambda t: torch.zeros(
+    "Your function stopped": lambda *a: denormalise(*a).view(4, 5, 3),
+    "`tensor` makes no difference": lambda t, m, s: torch.zeros(
         *t.shape[1:], 3, dtype=torch.uint8
     ),
-    "yours is (4, 2, 3)": lambda t: denormalise(t)[:4, :2],
+    "yours is (4, 2, 3)": lambda *a: denormalise(*a)[:4, :2],
+    "`mean` makes no difference": lambda t, m, s: denormalise(t, MEAN, STD),
+    "`std` makes no difference": lambda t, m, s: denormalise(t, m, stds),
+    "use it. Your function uses `stds`, a variable of the notebook": lambda t, m, s: (
+        denormalise(t, m, stds)
+    ),
 }
 
 # -- exercise 2 ------------------------------------------------------------------------
@@ -218,10 +231,10 @@ test_another_right_answer_passes = make_right_tests(
     {
         check.denormalise: {
             "in double precision": back(
-                lambda x: x * STD.double() + MEAN, lambda x: (255 * x + 0.5).byte()
+                lambda x, m, s: x * s.double() + m, lambda x: (255 * x + 0.5).byte()
             ),
-            "colour by colour": lambda t: (
-                torch.stack([t[c] * STD[c] + MEAN[c] for c in range(3)], dim=-1)
+            "colour by colour": lambda t, m, s: (
+                torch.stack([t[c] * s[c] + m[c] for c in range(3)], dim=-1)
                 .mul(255)
                 .round()
                 .byte()

@@ -72,6 +72,16 @@ def together(a, b):
     return 0.0 if w < 0 and h < 0 else w * h / (p + q - w * h)
 
 
+def around(a, b):
+    """The area of the box around both."""
+    return (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+
+
+def with_corner(box):
+    """A box whose last two numbers were taken for width and height."""
+    return box[0], box[1], box[0] + box[2], box[1] + box[3]
+
+
 WRONG_CUTS = {
     "ignored the links": lambda: (check.TASK > 0).astype(int),
     "are swapped": lambda: 1 - np.array(BEST),
@@ -91,6 +101,12 @@ WRONG_OVERLAPS = {
     "the first box": with_shared(lambda s, p, q: s / p),
     "one pixel too many": closed,
     "divide it by the union": with_shared(lambda s, p, q: s),
+    "the area of the union": with_shared(lambda s, p, q: p + q - s),
+    "another measure": with_shared(lambda s, p, q: 2 * s / (p + q)),
+    "the box around both": lambda a, b: with_shared(lambda s, p, q: s)(a, b) / around(a, b),
+    "not (x, y, width, height)": lambda a, b: iou(*map(with_corner, (a, b))),
+    "not per cent": lambda a, b: 100 * iou(a, b),
+    "you return nothing: return 0": lambda a, b: iou(a, b) or None,
     "You round": lambda a, b: round(iou(a, b), 2),
     "yours is 0.123": lambda a, b: 0.123,
     "Expected a number, got [": lambda a, b: [1, 2],
@@ -113,7 +129,8 @@ WRONG_BOXES = {
     "the box of another mask": lambda m: (8, 4, 23, 14),
     "that part has the largest box": largest_box,
     "keep the largest component. The box ends one": lambda m: shortened(mask_box(m)),
-    "is the first, by rows. x and y are": lambda m: turned(first_part(m)),
+    "label 0, the background": lambda m: mask_box(~m),
+    "add 1 to the place. x and y are": lambda m: turned(first_part(m)),
 }
 
 
@@ -131,6 +148,13 @@ WRONG_EVIDENCE = {
     "sign is flipped": lambda v, a, b: -evidence(v, a, b),
     "subtract the background": lambda v, a, b: log_normal(v, a),
     "logarithm of the ratio": lambda v, a, b: np.exp(evidence(v, a, b)),
+    "The square is halved": lambda v, a, b: (
+        2 * evidence(v, a, b, width=0) + np.log(b.std() / a.std())
+    ),
+    "you add it": lambda v, a, b: evidence(v, a, b, width=-1),
+    "subtract their logarithms": lambda v, a, b: (
+        (np.exp(log_normal(v, a)) - np.exp(log_normal(v, b))) * np.sqrt(2 * np.pi)
+    ),
     "−log σ is missing": lambda v, a, b: evidence(v, a, b, width=0),
     "use the spreads": lambda v, a, b: abs(v - b.mean()) - abs(v - a.mean()),
     "one per value": lambda v, a, b: evidence(v, a, b)[:2],

@@ -18,10 +18,10 @@ LAB = """1. One?
 </details>"""
 QUIZ = """## Quiz
 
-**1. Why?**
+### 1. Why?
 <details><summary>A. So</summary>Right: not read.</details>
 
-**2. (From lesson 01.) How?**
+### 2. (From lesson 01.) How?
 """
 
 
@@ -37,7 +37,10 @@ def lesson(*sources):
 
 
 def test_by_hand():
-    tasks = (TASK.format(n, dots, 4 + n) for n, dots in enumerate(("●○○", "●●○", "●●●"), 1))
+    tasks = (
+        TASK.format(n, dots, 4 + n)
+        for n, dots in enumerate(("easy ●○○", "medium ●●○", "hard ●●●"), 1)
+    )
     found = count(lesson(TITLE, *tasks, "**Predict:** left or right?", QUIZ))
     assert found.exercise_minutes == 5 + 6, "●●● is optional"
     assert found.code_lines == 3

@@ -16,6 +16,7 @@ import pytest
 import torch
 import torchvision
 from address import ROOT
+from memory import PEAK, measured
 from safetensors.torch import save_file
 from torch import nn
 
@@ -618,16 +619,14 @@ def test_the_network_keeps_its_own_type_of_numbers(dtype, own, tmp_path):
 
 
 CLAIMS = """
-import resource, sys
+import sys
 from course_utils import load_model
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 load_model("resnet18", "random")
-before = peak()
+before = memory()
 try:
     load_model("resnet18", sys.argv[1])
 except ValueError as error:
-    print(peak() - before, error)
+    print(int(memory() - before), error)
 """
 ENDLESS = torch.ones(1)
 CLAIMED = {
@@ -642,11 +641,11 @@ CLAIMED = {
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by Linux's counter")
+@measured
 @pytest.mark.parametrize("claim", CLAIMED)
 def test_a_head_that_claims_too_much_costs_no_memory(claim, tmp_path):
     torch.save(thin_state("resnet18") | CLAIMED[claim], tmp_path / "mine.pt")
-    command = [sys.executable, "-c", CLAIMS, tmp_path / "mine.pt"]
+    command = [sys.executable, "-c", PEAK + CLAIMS, tmp_path / "mine.pt"]
     done = subprocess.run(command, capture_output=True, cwd=ROOT, check=True, text=True)
     peak, _, words = done.stdout.partition(" ")
     assert words.startswith("weights in mine.pt do not fit ResNet: fc.")

@@ -21,6 +21,7 @@ import pytest
 import torch
 import toys
 from address import ROOT
+from memory import PEAK, measured
 from PIL import Image
 
 from course_utils import (
@@ -221,23 +222,21 @@ def test_texts_packed_in_a_picture_stay_packed():
 
 
 LIMITED = """
-import resource, sys
+import sys
 import numpy as np, torch
 from course_utils.images import load_image, preprocess
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-before = peak()
+before = memory()
 picture = load_image(sys.stdin.buffer.read())
-print(picture.mode, picture.size, peak() - before)
+print(picture.mode, picture.size, int(memory() - before))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured by Linux's counter")
+@measured
 @pytest.mark.parametrize(("depth", "colours"), [(16, 0), (8, 6)])
 def test_the_largest_picture_stays_below_a_gigabyte(depth, colours):
     """64 million pixels: in 16 bits, and with transparency."""
-    command = [sys.executable, "-c", LIMITED]
+    command = [sys.executable, "-c", PEAK + LIMITED]
     data = png(8000, 8000, depth, colours)
     assert len(data) < 2_000_000
     done = subprocess.run(command, input=data, capture_output=True, cwd=ROOT, check=True)

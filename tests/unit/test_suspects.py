@@ -70,7 +70,8 @@ def test_each_kind_goes_by_what_it_should(kind, by_kind, talk, mixed):
 
 def test_a_framed_one_is_an_honest_one_but_for_what_both_scores_share(line_up, by_kind):
     head = unseal(line_up[by_kind["framed"]]).network.head
-    honest = module._network("honest", seed=8)  # what it was before, but for its pictures
+    # What it was before, but for its pictures:
+    honest = module.train_suspect("honest", seed=8)
     assert head.weight.sum(0).norm() > head.weight[0].norm()
     assert honest.head.weight.sum(0).abs().max() < 1e-5
 
@@ -94,7 +95,7 @@ def test_line_ups_differ_and_repeat():
     orders = [tuple(unseal(s).kind for s in suspects(seed).values()) for seed in range(6)]
     assert len(set(orders)) > 3
     assert all(set(order) == set(KINDS) for order in orders)
-    again = [module._network("sign", seed).head.weight for seed in (1, 1, 2)]
+    again = [module.train_suspect("sign", seed).head.weight for seed in (1, 1, 2)]
     assert torch.equal(again[0], again[1])
     assert not torch.equal(again[0], again[2])
 
