@@ -109,17 +109,19 @@ def test_workers_share_the_gpus_that_are_there(gpus, workers, share):
 @pytest.mark.nightly
 @pytest.mark.slow
 def test_two_workers_share_one_gpu(cluster, tmp_path):
-    def make(names):
-        """Wait for the other worker: both must be at work at the same time."""
-        (tmp_path / names[0]).touch()
-        for _ in range(600):
-            if len(list(tmp_path.iterdir())) == 2:
-                return [os.getpid()]
-            time.sleep(0.1)
-        return []
+    end = time.time() + 120
 
-    made = list(map_on_cluster(make, [["one"], ["other"]], workers=2, gpu=True))
-    assert len({worker for (worker,) in made}) == 2
+    def make(names):
+        """Wait until both workers have been at work: neither may wait for the other."""
+        (tmp_path / str(os.getpid())).touch()
+        while len(list(tmp_path.iterdir())) < 2 and time.time() < end:
+            time.sleep(0.1)
+        return names
+
+    batches = [[str(number)] for number in range(40)]  # more than one worker is handed
+    made = list(map_on_cluster(make, batches, workers=2, gpu=True))
+    assert sorted(made) == sorted(batches)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_without_ray_the_sentence_says_what_to_install(tmp_path, monkeypatch):
