@@ -8,6 +8,9 @@ LAB_READY := $(VENV)/lab-ready
 TEST_READY := $(VENV)/test-ready
 COLAB_READY := $(COLAB)/ready
 SITE_READY := $(SITE)/ready
+# PyTorch without CUDA, which takes 4 GB less: make lab CPU=1
+CPU_TORCH := $(VENV)/bin/python -m pip install torch torchvision \
+	--index-url https://download.pytorch.org/whl/cpu
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # One process a core: tests are single-threaded, and a lesson stays in one process.
@@ -26,14 +29,14 @@ export OMP_WAIT_POLICY := passive
 
 .DEFAULT_GOAL := help
 .PHONY: help lab lessons student instructor grade slides site address check test \
-	test-all test-offline test-processors bench clean
+	test-all test-offline test-processors test-gpu bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
 
 # -- the course ------------------------------------------------------------------------
 
-lab: $(LAB_READY) ## open the course in JupyterLab (installs it the first time)
+lab: $(LAB_READY) ## open your copies of the lessons in JupyterLab; CPU=1: without CUDA
 	@$(VENV)/bin/python tools/editions.py work
 	@echo "The course opens in your browser; if it does not, open the address below."
 	@$(VENV)/bin/python -m jupyterlab $(AS_ROOT) --log-level=WARN \
@@ -100,6 +103,10 @@ test-processors: $(TEST_READY) ## run the lessons as on other processors
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(VENV)/bin/python -m $(NBVAL) notebooks
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(VENV)/bin/python -m $(NBVAL) notebooks
 
+test-gpu: $(TEST_READY) ## compare maps, a lab and a folder run on CUDA with the processor's
+	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster]"
+	DEVICE=$(or $(DEVICE),cuda) $(VENV)/bin/python -m pytest -p no:cacheprovider tests/gpu
+
 clean: ## remove what these commands made: environments, build, caches
 	rm -rf $(VENV) $(COLAB) $(SITE) build *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
@@ -116,11 +123,13 @@ endef
 $(LAB_READY): pyproject.toml
 	$(MAKE_ENVIRONMENT)
 	@echo "Installing the course, once. PyTorch is large: this can take some minutes."
+	$(if $(CPU),$(CPU_TORCH))
 	$(VENV)/bin/python -m pip install -e '.[lab]'
 	@touch $@
 
 $(TEST_READY): pyproject.toml
 	$(MAKE_ENVIRONMENT)
+	$(if $(CPU),$(CPU_TORCH))
 	$(VENV)/bin/python -m pip install -q -e '.[lab,test]'
 	@touch $@ $(LAB_READY)
 

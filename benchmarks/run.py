@@ -46,7 +46,8 @@ def run(name: str, quick: bool) -> list[Row]:
             ended = subprocess.run(
                 command + ["--quick"] * quick,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=TIMEOUT,
                 env={"OMP_WAIT_POLICY": "passive", **os.environ},
             )

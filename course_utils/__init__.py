@@ -6,9 +6,9 @@ can be imported from here; the module that defines it is written to be read.
 
 from typing import TYPE_CHECKING
 
-from .environment import check_environment
+from .environment import check_environment, course_version
 
-__version__ = "0.1.0"
+__version__ = course_version()
 
 try:
     from .attention import centre_surround, popout_display, spectral_residual

@@ -6,7 +6,9 @@ This module imports only the standard library: it has to work where torch is mis
 import importlib.metadata
 import platform
 import re
+import sys
 import tomllib
+from contextlib import suppress
 
 from ._machinery.data import DATA, INSTALLED, PACKAGE
 
@@ -30,12 +32,34 @@ def check_environment(versions: bool = False) -> bool:
     if missing := [name for name in DATA_FILES if not (DATA / name).exists()]:
         text = f"data/{missing[0]} is missing: install or clone the course again"
     lines.append((not missing, text))
+    right, wrong = _marks()
     for ok, text in lines:
-        print("✔" if ok else "✘", text)
+        print(right if ok else wrong, text)
     good = all(ok for ok, _ in lines)
-    fix = "Fix the lines marked ✘, then restart the kernel."
+    fix = f"Fix the lines marked {wrong}, then restart the kernel."
     print("Everything is installed." if good else fix)
     return good
+
+
+def _marks() -> tuple[str, str]:
+    """✔ and ✘, or words where the output has no such letters (Windows, into a file)."""
+    try:
+        "✔✘".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return "ok", "!!"
+    return "✔", "✘"
+
+
+def course_version() -> str:
+    """The version of the course, which pyproject.toml alone states.
+
+    Of a package that was copied without it: "unknown", for nothing else needs it.
+    """
+    with suppress(OSError, importlib.metadata.PackageNotFoundError):
+        if INSTALLED:
+            return importlib.metadata.version("saliency-course")
+        return _project()["version"]
+    return "unknown"
 
 
 def _requirements() -> list[str]:
@@ -44,9 +68,14 @@ def _requirements() -> list[str]:
         known = importlib.metadata.metadata("saliency-course")
         packages = [r for r in known.get_all("Requires-Dist") if "extra ==" not in r]
         return ["Python" + known["Requires-Python"], *packages]
-    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
-    project = tomllib.loads(text)["project"]
+    project = _project()
     return ["Python" + project["requires-python"], *project["dependencies"]]
+
+
+def _project() -> dict:
+    """What pyproject.toml says of the clone in which this module lies."""
+    text = (PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]
 
 
 def _check(requirement: str, versions: bool) -> tuple[bool, str]:

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 os.environ["MPLBACKEND"] = "Agg"
@@ -18,3 +20,9 @@ from in_browser import (  # noqa: E402, F401
     run_notebook,
     server,
 )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, elsewhere, what only Linux can try."""
+    if item.get_closest_marker("linux") and sys.platform != "linux":
+        pytest.skip("needs file names, links, pipes or signals that only Linux has")

@@ -23,6 +23,8 @@ LINKS = re.compile(
     r"|mybinder\.org/v2/gh/([\w.-]+/[\w.-]+)/"
     r"|git clone (?:--?[\w=-]+ )*https://github\.com/([\w.-]+/[\w-]+)"
     r"|repository-code: \W?https://github\.com/([\w.-]+/[\w-]+)"
+    r"|https://github\.com/([\w.-]+/[\w.-]+)/(?:actions/workflows|issues/new)"
+    r"|site\.yml/badge\.svg\)\]\(https://([\w-]+\.github\.io/[\w.-]+)/"
 )
 # The release in a link to a file of the course, after the repository.
 RELEASES = r"{}/(?:blob/|tree/|raw/)?(v\d[\w.]*)/"
@@ -75,6 +77,12 @@ def text_files(root: Path = ROOT, suffixes: set[str] = TEXT) -> list[Path]:
     return [path for path in paths if path.suffix in suffixes and path.is_file()]
 
 
+def site(own: str) -> str:
+    """Where GitHub publishes the site of the repository `own`, such as you/course."""
+    owner, name = own.split("/")
+    return f"{owner}.github.io/{name}"
+
+
 def disagreements(root: Path = ROOT) -> list[str]:
     """A line for each link to another repository, or another release, than the course's."""
     own, release = slug(read_address(root)), read_release(root)
@@ -82,10 +90,11 @@ def disagreements(root: Path = ROOT) -> list[str]:
     found = []
     for path in text_files(root, HAS_LINKS):
         text = path.read_text(encoding="utf-8")
-        for pattern, wanted in ((LINKS, own), (releases, release)):
+        for pattern, wanted in ((LINKS, (own, site(own))), (releases, (release,))):
             for match in pattern.finditer(text):
-                if next(filter(None, match.groups())) != wanted:
-                    found.append(f"{path.relative_to(root)}: {match[0]} is not {wanted}")
+                if next(filter(None, match.groups())) not in wanted:
+                    words = f"{match[0]} is not {wanted[0]}"
+                    found.append(f"{path.relative_to(root)}: {words}")
     return found
 
 
@@ -97,7 +106,7 @@ def change_address(address: str, root: Path = ROOT) -> list[str]:
     changed = []
     for path in text_files(root, HAS_LINKS):
         before = path.read_text(encoding="utf-8")
-        after = before.replace(old, new).replace(*folders)
+        after = before.replace(old, new).replace(*folders).replace(site(old), site(new))
         if after != before:
             path.write_text(after, encoding="utf-8")
             changed.append(str(path.relative_to(root)))

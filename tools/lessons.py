@@ -121,7 +121,7 @@ def format_code(lesson: Notebook, path: Path) -> Notebook:
         [sys.executable, "-m", *command],
         input=nbformat.writes(lesson),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
     )
     if run.returncode:
         raise SystemExit(f"{path.name}: ruff cannot read a cell\n{run.stderr}")

@@ -401,7 +401,8 @@ def documented_rows() -> dict[str, str]:
 
 
 def main(starts: list[str]) -> None:
-    """Print the table."""
+    """Print the table, also into a file on Windows, whose own letters have no ✓."""
+    sys.stdout.reconfigure(encoding="utf-8")
     print("| " + " | ".join(HEAD) + " |")
     print("|" + " --- |" * len(HEAD))
     for name in NETWORKS:

@@ -1,12 +1,14 @@
 """Files that are written whole or not at all."""
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 DRAFT = ".draft"
+PATIENCE = (0.05, 0.2, 0.5)  # seconds between tries
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -27,7 +29,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(draft)
         with draft.open("rb+") as file:
             os.fsync(file.fileno())  # else the name may reach the disk before the content
-        draft.replace(path)
+        _rename(draft, path)
     finally:
         with suppress(OSError):  # of the folder, which the first error has told
             draft.unlink(missing_ok=True)
+
+
+def _rename(draft: Path, path: Path) -> None:
+    """Let the draft take its place; Windows refuses while a viewer or scanner reads it."""
+    for seconds in PATIENCE:
+        try:
+            draft.replace(path)
+            return
+        except PermissionError:
+            time.sleep(seconds)
+    draft.replace(path)

@@ -219,8 +219,13 @@ def _put_back(before: list[dict]) -> None:
 
 
 def _set_device(device: torch.device) -> None:
-    if device != torch.get_default_device():
-        torch.set_default_device(None if device == CPU else device)
+    if device == torch.get_default_device():
+        return
+    torch.set_default_device(None if device == CPU else device)
+    try:
+        torch.get_default_device()
+    except AttributeError:  # in PyTorch 2.6 the way back to none leads nowhere
+        torch.set_default_device(device)
 
 
 # How to read a setting, how to make it, and what the checks want ("as it is": leave it).

@@ -34,7 +34,7 @@ LIVING = f"""<style>
 STILL = """<style>
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .course-lab-note)
 > .jp-OutputArea-output:not(:has(*)) { display: none; }
-</style><div class="course-lab-note" style="color: gray">A picture of the lab:
+</style><div class="course-lab-note" style="opacity: 0.75">A picture of the lab:
 run the cell to use it.</div>"""
 
 

@@ -282,6 +282,7 @@ class Stage {
   }
   say() {
     const { answer, root, model } = this, text = model.get("answer"), state = this.asking ? "busy" : model.get("state");
+    answer.setAttribute("aria-live", model.get("failed") ? "assertive" : "polite");  // an error is said at once
     if (answer.textContent !== text) answer.textContent = text;
     root.className = `course-stage ${state && `is-${state}`} ${model.get("failed") ? "is-failed" : ""}`;
     root.setAttribute("aria-busy", state === "busy");

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
+from math import ceil
 
 
 class Worker:
@@ -30,11 +31,12 @@ class Worker:
             return {"made": "", "error": f"a worker ({who}) has failed {what}: {reason}"}
 
 
-def map_on_cluster(make: Callable, batches: list, workers: int, gpus: int) -> Iterator:
+def map_on_cluster(make: Callable, batches: list, workers: int, gpu: bool) -> Iterator:
     """``map(make, batches)``, in any order, by at most `workers` processes.
 
-    Each has a copy of `make`, one core and `gpus`; results become JSON. An error that
-    `make` raises there is a `RuntimeError` here.
+    Each has a copy of `make`, one core and, if it needs a `gpu`, one of these, or a share
+    of one where there are fewer than workers. Results become JSON. An error that `make`
+    raises there is a `RuntimeError` here.
     """
     try:
         import ray
@@ -46,12 +48,14 @@ def map_on_cluster(make: Callable, batches: list, workers: int, gpus: int) -> It
     ray.data.DataContext.get_current().enable_progress_bars = False
     blocks = min(len(batches), 1000)  # of work, each of one batch or more
     rows = [{"names": json.dumps(batch)} for batch in batches]
-    made = ray.data.from_items(rows, override_num_blocks=blocks).map(
+    data = ray.data.from_items(rows, override_num_blocks=blocks)
+    there = ray.cluster_resources().get("GPU", 0)
+    made = data.map(
         Worker,
         fn_constructor_args=(make,),
         compute=ray.data.ActorPoolStrategy(size=min(workers, blocks)),
         num_cpus=1,
-        num_gpus=gpus,
+        num_gpus=_share(there, min(workers, blocks)) if gpu else 0,
     )
     try:
         for row in made.iter_rows():
@@ -61,3 +65,8 @@ def map_on_cluster(make: Callable, batches: list, workers: int, gpus: int) -> It
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise RuntimeError(f"Ray's workers have failed: {reason}") from error
+
+
+def _share(gpus: float, workers: int) -> float:
+    """How much of a GPU each worker takes, so that all can work at the same time."""
+    return 1 / ceil(workers / (gpus or workers))  # none yet: they may come as needed

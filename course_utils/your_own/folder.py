@@ -207,8 +207,8 @@ def _results(
     batches = [todo[first : first + batch] for first in range(0, len(todo), batch)]
     if workers is None:
         return map(job.make, batches)
-    gpus = int(next((p.is_cuda for p in job.model.parameters()), False))
-    return map_on_cluster(job.make, batches, workers, gpus)
+    gpu = next((p.is_cuda for p in job.model.parameters()), False)
+    return map_on_cluster(job.make, batches, workers, gpu)
 
 
 def _with(run: FolderRun, made: Sequence[dict], stale: dict[str, str]) -> FolderRun:

@@ -2,10 +2,11 @@
 
 import importlib
 import pkgutil
+import re
 
 import pytest
 from in_browser import save_screenshot, unfold, write_notebook
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 import course_utils.labs
 from course_utils.labs.base import Lab
@@ -77,3 +78,16 @@ def test_each_lab_can_be_reached_and_read_without_a_pointer(page):
             assert picture.get_attribute("aria-label")
         names = lab.locator("button").evaluate_all("all => all.map(one => one.innerText)")
         assert all(name.strip() for name in names)
+    assert errors_are_said_at_once(page.locator(".course-lab:has(input[list])").first)
+
+
+def errors_are_said_at_once(lab: Locator) -> bool:
+    """By the same node as the answers, so that a screen reader knows it already."""
+    line, field = lab.locator(".course-answer"), lab.locator("input[list]").first
+    node = line.element_handle()
+    for word, manner in (("xyzzy", "assertive"), ("panda", "polite")):
+        field.fill(word)
+        field.press("Enter")
+        expect(line).to_have_attribute("aria-live", manner)
+        expect(line).to_have_text(re.compile(word if manner == "assertive" else "."))
+    return node.evaluate("node => node.isConnected")

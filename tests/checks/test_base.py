@@ -307,6 +307,7 @@ def swallows(x):
             pass
 
 
+@pytest.mark.linux
 @pytest.mark.parametrize("endless", [loops, swallows])
 def test_an_interrupt_comes_through(endless):
     press = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))

@@ -402,6 +402,12 @@ def test_solutions_are_hidden_behind_hints(any_lesson):
         assert text.index("```python") > text.index("<summary>Solution")
 
 
+def test_small_print_below_figures_has_contrast(lesson):
+    pages = [output.get("data", {}).get("text/html", "") for _, output in lesson.outputs]
+    grey = re.compile(r"style=['\"]color: gray")
+    assert not any(grey.search(page) for page in pages), "run it again: make lessons"
+
+
 # -- quiz ------------------------------------------------------------------------------
 
 

@@ -120,6 +120,20 @@ from course_utils import vanilla_saliency
     )
 
 
+@pytest.mark.installed
+@pytest.mark.parametrize("letters", ["cp1252", "ascii", "utf-8"])
+def test_the_check_can_be_read_whatever_letters_the_output_has(letters, tmp_path):
+    code = "import course_utils; course_utils.check_environment()"
+    code = f"import sys; sys.stdout.reconfigure(encoding={letters!r})\n{code}"
+    done = run(code, tmp_path, ROOT)
+    assert done.returncode == 0, done.stderr
+    right, wrong = ("ok", "!!") if letters != "utf-8" else ("✔", "✘")
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"{right} Python")
+    assert lines[1].startswith(f"{wrong} torch is missing")
+    assert lines[-1] == f"Fix the lines marked {wrong}, then restart the kernel."
+
+
 # -- an installed wheel ----------------------------------------------------------------
 
 FIRST_MAP = """

@@ -3,12 +3,14 @@
 import math
 import os
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from course_utils._machinery import files
 from course_utils._machinery.arguments import (
     ArgumentError,
     choice,
@@ -122,6 +124,28 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
     assert drafts[0].parent == tmp_path and drafts[0].suffix == ".png"
+
+
+@pytest.mark.parametrize("refusals", [1, 3, 4])
+def test_a_file_that_a_viewer_holds_open_is_waited_for(tmp_path, monkeypatch, refusals):
+    path, tries, rename = tmp_path / "maps.csv", [], Path.replace
+
+    def replace(draft, target):
+        tries.append(target)
+        if len(tries) <= refusals:
+            raise PermissionError(13, "is being used by another process", str(target))
+        return rename(draft, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(files, "PATIENCE", (0.001, 0.001, 0.001))
+    path.write_text("old")
+    if refusals > len(files.PATIENCE):
+        with pytest.raises(PermissionError, match="another process"):
+            write_whole(path, lambda draft: draft.write_text("new"))
+    else:
+        write_whole(path, lambda draft: draft.write_text("new"))
+    assert path.read_text() == ("old" if refusals == 4 else "new")
+    assert [*tmp_path.iterdir()] == [path]
 
 
 # -- hooks -----------------------------------------------------------------------------

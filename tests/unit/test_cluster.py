@@ -3,21 +3,23 @@
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from course_utils import load_model, load_samples, map_folder, vanilla_saliency
+from course_utils.your_own.cluster import _share, map_on_cluster
 
 COUNT = 200
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A local Ray with two cores."""
+    """A local Ray with two cores, and one GPU that is declared and not used."""
     ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield ray
     ray.shutdown()
 
@@ -94,6 +96,32 @@ def test_what_is_there_is_kept_and_what_fails_is_listed(cluster, tmp_path):
         map_folder(
             tmp_path, model, lambda *_: 3, workers=1, **settings | {"out": tmp_path / "y"}
         )
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "share"),
+    [(1, 1, 1), (1, 2, 1 / 2), (2, 2, 1), (2, 3, 1 / 2), (8, 2, 1), (0, 2, 1)],
+)
+def test_workers_share_the_gpus_that_are_there(gpus, workers, share):
+    assert _share(gpus, workers) == share
+
+
+@pytest.mark.nightly
+@pytest.mark.slow
+def test_two_workers_share_one_gpu(cluster, tmp_path):
+    end = time.time() + 120
+
+    def make(names):
+        """Wait until both workers have been at work: neither may wait for the other."""
+        (tmp_path / str(os.getpid())).touch()
+        while len(list(tmp_path.iterdir())) < 2 and time.time() < end:
+            time.sleep(0.1)
+        return names
+
+    batches = [[str(number)] for number in range(40)]  # more than one worker is handed
+    made = list(map_on_cluster(make, batches, workers=2, gpu=True))
+    assert sorted(made) == sorted(batches)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_without_ray_the_sentence_says_what_to_install(tmp_path, monkeypatch):

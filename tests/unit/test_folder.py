@@ -609,6 +609,7 @@ STRANGE = [
 ]
 
 
+@pytest.mark.linux
 def test_any_name_is_mapped_and_read_back_from_the_table(photos, tmp_path):
     image = load_samples().images[11].resize((20, 20))
     for name in STRANGE:
@@ -626,6 +627,7 @@ def test_any_name_is_mapped_and_read_back_from_the_table(photos, tmp_path):
     assert run(photos, tmp_path / "maps").kept == done.written
 
 
+@pytest.mark.linux
 def test_what_is_no_readable_picture_is_named(photos, tmp_path):
     (photos / "notes.txt").write_text("x")
     (photos / "broken.png").symlink_to("nowhere")
@@ -1153,6 +1155,7 @@ def test_random_weights_are_the_same_at_every_call(own):
     assert not one.training
 
 
+@pytest.mark.linux
 def test_the_command_tells_all_that_is_not_as_one_might_think(photos, tmp_path, capsys):
     arguments = (photos, "--out", tmp_path / "maps", "--size", 64)
     command(capsys, *arguments)

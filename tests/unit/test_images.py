@@ -963,6 +963,7 @@ def test_every_format_with_an_ending_is_opened(kind):
     assert np.abs(np.asarray(image, int) - RED).max() <= 4
 
 
+@pytest.mark.linux
 def test_what_is_passed_over_is_named_with_a_reason(tmp_path):
     for name in ("b.jpg", "notes.txt", "film.mp4", ".x.png", "in/c.png", "in/d", ".no/e.x"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

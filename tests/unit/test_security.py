@@ -298,6 +298,7 @@ def test_the_record_of_a_folder_leads_to_no_other_pictures(name, inside):
     assert {p.name for p in out.iterdir()} == {"a.png.map.npz", "maps.csv", "maps.json"}
 
 
+@pytest.mark.linux
 def test_a_link_is_replaced_and_its_goal_left_alone(inside):
     (inside / "map.png").symlink_to(inside.parent / "other.png")
     save_map(np.eye(4), inside / "map.png")
