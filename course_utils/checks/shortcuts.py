@@ -329,7 +329,7 @@ def _windows_hidden() -> str:
     probe, test, _ = _mended_probe()
     scores = occlusion(probe, test[1:2].images, window=40, stride=23).scores
     turned = (scores < 0).sum().item()
-    return f"Of {scores.numel()} windows over one dog's picture, {turned} turn the answer."
+    return f"Of {scores.numel()} windows over a dog's picture, {turned} change the answer."
 
 
 claim = Claim(
@@ -346,13 +346,14 @@ claim = Claim(
         ),
         "C": Test(
             _grounds_changed,
-            "If it went by the scene, swapped scenes would turn its answers. They do not, "
-            "and that refutes the claim: places beside the animal see it, too.",
+            "If it still went by the scene, the other ground would move its evidence. The "
+            "animal moves it far more, and that refutes the claim: places beside the "
+            "animal see it, too.",
             could_refute=True,
         ),
         "D": Test(
             _windows_hidden,
-            "A scene is larger than a window: hardly one turned the biased probe's answer "
+            "A scene is larger than a window: hardly one changed the biased probe's answer "
             "either.",
         ),
     },
