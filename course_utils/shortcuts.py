@@ -1,6 +1,6 @@
 r"""A planted shortcut: pictures whose background gives the answer away.
 
-A probe that is shown bears in the snow and dogs in the green may learn bear and dog, or
+A probe that is shown bears in the snow and dogs on green hills may learn bear and dog, or
 white and green: on such pictures both are right. Here the pictures are made, so the truth
 is known. Each has a `PictureRecipe`, of which one part can be changed while all the rest
 stays: the same dog, at the same place, in the snow.
@@ -395,7 +395,7 @@ def evidence_map(probe: nn.Sequential, images: Tensor) -> Tensor:
     """
     head = getattr(probe, "head", None)
     if not isinstance(head, nn.Linear) or head.out_features != 2:
-        words = "must end in a linear `head` with two outputs, behind `features` that are"
+        words = "must end in a linear `head` with two outputs, after `features` that are"
         raise ArgumentError("probe", f"{words} averaged, as train_probe makes it")
     weight = head.weight[0] - head.weight[1]
     with explaining(probe), torch.no_grad():

@@ -100,7 +100,7 @@ def filled_in(text: str) -> str:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     parts = {"toy": toy, "modules": module_table}
     parts["snippets"] = lambda: section(readme, "The package")
-    parts["start"] = lambda: code_in(section(readme, "Start"))
+    parts["start"] = lambda: code_in(readme)
     return re.sub(r"<!-- (\w+) -->", lambda match: parts[match[1]](), text)
 
 

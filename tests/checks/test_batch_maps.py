@@ -108,10 +108,10 @@ WRONG_BRIGHTNESS = {
     "divide each map by its limit": scaled(finish=lambda shares: 1 - shares.clamp(max=1)),
     "q values must be in the range": scaled(lambda m: m.flatten(1).quantile(99.5, dim=1)),
     # sloppy
-    "Your function changes the caller's": in_place,
+    "Your function changes the tensor": in_place,
     "batch axis is missing": lambda maps, shared: scaled()(maps, shared).squeeze(),
     "`maps` makes no difference": lambda maps, shared: torch.ones_like(maps),
-    "one number per class needs [:, None, None]": lambda maps, shared: (
+    "one number per class or map needs": lambda maps, shared: (
         maps / maps.flatten(1).quantile(0.995, dim=1)
     ),
     "uses `limit`, a variable of the notebook": lambda maps, shared: (maps / limit).clamp(

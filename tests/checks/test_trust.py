@@ -72,7 +72,7 @@ def in_place(model, image, saliency, target, steps):
 
 WRONG_CURVES = {
     "least important pixels first": curve(ascending=True),
-    "use image.clone()": in_place,
+    "work on a clone()": in_place,
     "that is the insertion": curve(keep=True),
     "class scores": curve(logit=True),
     "filled with black": curve(fill=BLACK),

@@ -140,7 +140,7 @@ def test_the_glossary_can_be_read_as_terms():
 
 def test_parts_of_the_readme_are_found():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "make lab" in code_in(section(readme, "Start"))
+    assert "make lab" in code_in(readme)
     assert "vanilla_saliency" in section(readme, "The package")
     with pytest.raises(SystemExit, match="no heading 'Nowhere'"):
         section(readme, "Nowhere")

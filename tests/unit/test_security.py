@@ -43,8 +43,10 @@ from course_utils.your_own import compare_methods, repeat_sheet
 FOLDERS = ("course_utils", "tools", "benchmarks")
 SOURCES = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
 LESSONS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
-# The converter's own unpickler admits arrays alone; its tests hold it to that.
-READS_A_PICKLE_SAFELY = {"convert_squeezenet.py"}
+# Their own unpicklers admit arrays and plain values alone; their tests hold them to that.
+READS_A_PICKLE_SAFELY = {"convert_squeezenet.py", "apart.py"}
+# Marking runs what learners wrote, in processes of its own.
+RUNS_LEARNERS_CODE = {"apart.py", "lesson.py"}
 FORBIDDEN = re.compile(
     r"(^|\.)(pickle|cPickle|dill|joblib|marshal|shelve)(\.|$)|^(eval|exec|os\.system|os\.popen"
     r"|torch\.hub\.load|yaml\.load|torch\.jit\.load|torch\.package)$"
@@ -81,8 +83,12 @@ def unsafe(code: str) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_no_code_reads_a_pickle(path):
-    if path.name not in READS_A_PICKLE_SAFELY:
-        assert unsafe(path.read_text(encoding="utf-8")) == []
+    found = unsafe(path.read_text(encoding="utf-8"))
+    if path.name in READS_A_PICKLE_SAFELY:
+        found = [name for name in found if not name.startswith("pickle")]
+    if path.name in RUNS_LEARNERS_CODE:
+        found.remove("exec")
+    assert found == []
 
 
 @pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.name)
