@@ -229,8 +229,8 @@ def _pointing() -> str:
 
 
 claim = Claim(
-    "Grad-CAM minus centre: the interval includes zero. So Grad-CAM's map tells no more "
-    "than a spot in the centre.",
+    "Grad-CAM minus centre: the interval includes zero. So at insertion Grad-CAM's map is "
+    "no better than a spot in the centre.",
     {
         "A": Test(
             _more_steps, "The areas are exact enough; it is the pictures that are few."
@@ -241,6 +241,9 @@ claim = Claim(
             "That refutes it: the first eight were too few to show the difference.",
             could_refute=True,
         ),
-        "D": Test(_pointing, "A spot in the centre hits all eight as well."),
+        "D": Test(
+            _pointing,
+            "It measures no insertion, and a spot in the centre hits all eight as well.",
+        ),
     },
 )
