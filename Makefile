@@ -101,7 +101,8 @@ test-offline: $(TEST_READY) $(COLAB_READY) $(SITE_READY) ## the same without any
 test-processors: $(TEST_READY) ## run the lessons as on other processors
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m $(NBVAL) notebooks
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(VENV)/bin/python -m $(NBVAL) notebooks
-	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(VENV)/bin/python -m $(NBVAL) notebooks
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(VENV)/bin/python -m $(NBVAL) \
+		--nbval-sanitize-with=tests/lessons/processors.cfg notebooks
 
 test-gpu: $(TEST_READY) ## compare maps, a lab and a folder run on CUDA with the processor's
 	$(VENV)/bin/python -m pip install -q -e ".[lab,test,cluster]"
