@@ -167,8 +167,9 @@ def notebook_variables(answer) -> list[str]:
 
     Functions, modules and classes do not count, nor do CONSTANTS.
     """
-    if hasattr(answer, "its_notebook_variables"):  # it runs in another process
-        return answer.its_notebook_variables
+    elsewhere = inspect.getattr_static(answer, "its_notebook_variables", None)
+    if elsewhere is not None:  # it runs in another process
+        return elsewhere
     while type(answer) is functools.partial:
         answer = answer.func
     answer = answer.__func__ if type(answer) is MethodType else answer

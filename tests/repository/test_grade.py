@@ -74,7 +74,7 @@ import course_utils.checks.base as base
 base.compare = base.close = lambda *a, **k: True
 def class_scores(scores, labels): return scores[:, 0]"""
 LOOP = "def class_scores(scores, labels):\n    while True: pass"
-EXIT = "import os\ndef saliency_maps(model, images, labels): os._exit(0)"
+EXIT = "import os\ndef brightness(maps, shared): os._exit(0)"
 
 
 def hand_in(folder: Path) -> None:
