@@ -106,7 +106,8 @@ def test_figures_are_sharp_and_have_a_sentence(open_notebook, name):
 
 
 def test_the_course_opens_with_a_picture(open_notebook):
-    picture = open_notebook("00_start_here").locator(".jp-MarkdownOutput img").first
+    pictures = open_notebook("00_start_here").locator(".jp-MarkdownOutput img")
+    picture = pictures.and_(pictures.page.locator("img:not([alt='Open in Colab'])")).first
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 1000
     assert picture.bounding_box()["y"] < 250, "before any code"
     assert picture.get_attribute("alt")
