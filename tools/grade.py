@@ -30,7 +30,7 @@ if __name__ == "__main__":
 import torch  # noqa: E402
 from address import ROOT  # noqa: E402
 from grading.lesson import CLAIM, CourseLesson  # noqa: E402
-from grading.processes import ENDED, OVERDUE, can_fork, in_processes  # noqa: E402
+from grading.processes import ENDED, OVERDUE, Interrupts, can_fork, in_processes  # noqa: E402
 from grading.report import MARKS, Marked, Report  # noqa: E402
 from grading.submission import Reading, Unreadable, read_submission  # noqa: E402
 from lessons import lesson_paths  # noqa: E402
@@ -87,7 +87,7 @@ def warm_up(lesson: CourseLesson) -> None:
 
 
 def read_all(
-    notebooks: dict[str, Path], lesson: CourseLesson, at_once: int
+    notebooks: dict[str, Path], lesson: CourseLesson, at_once: int, interrupts: Interrupts
 ) -> dict[str, Reading | Marked]:
     """What each notebook holds; a row without marks for those that cannot be read."""
     others = [CourseLesson(path) for path in lesson_paths()]
@@ -100,7 +100,7 @@ def read_all(
 
     jobs = {name: functools.partial(read, path) for name, path in notebooks.items()}
     found = {}
-    for name, sent, _ in in_processes(jobs, at_once, READING):
+    for name, sent, _ in in_processes(jobs, at_once, READING, interrupts):
         said = sent[0] if sent else "the file cannot be read"
         found[name] = Marked(name, trouble=said) if isinstance(said, str) else said
     return {name: found[name] for name in notebooks}
@@ -129,7 +129,9 @@ def mark(lesson, reading: Reading, spaces: dict, limits: dict, send) -> None:
             send((task.title, task.check(*answers)))
 
 
-def mark_all(lesson, readings: dict[str, Reading], args, hidden) -> Iterator[Marked]:
+def mark_all(
+    lesson, readings: dict[str, Reading], args, hidden, interrupts: Interrupts
+) -> Iterator[Marked]:
     """A row for each notebook, as they are done."""
     wanted = {
         task.cell: set().union(*(r.wanted[task.cell] for r in readings.values()))
@@ -145,7 +147,7 @@ def mark_all(lesson, readings: dict[str, Reading], args, hidden) -> Iterator[Mar
             home.mkdir()
             limits = {"home": home, "hidden": hidden, "memory": args.memory * 2**30}
             jobs[name] = functools.partial(mark, lesson, reading, spaces, limits)
-        for name, sent, end in in_processes(jobs, args.at_once, longest):
+        for name, sent, end in in_processes(jobs, args.at_once, longest, interrupts):
             one = Marked(name, dict(sent), readings[name].remarks)
             if end != ENDED:
                 over = f"not done after {longest:.0f} seconds"
@@ -181,14 +183,16 @@ def grade(args) -> bool:
         print(f"{seconds:6.1f} s {done:4} of {len(notebooks)}  {one.name}: {words}")
         sys.stdout.flush()
 
+    interrupts = Interrupts()
     try:
-        warm_up(lesson)
-        found = read_all(notebooks, lesson, args.at_once)
-        for broken in (one for one in found.values() if isinstance(one, Marked)):
-            tell(broken)
-        readings = {n: one for n, one in found.items() if isinstance(one, Reading)}
-        for one in mark_all(lesson, readings, args, hidden):
-            tell(one)
+        with interrupts.noticed():
+            warm_up(lesson)
+            found = read_all(notebooks, lesson, args.at_once, interrupts)
+            for broken in (one for one in found.values() if isinstance(one, Marked)):
+                tell(broken)
+            readings = {n: one for n, one in found.items() if isinstance(one, Reading)}
+            for one in mark_all(lesson, readings, args, hidden, interrupts):
+                tell(one)
     except KeyboardInterrupt:
         done = f"{len(report.marked)} of {len(notebooks)}"
         print(f"\nStopped; {done} notebooks are marked: {to / MARKS}")

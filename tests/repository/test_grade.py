@@ -2,6 +2,7 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from address import ROOT
 from grade import find_lesson, find_notebooks, mark_all
 from grading.lesson import CourseLesson
 from grading.names import statements_for
+from grading.processes import Interrupts, in_processes
 from grading.report import Marked, harmless, student
 from grading.submission import Unreadable, code_cells, read_submission
 from lessons import lesson_paths
@@ -209,6 +211,30 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     assert [row.split(",")[0] for row in rows] == ["notebook", "a.ipynb"]
 
 
+class PressesCtrlC:
+    """Ctrl-C comes while this is thrown away, where Python drops the exception."""
+
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_is_not_lost_in_a_destructor():
+    usual, interrupts = signal.getsignal(signal.SIGINT), Interrupts()
+    with pytest.raises(KeyboardInterrupt), interrupts.noticed():
+        for name, *_ in in_processes(dict.fromkeys("abc", _wait), 1, 60.0, interrupts):
+            assert name == "a"
+            presses = PressesCtrlC()
+            del presses
+    assert signal.getsignal(signal.SIGINT) is usual
+    assert not multiprocessing.active_children()
+
+
+def _wait(send):
+    time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -234,7 +260,8 @@ def test_a_lesson_without_a_claim_check(tmp_path):
     lesson = CourseLesson(lesson_paths(["colours"])[0])
     path = Notebook(lesson.path).put(exercise_1="def grey_evidence(*a): return 1")
     readings = {"a": read_submission(path.save(tmp_path / "a.ipynb"), lesson, [lesson])}
-    (one,) = mark_all(lesson, readings, SimpleNamespace(memory=2, at_once=1), ())
+    settings = SimpleNamespace(memory=2, at_once=1)
+    (one,) = mark_all(lesson, readings, settings, (), Interrupts())
     assert (one.trouble, [*one.verdicts], one.passed) == ("", ["exercise 1"], 0)
 
 
