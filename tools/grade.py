@@ -31,7 +31,7 @@ import torch  # noqa: E402
 from address import ROOT  # noqa: E402
 from grading.lesson import CLAIM, CourseLesson  # noqa: E402
 from grading.processes import ENDED, OVERDUE, Interrupts, can_fork, in_processes  # noqa: E402
-from grading.report import MARKS, Marked, Report  # noqa: E402
+from grading.report import MARKS, Marked, Report, student  # noqa: E402
 from grading.submission import Reading, Unreadable, read_submission  # noqa: E402
 from lessons import lesson_paths  # noqa: E402
 
@@ -57,6 +57,20 @@ def find_notebooks(folder: Path) -> dict[str, Path]:
     if not own:
         raise SystemExit(f"FROM must hold notebooks (*.ipynb), and {folder} holds none")
     return {path.relative_to(folder).as_posix(): path for path in own}
+
+
+def find_absent(folder: Path, notebooks: dict[str, Path]) -> list[str]:
+    """The folders of learners who have handed in no notebook: one for each learner.
+
+    Moodle makes a second folder for what a learner has typed, so a folder without a
+    notebook does not say enough.
+    """
+    present = {student(name) for name in notebooks}
+    folders: dict[str, str] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and (who := student(path.name)):
+            folders.setdefault(who, path.name)
+    return [name for who, name in folders.items() if who not in present]
 
 
 def find_lesson(name: str) -> CourseLesson:
@@ -169,9 +183,9 @@ def grade(args) -> bool:
     """Mark the folder; whether all of it was marked."""
     start, notebooks = time.perf_counter(), find_notebooks(args.folder)
     lesson, to = find_lesson(args.lesson), args.to or args.folder
-    columns = [task.title for task in lesson.tasks]
     title = lesson.cells[0].source.splitlines()[0].lstrip("# ")
-    report = Report(to, title, columns)
+    absent = find_absent(args.folder, notebooks)
+    report = Report(to, title, lesson.tasks, notebooks, absent)
     print(f"{title}: {len(notebooks)} notebooks, {args.at_once} at a time", flush=True)
     hidden = [ROOT / name for name in SOLUTIONS] + [ROOT / "course_utils" / "checks"]
     hidden = (*hidden, args.folder.resolve(), to.resolve())
@@ -179,7 +193,7 @@ def grade(args) -> bool:
     def tell(one: Marked) -> None:
         report.add(one)
         done, seconds = len(report.marked), time.perf_counter() - start
-        words = one.trouble or f"{one.passed} of {len(columns)}"
+        words = one.trouble or one.score(lesson.tasks)
         print(f"{seconds:6.1f} s {done:4} of {len(notebooks)}  {one.name}: {words}")
         sys.stdout.flush()
 
@@ -216,6 +230,7 @@ def main() -> None:
     if not (can_fork() and sys.platform.startswith("linux")):
         raise SystemExit("Marking needs Linux: use a container (docs/grading.md).")
     torch.set_num_threads(1)
+    sys.stdout.reconfigure(errors="backslashreplace")  # for names that are not in UTF-8
     raise SystemExit(0 if grade(args) else 130)
 
 

@@ -214,10 +214,10 @@ def _absent_class() -> str:
     gaps = [100 * (a - b) for a, b in zip(own, absent, strict=True)]
     low, high = bootstrap_interval(gaps)
     return (
-        f"on 13 photographs the boxes hold {mean(own):.0%} of the map of the right class, "
-        f"and {mean(absent):.0%} of that of the zebra, which is in none of them. The "
-        f"difference is {mean(gaps):.0f} points [{low:.0f} to {high:.0f}]; the boxes cover "
-        f"{mean(area):.0%} of the pictures."
+        f"on the first 13 photographs the boxes hold {mean(own):.0%} of the map of the "
+        f"right class, and {mean(absent):.0%} of that of the zebra, which is in none of "
+        f"them. The difference is {mean(gaps):.0f} points [{low:.0f} to {high:.0f}]; the "
+        f"boxes cover {mean(area):.0%} of the pictures."
     )
 
 

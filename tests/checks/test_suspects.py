@@ -1,10 +1,13 @@
 """The checks of lesson 11: a verdict passes if its evidence could show what it says."""
 
+import re
+import textwrap
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from exercises import make_right_tests, make_tests
+from pages import page
 
 from course_utils.checks import suspects as check
 from course_utils.checks.base import PASSED, WRONG
@@ -305,3 +308,11 @@ def test_the_claim_is_about_the_network_that_the_lesson_says(line_up):
     assert check.claim("C").state == PASSED
     assert "it names 0 of 16 animals correctly" in check.claim("C").message
     assert check.claim("D").state == WRONG
+
+
+def test_the_lines_that_judge_a_line_up_of_a_groups_own(capsys):
+    (code,) = re.findall(
+        r"```python\n(.*?)```", page("projects.md").partition("## For the teacher")[2], re.S
+    )
+    exec(textwrap.dedent(code), {})
+    assert re.match(r"Swapping the scene moves .* In fact ", capsys.readouterr().out)

@@ -390,6 +390,22 @@ def test_exercises_are_complete(any_lesson):
         assert re.search(r"^ +\.\.\.$", stub, re.MULTILINE), f"{name}: stub's body is ..."
 
 
+def test_no_cell_needs_what_only_a_stub_imports(lesson):
+    imported, by_stubs = set(), set()
+    for cell in lesson.code:
+        nodes = [*ast.walk(ast.parse(re.sub(r"^[!%].*$", "", cell.source, flags=re.M)))]
+        found = [n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
+        names = {a.asname or a.name.split(".")[0] for n in found for a in n.names}
+        if cell.id in lesson.exercises:  # a learner may write over it
+            by_stubs |= names
+            continue
+        imported |= names | {
+            n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+        }
+        used = {n.id for n in nodes if isinstance(n, ast.Name)}
+        assert not used & by_stubs - imported, f"{cell.id}: import it here"
+
+
 def test_solutions_are_hidden_behind_hints(any_lesson):
     for name in any_lesson.exercises:
         text = any_lesson.by_id[f"{name}-solution"].source

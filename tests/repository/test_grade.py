@@ -14,15 +14,16 @@ from types import SimpleNamespace
 
 import pytest
 from address import ROOT
-from grade import find_lesson, find_notebooks, mark_all
+from grade import find_absent, find_lesson, find_notebooks, mark_all
 from grading.lesson import CourseLesson
 from grading.names import statements_for
 from grading.processes import Interrupts, in_processes
-from grading.report import Marked, harmless, student
+from grading.report import Marked, Report, harmless, student
 from grading.submission import Unreadable, code_cells, read_submission
 from lessons import lesson_paths
+from pages import code_of
 
-from course_utils.checks.base import PASSED, Verdict
+from course_utils.checks.base import NOT_TRIED, PASSED, WRONG, Verdict
 from course_utils.checks.progress import FILE
 
 if not sys.platform.startswith("linux"):
@@ -94,6 +95,9 @@ def hand_in(folder: Path) -> None:
     added.save(folder / "Doe Jane_4711_assignsubmission_file_" / "03.ipynb")
     hang = Notebook().solved().put(exercise_1=LOOP, exercise_2=EXIT)
     hang.save(folder / "doejane_1234_5678_hang.ipynb")
+    report = folder / "Roe Jan_4712_assignsubmission_file_" / "report.pdf"
+    report.parent.mkdir()
+    report.write_text("no notebook")
     Notebook(lesson_paths(["05"])[0]).save(folder / "other.ipynb")
     (folder / "text.ipynb").write_text("not JSON")
     (folder / "empty.ipynb").write_text("")
@@ -120,7 +124,7 @@ def graded(tmp_path_factory):
     return rows, folder / "marks", done.stdout
 
 
-COLUMNS = ["exercise 1", "exercise 2", "exercise 3", "claim check"]
+COLUMNS = ["exercise 1", "exercise 2", "exercise 3 (optional)", "claim check"]
 MARKS = {
     "right.ipynb": "1111",
     "untouched.ipynb": "0000",
@@ -132,15 +136,16 @@ MARKS = {
     "text.ipynb": "0000",
     "empty.ipynb": "0000",
     "list.ipynb": "0000",
+    "Roe Jan_4712_assignsubmission_file_": "0000",
 }
 REMARKS = {
-    "untouched.ipynb": "exercise 1: not tried yet",
-    "wrong.ipynb": "exercise 3: not right yet",
+    "untouched.ipynb": "not tried: exercise 1, exercise 2, exercise 3 (optional), claim",
     "edited.ipynb": "edited: exercise-1-check, exercise-2-check; the course's own",
     "other.ipynb": "another lesson: this is 05_guided_backprop",
     "text.ipynb": "no notebook: the file is not JSON",
     "empty.ipynb": "empty file",
     "list.ipynb": "no notebook: the JSON holds no cells",
+    "Roe Jan_4712_assignsubmission_file_": "no notebook",
 }
 
 
@@ -149,10 +154,12 @@ def test_every_notebook_has_a_row_with_its_marks(graded):
     rows, _, _ = graded
     found = {name: "".join(row[c] for c in COLUMNS) for name, row in rows.items()}
     assert found == MARKS
-    assert all(int(row["passed"]) == MARKS[n].count("1") for n, row in rows.items())
-    assert rows["right.ipynb"]["remarks"] == ""
+    for name, (one, two, _, claim) in MARKS.items():
+        assert int(rows[name]["required"]) == f"{one}{two}{claim}".count("1")
+        assert rows[name]["out of"] == "3"
     for name, words in REMARKS.items():
         assert words in rows[name]["remarks"]
+    assert [rows[name]["remarks"] for name in ("right.ipynb", "wrong.ipynb")] == ["", ""]
     assert (
         "look at exercise-1: it uses course_utils.checks" in rows["edited.ipynb"]["remarks"]
     )
@@ -164,21 +171,26 @@ def test_moodle_and_canvas_find_their_learners(graded):
     assert rows["03.ipynb"]["student"] == "Participant 4711"
     assert rows["doejane_1234_5678_hang.ipynb"]["student"] == "1234"
     assert rows["right.ipynb"]["student"] == ""
+    assert rows["Roe Jan_4712_assignsubmission_file_"]["student"] == "Participant 4712"
 
 
 @pytest.mark.slow
 def test_every_learner_gets_a_page_with_the_sentences(graded):
     rows, folder, _ = graded
-    pages = {path.stem: path for path in (folder / "feedback").rglob("*.md")}
-    assert {f"{name}.ipynb" for name in pages} == set(rows)
+    pages = {path.stem: path for path in (folder / "feedback").rglob("*.html")}
+    assert {f"{name}.ipynb" for name in pages} == {n for n in rows if n.endswith("ipynb")}
     wrong = pages["wrong"].read_text(encoding="utf-8")
-    assert "1 of 4 passed" in wrong
-    assert "That is the largest score of each row; pick that of `labels`." in wrong
-    assert "The cell `exercise-3` cannot be read: SyntaxError in line 1." in wrong
+    assert "1 of 3 required passed" in wrong
+    assert (
+        "That is the largest score of each row; pick that of <code>labels</code>." in wrong
+    )
+    assert (
+        "The cell <code>exercise-3</code> cannot be read: SyntaxError in line 1." in wrong
+    )
     assert "✔ passed." in wrong
     hang = pages["doejane_1234_5678_hang"].read_text(encoding="utf-8")
     assert "does not come to an end" in hang
-    assert "`while True: pass`" in hang
+    assert "<code>while True: pass</code>" in hang
     assert "ended before it returned" in hang
     assert "Not marked, or not whole: empty file." in pages["empty"].read_text("utf-8")
 
@@ -187,9 +199,11 @@ def test_every_learner_gets_a_page_with_the_sentences(graded):
 def test_progress_is_printed(graded):
     _, _, printed = graded
     assert re.search(r"10 of 10 .*\n", printed)
-    assert "right.ipynb: 4 of 4" in printed
+    assert "right.ipynb: 3 of 3 required passed, and 1 optional" in printed
     assert (
-        "passed: exercise 1 2, exercise 2 3, exercise 3 3, claim check 3; of 10" in printed
+        "passed: exercise 1 by 2, exercise 2 by 3, exercise 3 (optional) by 3, "
+        "claim check by 3, all required by 2; of 10\n"
+        "no notebook: Roe Jan_4712_assignsubmission_file_\n" in printed
     )
 
 
@@ -262,7 +276,8 @@ def test_a_lesson_without_a_claim_check(tmp_path):
     readings = {"a": read_submission(path.save(tmp_path / "a.ipynb"), lesson, [lesson])}
     settings = SimpleNamespace(memory=2, at_once=1)
     (one,) = mark_all(lesson, readings, settings, (), Interrupts())
-    assert (one.trouble, [*one.verdicts], one.passed) == ("", ["exercise 1"], 0)
+    assert (one.trouble, [*one.verdicts]) == ("", ["exercise 1"])
+    assert one.score(lesson.tasks) == "0 of 1 required passed"
 
 
 # -- reading, without running anything -------------------------------------------------
@@ -390,7 +405,21 @@ def test_every_lesson_can_be_marked(path):
         assert lesson.solution(task)
 
 
+def test_exercises_with_three_dots_are_optional():
+    lessons = {
+        path.stem[:2]: CourseLesson(path) for path in lesson_paths(["03", "07", "08"])
+    }
+    found = {
+        name: [task.cell for task in lesson.tasks if task.optional]
+        for name, lesson in lessons.items()
+    }
+    assert found == {"03": ["exercise-3"], "07": ["exercise-3"], "08": []}
+
+
 # -- the report ------------------------------------------------------------------------
+
+
+PASSES_1 = {"exercise 1": Verdict("Exercise 1", PASSED, "Right.")}
 
 
 @pytest.mark.parametrize(
@@ -410,5 +439,117 @@ def test_the_learners_number(name, number):
 def test_no_cell_of_the_table_is_a_formula():
     assert harmless("=1+1.ipynb") == "'=1+1.ipynb"
     assert harmless("jane.ipynb") == "jane.ipynb"
-    one = Marked("@x", {"exercise 1": Verdict("Exercise 1", PASSED, "Right.")})
-    assert one.row(["exercise 1", "claim check"]) == ["'@x", "", 1, 0, 1, ""]
+    assert Marked("@x", PASSES_1).row(LESSON.tasks) == ["'@x", "", 1, 0, 0, 0, 1, 3, ""]
+
+
+def test_the_optional_exercise_is_not_in_the_mark():
+    words = {task.title: Verdict(task.title, PASSED, "Right.") for task in LESSON.tasks}
+    one = Marked("x", words)
+    assert one.row(LESSON.tasks) == ["x", "", 1, 1, 1, 1, 3, 3, ""]
+    assert one.score(LESSON.tasks) == "3 of 3 required passed, and 1 optional"
+
+
+def test_remarks_say_what_the_columns_do_not():
+    words = {"exercise 1": WRONG, "exercise 2": NOT_TRIED}
+    one = Marked("x", {title: Verdict(title, state, "") for title, state in words.items()})
+    assert one.row(LESSON.tasks)[-1] == "not tried: exercise 2"
+
+
+def test_learners_without_a_notebook(tmp_path):
+    for name in ("A_1_", "B_2_", "C_3_"):
+        (tmp_path / f"{name}assignsubmission_file_").mkdir()
+    for name in (
+        "A_1_assignsubmission_onlinetext_",
+        "B_2_assignsubmission_onlinetext_",
+        "slides_of_week_3",
+        "x/E_4_assignsubmission_",
+    ):
+        (tmp_path / name).mkdir(parents=True)
+    notebooks = {"A_1_assignsubmission_file_/x.ipynb": tmp_path}
+    absent = find_absent(tmp_path, notebooks)
+    assert absent == ["B_2_assignsubmission_file_", "C_3_assignsubmission_file_"]
+
+
+def test_a_page_shows_what_a_learner_has_written_and_runs_none_of_it(tmp_path):
+    text = '`<script>alert(1)</script>` \ud800 & "<img src=x onerror=alert(1)>"'
+    name = "<b onclick='x'>.ipynb"
+    one = Marked(name, {"exercise 1": Verdict("Exercise 1", WRONG, text)}, trouble=text)
+    Report(tmp_path, "03 · Five", LESSON.tasks, [name], []).add(one)
+    (path,) = (tmp_path / "feedback").iterdir()
+    page = path.read_text(encoding="utf-8")
+    assert '<html lang="en">' in page
+    assert '<meta charset="utf-8">' in page
+    assert set(re.findall(r"<(\w+)", page)) <= TAGS
+    assert "<code>&lt;script&gt;alert(1)&lt;/script&gt;</code>" in page
+
+
+TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "code"}
+
+
+def test_a_name_that_is_not_in_utf_8_is_written(tmp_path):
+    name = os.fsdecode(b"J\xfcrgen.ipynb")
+    report = Report(tmp_path, "03 · Five", LESSON.tasks, [name], [])
+    report.add(Marked(name, PASSES_1))
+    assert r"J\udcfcrgen.ipynb" in (tmp_path / "marks.csv").read_text(encoding="utf-8")
+
+
+# -- from the table into the gradebook: the script of docs/grading.md ------------------
+
+
+NOTEBOOKS = ["A_101_assignsubmission_file_/x.ipynb", "B_102_assignsubmission_file_/x.ipynb"]
+GRADEBOOK = """\ufeffStudent,ID,Lesson 03,Lesson 04
+    Points Possible,,3,3
+Ada,Participant 101,,2
+Ben,Participant 102,,
+Cleo,Participant 103,,
+Dan,Participant 104,1,
+"""
+
+
+def fill(folder: Path, notebooks: list[str]) -> subprocess.CompletedProcess:
+    """Run the page's script on the table of these notebooks, all with exercise 1 right."""
+    report = Report(folder, "03", LESSON.tasks, notebooks, ["C_103_assignsubmission_file_"])
+    for name in notebooks:
+        report.add(Marked(name, PASSES_1))
+    (folder / "gradebook.csv").write_text(GRADEBOOK, encoding="utf-8")
+    script = code_of("grading.md")["From the table into the gradebook"]
+    command = [sys.executable, "-c", script]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_the_script_fills_the_gradebook(tmp_path):
+    done = fill(tmp_path, NOTEBOOKS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "filled.csv").read_text(encoding="utf-8").splitlines() == [
+        "Student,ID,Lesson 03,Lesson 04",
+        "    Points Possible,,3,3",
+        "Ada,Participant 101,1,2",
+        "Ben,Participant 102,1,",
+        "Cleo,Participant 103,0,",
+        "Dan,Participant 104,1,",
+    ]
+
+
+def test_the_script_leaves_rows_without_an_id_alone_and_names_what_it_left_out(tmp_path):
+    strangers = ["jane.ipynb", "E_105_assignsubmission_file_/x.ipynb"]
+    done = fill(tmp_path, NOTEBOOKS + strangers)
+    assert done.stdout.splitlines() == [
+        "Not in the gradebook: E_105_assignsubmission_file_/x.ipynb",
+        "Not in the gradebook: jane.ipynb",
+    ]
+    filled = (tmp_path / "filled.csv").read_text(encoding="utf-8")
+    assert "    Points Possible,,3,3\n" in filled.replace("\r\n", "\n")
+
+
+def test_two_notebooks_of_a_learner_are_remarked_and_stop_the_script(tmp_path):
+    double = "A_101_assignsubmission_file_/x (1).ipynb"
+    done = fill(tmp_path, [*NOTEBOOKS, double])
+    assert done.returncode == 1
+    assert done.stderr == "Keep one row in marks.csv for each of: Participant 101\n"
+    assert not (tmp_path / "filled.csv").exists()
+    with (tmp_path / "marks.csv").open(encoding="utf-8", newline="") as file:
+        remarks = {row["notebook"]: row["remarks"] for row in csv.DictReader(file)}
+    twice = "2 notebooks of Participant 101"
+    assert [remarks[name] for name in [*NOTEBOOKS, double]] == [twice, "", twice]
+    words = Report(tmp_path, "03", LESSON.tasks, [*NOTEBOOKS, double], []).summary()
+    assert words.endswith(f"\n{twice}")

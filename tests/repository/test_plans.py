@@ -36,11 +36,32 @@ def lesson_of(what):
     return next((stem for stem in LESSONS if name and stem.startswith(name)), None)
 
 
-@pytest.mark.parametrize("plan", ["Five weeks", "A term"])
-def test_each_session_lasts_ninety_minutes_and_home_at_most_an_hour(plan):
+@pytest.mark.parametrize(("plan", "most"), [("Five weeks", 90), ("A term", 60)])
+def test_each_session_lasts_ninety_minutes_and_homework_no_longer(plan, most):
     for at, home in weeks(plan):
         assert sum(minutes for _, minutes in at) == 90, at
-        assert sum(minutes for _, minutes in home) <= 60, home
+        assert sum(minutes for _, minutes in home) <= most, home
+
+
+@pytest.mark.parametrize("plan", ["Five weeks", "A term"])
+def test_no_quiz_looks_back_on_a_lesson_that_is_to_come(plan):
+    done = set()
+    for what, _ in (part for week in weeks(plan) for place in week for part in place):
+        if lesson := lesson_of(what):
+            quiz = "\n".join(c.source for c in LESSONS[lesson].cells)
+            assert {*re.findall(r"From lesson (\d\d)", quiz)} <= done, lesson
+            done.add(lesson[:2])
+
+
+def test_what_looks_back_on_the_lessons_to_leave_out_is_named():
+    back = {
+        f"{stem[:2]}/{number}"
+        for stem, lesson in LESSONS.items()
+        for cell in lesson.cells
+        for number in re.findall(r"### (\d)\. \(From lesson (?:04|07)\.\)", cell.source)
+    }
+    named = re.search(r"Quiz questions (.*?) look\s", section("Five weeks"))[1]
+    assert {*re.findall(r"\d\d/\d", named)} == back
 
 
 @pytest.mark.parametrize(

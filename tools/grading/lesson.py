@@ -29,11 +29,14 @@ class Task:
     check_cell: str
     check: Callable[..., Verdict]
     answers: tuple[str, ...]
+    optional: bool = False
 
     @property
     def title(self) -> str:
         """The name of its column."""
-        return "claim check" if self.cell == CLAIM else self.cell.replace("-", " ")
+        if self.cell == CLAIM:
+            return "claim check"
+        return self.cell.replace("-", " ") + " (optional)" * self.optional
 
 
 class CourseLesson:
@@ -50,16 +53,20 @@ class CourseLesson:
         """In the order of the lesson."""
         module = MODULE.search("\n".join(self.code.values()))
         checks = importlib.import_module(f"course_utils.checks.{module[1]}")
-        return [
-            Task(
-                CLAIM if name == "claim-check" else name.removesuffix("-check"),
-                name,
-                getattr(checks, CALL.search(source)[1]),
-                _arguments(source),
-            )
-            for name, source in self.code.items()
-            if CHECK_CELL.fullmatch(name)
-        ]
+        optional = self._optional()
+        found = []
+        for name, source in self.code.items():
+            if CHECK_CELL.fullmatch(name):
+                cell = CLAIM if name == "claim-check" else name.removesuffix("-check")
+                check = getattr(checks, CALL.search(source)[1])
+                found.append(Task(cell, name, check, _arguments(source), cell in optional))
+        return found
+
+    def _optional(self) -> set[str]:
+        """The exercises whose headings have three dots."""
+        text = "\n".join(c.source for c in self.cells if c.cell_type == "markdown")
+        numbers = re.findall(r"^#+ Exercise (\d+)\b.*●●●", text, re.MULTILINE)
+        return {f"exercise-{number}" for number in numbers}
 
     @property
     def exercises(self) -> list[Task]:
