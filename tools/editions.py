@@ -32,6 +32,10 @@ CODE = re.compile(r"(^```.*?^```|`[^`\n]+`)", re.DOTALL | re.MULTILINE)
 SOLUTION = re.compile(r"<details><summary>Solution</summary>.*?</details>\n?", re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)\n```", re.DOTALL | re.MULTILINE)
 PREDICTION = re.compile(r"^(?:> )?\*\*Predict, then \w+\.\*\*", re.MULTILINE)
+ASKS = re.compile(
+    r"\?\**(?:\s\([^()]*\))?$"
+)  # at the end; "(About 10 seconds.)" may follow
+FOLD = re.compile(r"<details[^>]*>.*?</details>", re.DOTALL)
 
 Notebook = nbformat.NotebookNode
 
@@ -214,31 +218,71 @@ def right_test(lesson: Notebook) -> str:
 
 def answer_predictions(lesson: Notebook) -> None:
     """Put the answer below each prediction: what is printed, and what the lesson says."""
-    for number, cell in enumerate(lesson.cells):
-        if cell.cell_type == "markdown" and PREDICTION.search(cell.source):
-            cell.source += f"\n\n{answer(lesson.cells[number + 1 :])}"
+    asked = [k for k in range(len(lesson.cells)) if question(lesson.cells, k)]
+    answers = {k: answer(lesson.cells[k + 1 :]) for k in asked}
+    for k, text in answers.items():
+        lines = f"**Answer.** {text}".splitlines()
+        quoted = "\n".join(f"> {line}".rstrip() for line in lines)
+        lesson.cells[k].source += f"\n\n{quoted}"
 
 
-def answer(following: list[Notebook]) -> str:
-    """What the cells after a prediction print, and how the lesson reads it."""
-    printed, said = [], ""
-    for cell in following:
+def question(cells: list[Notebook], k: int) -> str:
+    """The paragraph of cell `k` that asks what the next cell will show, or "".
+
+    It is marked **Predict, or it ends a text with a question that a cell of code answers.
+    """
+    cell = cells[k]
+    if cell.cell_type != "markdown" or cell.id.endswith("-task"):
+        return ""
+    paragraphs = FOLD.sub("", cell.source).strip().split("\n\n")
+    marked = [one for one in paragraphs if PREDICTION.match(one)]
+    if marked:
+        return marked[0]
+    runs = k + 1 < len(cells) and cells[k + 1].cell_type == "code"
+    return paragraphs[-1] if runs and ASKS.search(paragraphs[-1]) else ""
+
+
+def answer(following: list[Notebook], whole: bool = False) -> str:
+    """What the cells from a question on print, and how the lesson reads it.
+
+    Of the reading stands here what answers, its first paragraph, or the `whole` of it.
+    """
+    printed, said = [], []
+    for k, cell in enumerate(following):
         if cell.cell_type == "code":
-            printed += [o.text for o in cell.outputs if o.output_type == "stream"]
+            printed += printed_lines(cell)
             continue
-        said = first_paragraph(cell.source)
-        if cell.id.endswith("-read") or cell.source.startswith("#"):
+        if cell.source.startswith("#"):
             break
-    block = f"```text\n{''.join(printed).rstrip()}\n```\n" if printed else ""
-    lines = f"**Answer.** {said}\n{block}".rstrip().splitlines()
-    return "\n".join(f"> {line}".rstrip() for line in lines)
+        asked = question(following, k)
+        said = paragraphs_said(cell.source, asked) or said
+        if asked or cell.id.endswith("-read"):
+            break
+    if not whole:  # a question or a colon leads on to the next paragraph
+        led = [n for n, one in enumerate(said) if not one.endswith(("?", ":"))]
+        said = said[: led[0] + 1] if led else said
+    block = ["```text\n" + "\n".join(printed) + "\n```"] if printed else []
+    return "\n".join(["\n\n".join(said), *block])
 
 
-def first_paragraph(markdown: str) -> str:
-    """The first paragraph of a text; headings and names of folds do not count."""
-    folds = r"<summary>.*?</summary>|</?details[^>]*>|^#.*$"
-    text = re.sub(folds, "", markdown, flags=re.MULTILINE)
-    return text.strip().split("\n\n")[0]
+def printed_lines(cell: Notebook) -> list[str]:
+    """The lines that a cell has printed, without those that only show its progress."""
+    text = "".join(o.text for o in cell.outputs if o.output_type == "stream")
+    *finished, _ = text.split("\n")
+    return [line.rstrip() for line in finished if re.search(r"\w", line)]
+
+
+def paragraphs_said(markdown: str, asked: str) -> list[str]:
+    """The paragraphs of a text up to its next topic: a heading, or what is `asked` next.
+
+    Folds do not count, unless all of it is folded.
+    """
+    text = FOLD.sub("", markdown).strip()
+    text = text or re.sub(r"<summary>.*?</summary>|</?details[^>]*>", "", markdown)
+    text = re.split(r"^#", text, maxsplit=1, flags=re.MULTILINE)[0]
+    if asked:
+        text = text.partition(asked)[0]
+    return [one.strip("\n") for one in text.split("\n\n") if one.strip()]
 
 
 def write_instructor(only: list[str]) -> None:

@@ -12,7 +12,6 @@ from address import ROOT, colab_badge, read_address, read_release, slug
 from editions import (
     CODE,
     LINK,
-    PREDICTION,
     PYTHON,
     SOLUTION,
     STUDENT,
@@ -313,15 +312,61 @@ def test_instructors_find_every_answer_in_place(name):
         assert re.match(r"https?:|#", link) or local.is_file(), link
 
 
-@every_lesson
-def test_predictions_are_answered(name):
+def answers(name: str) -> dict[str, str]:
+    """Cell → what the instructor's edition adds to it below its prediction."""
     before, lesson = read_lesson(PATHS[name]), read_lesson(PATHS[name])
     answer_predictions(lesson)
-    for old, new in zip(before.cells, lesson.cells, strict=True):
-        predicts = old.cell_type == "markdown" and PREDICTION.search(old.source)
-        added = new.source.removeprefix(old.source)
-        assert bool(added) == bool(predicts)
-        assert not predicts or re.match(r"\n\n> \*\*Answer\.\*\* \S.{20}", added)
+    pairs = zip(before.cells, lesson.cells, strict=True)
+    added = {old.id: new.source.removeprefix(old.source) for old, new in pairs}
+    return {cell: text for cell, text in added.items() if text}
+
+
+def asking(lesson) -> set[str]:
+    """The cells that ask for a prediction: marked, or a question just above the code."""
+    found = set()
+    for cell, following in zip(lesson.cells, lesson.cells[1:], strict=False):
+        text = re.sub(r"<details>.*?</details>", "", cell.source, flags=re.DOTALL)
+        text = re.sub(r" \(About \d+ seconds\.\)$", "", text.strip().replace("\n", " "))
+        asks = (
+            text.endswith(("?", "?*", "that is safe.)")) and "code" in following.cell_type
+        )
+        marked = re.search(r"^(> )?\*\*Predict, then ", cell.source, re.MULTILINE)
+        if cell.cell_type == "markdown" and not cell.id.endswith("-task"):
+            found |= {cell.id} if asks or marked else set()
+    return found
+
+
+@every_lesson
+def test_each_prediction_is_answered(name):
+    found = answers(name)
+    assert found.keys() == asking(read_lesson(PATHS[name]))
+    for text in found.values():
+        assert re.match(r"\n\n> \*\*Answer\.\*\* \S.{20}", text)
+        assert not re.search(r"Predict, then|Worked example|minutes\)", text), "too much"
+
+
+def test_predictions_of_lesson_03_are_answered_each_by_its_own_cells():
+    found = answers("03_squeezenet_batch_maps.ipynb")
+    assert list(found) == ["gather", "mixing", "mixing-fail", "scale-read"]
+    assert "values: [9, 5, 1, 0]" in found["gather"]
+    assert "Not at all." in found["mixing"] and "SqueezeNet: 0.0%" in found["mixing"]
+    assert "training mode" not in found["mixing"], "that answers the next one"
+    assert "training mode True" in found["mixing-fail"]
+    assert "0.66" in found["scale-read"]
+
+
+def test_answers_end_where_the_next_topic_begins():
+    softmax = answers("01_theory.ipynb")["softmax-fades-read"]
+    assert "Without the common part" in softmax
+    shares = answers("08_further_maps.ipynb")["ig-complete-idea"]
+    assert "With 12 steps they nearly do" in shares and "black" not in shares
+
+
+def test_an_answer_goes_on_after_a_question_and_leaves_progress_out():
+    (found,) = [v for k, v in answers("07_weak_localization.ipynb").items() if "me" in k]
+    assert "On the composites the class counts" in found
+    assert "> right class        85%" in found
+    assert "photographs, zebra;" not in found
 
 
 @pytest.mark.slow
