@@ -164,6 +164,7 @@ def test_the_check_names_a_package_that_cannot_be_imported(broken, tmp_path):
         "docs/troubleshooting.md says how"
     )
     assert done.stdout.endswith("restart the kernel.\nFalse\n")
+    assert NMS in (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.installed
