@@ -69,7 +69,7 @@ address: $(TEST_READY) ## change the course's public address everywhere to URL=â
 
 # -- tests -----------------------------------------------------------------------------
 
-check: $(TEST_READY) ## check style and the quick tests of the package: two minutes
+check: $(TEST_READY) ## check style and the quick tests of the package: 7 minutes of one core
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/python -m $(PYTEST) -q --dist worksteal tests/unit tests/checks \
