@@ -9,8 +9,10 @@ TEST_READY := $(VENV)/test-ready
 COLAB_READY := $(COLAB)/ready
 SITE_READY := $(SITE)/ready
 # PyTorch without CUDA, which takes 4 GB less: make lab CPU=1
-CPU_TORCH := $(VENV)/bin/python -m pip install torch torchvision \
-	--index-url https://download.pytorch.org/whl/cpu
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+# Both packages from there: the indexes of pip's own settings hold other builds, which do not fit.
+CPU_TORCH := PIP_EXTRA_INDEX_URL=$(CPU_WHEELS) PIP_FIND_LINKS=$(CPU_WHEELS) \
+	$(VENV)/bin/python -m pip install torch torchvision --index-url $(CPU_WHEELS)
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # One process a core: tests are single-threaded, and a lesson stays in one process.
@@ -67,7 +69,7 @@ address: $(TEST_READY) ## change the course's public address everywhere to URL=â
 
 # -- tests -----------------------------------------------------------------------------
 
-check: $(TEST_READY) ## check style and the quick tests of the package: two minutes
+check: $(TEST_READY) ## check style and the quick tests of the package: 7 minutes of one core
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/python -m $(PYTEST) -q --dist worksteal tests/unit tests/checks \
@@ -121,17 +123,23 @@ define MAKE_ENVIRONMENT
 	"Python's venv is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 endef
 
+# A package can be installed and broken: one import tells, before JupyterLab opens.
+TRY_IMPORTS := $(VENV)/bin/python -c 'import sys; \
+	from course_utils.environment import problems; sys.exit("\n".join(problems()) or None)'
+
 $(LAB_READY): pyproject.toml
 	$(MAKE_ENVIRONMENT)
 	@echo "Installing the course, once. PyTorch is large: this can take some minutes."
 	$(if $(CPU),$(CPU_TORCH))
 	$(VENV)/bin/python -m pip install -e '.[lab]'
+	@$(TRY_IMPORTS)
 	@touch $@
 
 $(TEST_READY): pyproject.toml
 	$(MAKE_ENVIRONMENT)
 	$(if $(CPU),$(CPU_TORCH))
 	$(VENV)/bin/python -m pip install -q -e '.[lab,test]'
+	@$(TRY_IMPORTS)
 	@touch $@ $(LAB_READY)
 
 # Colab's releases first; the other packages, and the course, come by path.

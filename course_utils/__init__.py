@@ -6,11 +6,12 @@ can be imported from here; the module that defines it is written to be read.
 
 from typing import TYPE_CHECKING
 
-from .environment import check_environment, course_version
+from .environment import BrokenPackageError, check_environment, course_version, require
 
 __version__ = course_version()
 
 try:
+    require("numpy", "torch", "torchvision")
     from .attention import centre_surround, popout_display, spectral_residual
     from .class_visualization import Recipe, Visualization, visualize_class
     from .evaluation import (
@@ -60,10 +61,14 @@ try:
     )
     from .targets import target_scores
     from .your_own import FolderRun, Sheet, compare_methods, map_folder, repeat_sheet
-except ModuleNotFoundError as error:
-    if (error.name or "").startswith(__name__):
+except (ModuleNotFoundError, BrokenPackageError) as error:
+    _MISSING = error.name or ""
+    if _MISSING.startswith(__name__):
         raise
-    _MISSING = error.name
+    if isinstance(error, BrokenPackageError):
+        _WHY, _HELP = f"cannot be imported ({error})", "says what to do"
+    else:
+        _WHY, _HELP = "is not installed", "lists what is missing"
 
     if not TYPE_CHECKING:  # to a type checker, every name would seem to exist
 
@@ -71,8 +76,8 @@ except ModuleNotFoundError as error:
             if name not in __all__:
                 raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
             raise ModuleNotFoundError(
-                f"course_utils.{name} needs {_MISSING}, which is not installed; "
-                "course_utils.check_environment() lists what is missing",
+                f"course_utils.{name} needs {_MISSING}, which {_WHY}; "
+                f"course_utils.check_environment() {_HELP}",
                 name=_MISSING,
             )
 

@@ -1,9 +1,12 @@
 """Ways into the package: an editor, an interpreter without torch, an installed wheel."""
 
 import inspect
+import os
 import subprocess
 import sys
 import sysconfig
+import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import jedi
@@ -132,6 +135,110 @@ def test_the_check_can_be_read_whatever_letters_the_output_has(letters, tmp_path
     assert lines[0].startswith(f"{right} Python")
     assert lines[1].startswith(f"{wrong} torch is missing")
     assert lines[-1] == f"Fix the lines marked {wrong}, then restart the kernel."
+
+
+# -- a package that is installed, and broken -------------------------------------------
+
+NMS = "operator torchvision::nms does not exist"  # what torchvision says of a foreign torch
+
+
+@pytest.fixture
+def broken(tmp_path) -> Path:
+    """A folder with a torchvision that does not fit its torch."""
+    package = tmp_path / "broken" / "torchvision"
+    package.mkdir(parents=True)
+    text = f"raise RuntimeError({NMS!r} + chr(10) + 'and more')\n"
+    (package / "__init__.py").write_text(text)
+    return package.parent
+
+
+@pytest.mark.installed
+def test_the_check_names_a_package_that_cannot_be_imported(broken, tmp_path):
+    code = f"{ENVIRONMENT_CHECK}\nprint(ready)"
+    done = run(code, tmp_path, broken, ROOT, PACKAGES)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("✘")]
+    assert line == (
+        f"✘ torchvision {version('torchvision')} cannot be imported (RuntimeError: {NMS}): "
+        "install torch and torchvision again, both from one index; "
+        "docs/troubleshooting.md says how"
+    )
+    assert done.stdout.endswith("restart the kernel.\nFalse\n")
+    assert NMS in (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.installed
+def test_every_other_name_says_which_package_is_broken(broken, tmp_path):
+    done = run("from course_utils import load_model", tmp_path, broken, ROOT, PACKAGES)
+    assert done.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: course_utils.load_model needs torchvision, which cannot be "
+        f"imported (RuntimeError: {NMS}); course_utils.check_environment() says what to do"
+    )
+
+
+def make_environment(folder: Path, script: str, *variables: str, **environment: str):
+    """Run the rule behind `make lab`, with a shell script in place of its Python."""
+    python = folder / "venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    venv = folder / "venv"
+    command = ["make", f"VENV={venv}", f"PYTHON={sys.executable}", *variables]
+    return subprocess.run(
+        [*command, str(venv / "lab-ready")],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.installed
+@pytest.mark.linux
+def test_make_lab_stops_at_an_installation_that_is_broken(broken, tmp_path):
+    installs_nothing = '[ "$1 $2" = "-m pip" ] && exit 0'
+    imports = f'PYTHONPATH="{broken}" exec "{sys.executable}" "$@"'
+    done = make_environment(tmp_path, f"{installs_nothing}\n{imports}")
+    assert done.returncode != 0
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith(f"torchvision {version('torchvision')} cannot be imported")
+    assert NMS in first and all(line.startswith("make: ***") for line in rest)
+    assert not (tmp_path / "venv" / "lab-ready").exists()
+
+
+def index(folder: Path, *wheels: str) -> str:
+    """The address of a new package index, of wheels that hold nothing."""
+    for wheel_name in wheels:
+        name, release = wheel_name.split("-")
+        info = f"{name}-{release}.dist-info"
+        (folder / name).mkdir(parents=True)
+        file = f"{wheel_name}-py3-none-any.whl"
+        with zipfile.ZipFile(folder / name / file, "w") as archive:
+            head = f"Metadata-Version: 2.1\nName: {name}\nVersion: {release}\n"
+            archive.writestr(f"{info}/METADATA", head)
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", "")
+        (folder / name / "index.html").write_text(f'<a href="{file}">{file}</a>')
+    return folder.as_uri()
+
+
+@pytest.mark.installed
+@pytest.mark.linux
+@pytest.mark.parametrize("setting", ["PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"])
+def test_torch_and_torchvision_come_from_one_index(setting, tmp_path):
+    ours = index(tmp_path / "ours", "torch-2.6.0+cpu", "torchvision-0.21.0+cpu")
+    other = index(tmp_path / "other", "torchvision-0.29.0")
+    if setting == "PIP_FIND_LINKS":
+        other += "/torchvision"
+    script = f"""case "$*" in
+"-m pip install torch"*) exec "{sys.executable}" "$@" --dry-run --ignore-installed;;
+*) exit 0;;
+esac"""
+    variables = "CPU=1", f"CPU_WHEELS={ours}"
+    settings = {setting: other, "PIP_CONFIG_FILE": os.devnull}
+    done = make_environment(tmp_path, script, *variables, **settings)
+    assert done.returncode == 0, done.stderr
+    assert "Would install torch-2.6.0+cpu torchvision-0.21.0+cpu" in done.stdout
 
 
 # -- an installed wheel ----------------------------------------------------------------
