@@ -12,7 +12,8 @@ SITE_READY := $(SITE)/ready
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 # Both packages from there: the indexes of pip's own settings hold other builds, which do not fit.
 CPU_TORCH := PIP_EXTRA_INDEX_URL=$(CPU_WHEELS) PIP_FIND_LINKS=$(CPU_WHEELS) \
-	$(VENV)/bin/python -m pip install torch torchvision --index-url $(CPU_WHEELS)
+	$(VENV)/bin/python -m pip install torch torchvision --index-url $(CPU_WHEELS) || { echo \
+	"Is $(CPU_WHEELS) in reach? CPU_WHEELS=… names a mirror; without CPU=1 it is not needed."; exit 1; }
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 # One process a core: tests are single-threaded, and a lesson stays in one process.

@@ -307,9 +307,17 @@ def swallows(x):
             pass
 
 
+@pytest.fixture
+def ctrl_c_counts():
+    """The usual handler, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.linux
 @pytest.mark.parametrize("endless", [loops, swallows])
-def test_an_interrupt_comes_through(endless):
+def test_an_interrupt_comes_through(endless, ctrl_c_counts):
     press = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     begin = time.monotonic()
     press.start()
