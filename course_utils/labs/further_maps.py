@@ -117,6 +117,8 @@ class FurtherMapsLab(Lab):
         self.pair = newest(self.pair, methods)
         with self.holding():
             self.controls["methods"].value = self.pair
+        for method, own in OWN.items():
+            self.controls[own].disabled = method not in self.pair
         if not self.pair:
             raise ValueError("Choose one method or two: press their buttons.")
         chosen = self.asked.target(photo, target)

@@ -7,7 +7,7 @@ import torch
 from course_utils import grad_cam, integrated_gradients, smooth_grad
 from course_utils.evaluation import rank_correlation
 from course_utils.labs.asking import PAIR
-from course_utils.labs.further_maps import OFFERED, FurtherMapsLab, newest
+from course_utils.labs.further_maps import OFFERED, OWN, FurtherMapsLab, newest
 from course_utils.labs.scenes import method_layer
 
 DOG = "german_shepherd"
@@ -174,3 +174,11 @@ def test_shares_add_up_and_noisy_copies_are_counted(lab):
 
 def test_the_network_is_unchanged(lab, is_unchanged):
     assert is_unchanged(lab.asked.model)
+
+
+def test_a_control_is_off_while_its_method_is_not_shown(lab):
+    on = {"vanilla_saliency": set(), "grad_cam": {"layer"}, "smooth_grad": {"noise"}}
+    for method, own in (on | {"integrated_gradients": {"fill"}}).items():
+        lab.set(methods=(method,))
+        names = {name for name in OWN.values() if not lab.controls[name].disabled}
+        assert names == own

@@ -606,7 +606,7 @@ def test_the_lines_about_boxes_read_and_compare_them(tmp_path, monkeypatch):
         x0, y0, x1, y1 = (int(edge) for edge in box)
         (photos / f"{name}.xml").write_text(XML.format(x0 + 1, y0 + 1, x1, y1))
     page = (ROOT / "docs" / "projects.md").read_text(encoding="utf-8")
-    (code,) = re.findall("```python\n(.*?)```", page, re.DOTALL)
+    (code,) = re.findall("^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
     found = {}
     exec(code, found)
     for name, box in zip(samples.names, samples.boxes, strict=True):
